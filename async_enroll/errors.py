@@ -1,0 +1,91 @@
+"""What stops a whole job. A pair that fails is a result, not an exception."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from async_enroll.report import EnrollmentReport
+
+
+class EnrollError(Exception):
+    """Anything async_enroll raises on purpose.
+
+    `report` holds what had become of the pairs when a job was stopped; None where no
+    job was under way.
+    """
+
+    report: EnrollmentReport | None = None
+
+
+class ConfigurationError(EnrollError):
+    """Arguments or settings that cannot work: a bad URL, an empty token, a limit below 1."""
+
+
+class RosterError(EnrollError):
+    """A roster that cannot be used as it is. Nothing was sent.
+
+    `problems` has one sentence for each thing to mend.
+    """
+
+    def __init__(self, source: str, problems: list[str]) -> None:
+        self.source = source
+        self.problems = problems
+        super().__init__(source, problems)
+
+    def __str__(self) -> str:
+        """The source, how much is wrong with it, and the first hundred problems."""
+        count = len(self.problems)
+        lines = [f"{self.source}: {count} problem{'s' if count != 1 else ''}; nothing was sent"]
+        lines += [f"  {problem}" for problem in self.problems[:100]]
+        if count > 100:
+            lines.append(f"  … and {count - 100} more")
+        return "\n".join(lines)
+
+
+class TransportError(EnrollError):
+    """No HTTP answer, or one cut short: unreachable host, TLS, time-out, reset.
+
+    `sent` is False where the request cannot have reached the platform.
+    """
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+
+class AuthenticationError(EnrollError):
+    """The platform does not accept the token (401)."""
+
+
+class PermissionDenied(EnrollError):
+    """The platform accepts the token, but not for this (403)."""
+
+
+class PlatformError(EnrollError):
+    """The platform answered with an error. `status` is the HTTP status code."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class UnexpectedResponse(EnrollError):
+    """An answer that is not what the platform's reference promises.
+
+    `path` names the place, as in ``courses['course-v1:…'].results[3].before.user``.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        self.path = path
+        super().__init__(f"{path}: {message}" if path else message)
+
+
+class EnrollmentFailures(EnrollError):
+    """Some pairs are not as they were asked to be; raised by `raise_for_failures` only."""
+
+    report: EnrollmentReport
+
+    def __init__(self, report: EnrollmentReport, message: str) -> None:
+        self.report = report
+        super().__init__(message)

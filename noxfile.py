@@ -1,0 +1,41 @@
+"""What a developer does here: `nox --list` is the menu, plain `nox` what a change must pass."""
+
+import sys
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["lint", "types", "tests"]
+# A Python that is not on this machine is skipped, on a build server as well.
+nox.options.error_on_missing_interpreters = False
+
+# Those we promise, and the one at hand: a newer one alone must not mean that nothing is tested.
+PYTHONS = sorted({"3.11", "3.12", "3.13", "{}.{}".format(*sys.version_info)})
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project, and some of its dependency groups."""
+    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests; arguments after -- go to pytest."""
+    install(session, "tests")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types of everything, strictly."""
+    install(session, "types")
+    session.run("mypy")
