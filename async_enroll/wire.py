@@ -1,0 +1,260 @@
+"""Platform JSON to models and back: the only place that knows the platform's key names.
+
+Strict where we rely on a field, tolerant of keys we do not know. What does not fit
+raises `UnexpectedResponse` with the path to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import orjson
+from attrs import field, frozen
+from cattrs import Converter, transform_error
+from cattrs.gen import make_dict_structure_fn
+
+from async_enroll.errors import UnexpectedResponse
+from async_enroll.models import (
+    Action,
+    Batch,
+    Enrollment,
+    EnrollmentResult,
+    EnrollmentState,
+    Outcome,
+)
+
+T = TypeVar("T")
+
+
+@frozen
+class PairAnswer:
+    """The platform's word on one pair: two states, or one of its two flags."""
+
+    identifier: str
+    before: EnrollmentState | None = None
+    after: EnrollmentState | None = None
+    invalid_identifier: bool = field(default=False, alias="invalidIdentifier")
+    error: bool = False
+
+
+@frozen
+class CourseAnswer:
+    """What a bulk call answers for one course."""
+
+    results: list[PairAnswer]
+
+
+@frozen
+class BulkAnswer:
+    """What a bulk call answers, by course key."""
+
+    courses: dict[str, CourseAnswer]
+
+
+def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
+    """The JSON body of a bulk call.
+
+    Lists travel as comma-separated strings: of a JSON list the platform keeps only
+    the first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
+    """
+    body: dict[str, str | bool] = {
+        "action": batch.action.value,
+        "courses": ",".join(batch.courses),
+        "identifiers": ",".join(batch.identifiers),
+        "auto_enroll": auto_enroll,
+        "email_students": email_students,
+    }
+    if batch.cohorts is not None:
+        body["cohorts"] = ",".join(batch.cohorts)
+    return orjson.dumps(body)
+
+
+def bulk_answer(body: bytes) -> BulkAnswer:
+    """Read the answer of a bulk call.
+
+    Raises:
+        UnexpectedResponse: naming the path, as in ``courses['…'].results[3].before.user``.
+
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+    return _structure(BulkAnswer, value, "")
+
+
+def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
+    """Read records of the enrollment listing; `start` is the number of the first one.
+
+    Raises:
+        UnexpectedResponse: naming the path, as in ``records[17].created``.
+
+    """
+    found: list[Enrollment] = []
+    for record in records:
+        try:
+            found.append(_enrollment(record))
+        except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
+            raise _unexpected(error, f"records[{start + len(found)}]") from None
+    return found
+
+
+def bulk_object(
+    results: Mapping[str, Iterable[EnrollmentResult]], *, auto_enroll: bool, email_students: bool
+) -> dict[str, Any]:
+    """Results by course in the platform's own shape, as if one call had answered them all.
+
+    `action` is None where results of both actions stand together.
+    """
+    listed = {course_id: list(of_course) for course_id, of_course in results.items()}
+    return {
+        "action": _common_action(result for of_course in listed.values() for result in of_course),
+        "auto_enroll": auto_enroll,
+        "email_students": email_students,
+        "courses": {
+            course_id: {
+                "action": _common_action(of_course),
+                "auto_enroll": auto_enroll,
+                "results": [_pair_object(result) for result in of_course],
+            }
+            for course_id, of_course in listed.items()
+        },
+    }
+
+
+def result_object(result: EnrollmentResult) -> dict[str, Any]:
+    """A result in full, with our own words for what the platform has none for."""
+    return {
+        "identifier": result.identifier,
+        "course_id": result.course_id,
+        "action": result.action.value,
+        "outcome": result.outcome.value,
+        "before": result.before and _state_object(result.before),
+        "after": result.after and _state_object(result.after),
+        "error": result.error,
+        "notified": result.notified,
+        "attempts": result.attempts,
+    }
+
+
+def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
+    actions: set[Action] = {result.action for result in results}
+    return actions.pop().value if len(actions) == 1 else None
+
+
+def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
+    if result.outcome is Outcome.INVALID_IDENTIFIER:
+        return {"identifier": result.identifier, "invalidIdentifier": True}
+    if result.after is None:
+        return {"identifier": result.identifier, "error": True}
+    return {
+        "identifier": result.identifier,
+        "before": result.before and _state_object(result.before),
+        "after": _state_object(result.after),
+    }
+
+
+def _state_object(state: EnrollmentState) -> dict[str, Any]:
+    told = {
+        "user": state.user,
+        "enrollment": state.enrollment,
+        "allowed": state.allowed,
+        "auto_enroll": state.auto_enroll,
+    }
+    return told if state.cohort is None else {**told, "cohort": state.cohort}
+
+
+class _Mismatch(ValueError):
+    """A value of the wrong kind; its text says what was expected and what was found."""
+
+    def __init__(self, expected: str, found: object) -> None:
+        shown = repr(found)
+        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
+        super().__init__(f"expected {expected}, found {shown}")
+
+
+def _unexpected(error: Exception, path: str) -> UnexpectedResponse:
+    first = transform_error(error, path, lambda error, _: _words(error))[0]
+    message, _, place = first.rpartition(" @ ")
+    return UnexpectedResponse(message, path=place.removeprefix("."))
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyError):
+        return "missing"
+    if isinstance(error, _Mismatch):
+        return str(error)
+    return "expected a list or an object"
+
+
+def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
+    def structure(value: Any, _: Any) -> T:
+        if not isinstance(value, kind):
+            raise _Mismatch(expected, value)
+        return value
+
+    return structure
+
+
+def _created(value: Any, _: Any) -> datetime:
+    # "2021-03-09 20:15" from the reporting API, ISO 8601 elsewhere: Python reads both.
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise _Mismatch("a date and time", value) from None
+
+
+def _object(cls: type[T]) -> Callable[[Any, Any], T]:
+    """A hook that reads `cls` from an object and from nothing else."""
+    structure = make_dict_structure_fn(cls, _converter)
+
+    def hook(value: Any, _: Any) -> T:
+        if not isinstance(value, dict):
+            raise _Mismatch("an object", value)
+        return structure(value, cls)
+
+    return hook
+
+
+def _complete(answer: PairAnswer) -> bool:
+    flagged = answer.invalid_identifier or answer.error
+    return flagged or (answer.before is not None and answer.after is not None)
+
+
+def _pair(value: Any, cls: Any) -> PairAnswer:
+    answer = _pair_fields(value, cls)
+    if not _complete(answer):
+        raise _Mismatch("before and after, invalidIdentifier or error", sorted(value))
+    return answer
+
+
+def _enrollment(record: Any) -> Enrollment:
+    if isinstance(record, dict):
+        record.setdefault("email", None)  # sites other than MOOCit's do not tell it
+    return _enrollment_fields(record, Enrollment)
+
+
+def _structure(cls: type[T], value: Any, path: str) -> T:
+    try:
+        return _converter.structure(value, cls)
+    except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
+        raise _unexpected(error, path) from None
+
+
+_converter = Converter(use_alias=True)
+_converter.register_structure_hook(str, _exactly(str, "a string"))
+_converter.register_structure_hook(bool, _exactly(bool, "true or false"))
+_converter.register_structure_hook(datetime, _created)
+
+# States have few values and come by the million: equal ones become one object.
+_state_fields = _object(EnrollmentState)
+_shared = lru_cache(maxsize=4096)(lambda state: state)
+_converter.register_structure_hook(EnrollmentState, lambda v, cls: _shared(_state_fields(v, cls)))
+_pair_fields = _object(PairAnswer)
+_converter.register_structure_hook(PairAnswer, _pair)
+_converter.register_structure_hook(CourseAnswer, _object(CourseAnswer))
+_converter.register_structure_hook(BulkAnswer, _object(BulkAnswer))
+_enrollment_fields = _object(Enrollment)

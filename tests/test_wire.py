@@ -1,0 +1,215 @@
+"""Platform JSON to models and back."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import orjson
+import pytest
+
+from async_enroll import EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
+from async_enroll.models import Action, Batch
+from async_enroll.wire import (
+    PairAnswer,
+    bulk_answer,
+    bulk_body,
+    bulk_object,
+    enrollments,
+    result_object,
+)
+
+COURSE = "course-v1:Org+C1+2026"
+STATE = {"user": True, "enrollment": False, "allowed": False, "auto_enroll": True}
+RECORD = {
+    "username": "jane",
+    "email": "jane@example.org",
+    "course_id": COURSE,
+    "is_active": True,
+    "mode": "audit",
+    "created": "2021-03-09 20:15",
+}
+
+
+def answer(*results: Any) -> dict[str, Any]:
+    return {
+        "action": "enroll",
+        "auto_enroll": True,
+        "email_students": False,
+        "courses": {COURSE: {"action": "enroll", "auto_enroll": True, "results": list(results)}},
+    }
+
+
+def both(**change: Any) -> dict[str, Any]:
+    return {"identifier": "jane", "before": {**STATE, **change}, "after": STATE}
+
+
+def test_lists_travel_as_comma_separated_strings() -> None:
+    batch = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"), ("red", "blue"))
+    assert orjson.loads(bulk_body(batch, auto_enroll=True, email_students=False)) == {
+        "action": "enroll",
+        "courses": "c1,c2",
+        "identifiers": "jane,joe",
+        "cohorts": "red,blue",
+        "auto_enroll": True,
+        "email_students": False,
+    }
+
+
+def test_cohorts_are_left_out_where_there_are_none() -> None:
+    body = bulk_body(
+        Batch(Action.UNENROLL, ("c1",), ("jane",)), auto_enroll=False, email_students=True
+    )
+    assert "cohorts" not in orjson.loads(body)
+
+
+def test_the_three_kinds_of_result() -> None:
+    told = bulk_answer(
+        orjson.dumps(
+            answer(
+                both(cohort="red"),
+                {"identifier": "x@", "invalidIdentifier": True},
+                {"identifier": "joe", "error": True},
+            )
+        )
+    )
+    before = EnrollmentState(True, False, False, True, "red")
+    after = EnrollmentState(True, False, False, True)
+    assert told.courses[COURSE].results == [
+        PairAnswer("jane", before, after),
+        PairAnswer("x@", invalidIdentifier=True),
+        PairAnswer("joe", error=True),
+    ]
+
+
+def test_unknown_keys_are_passed_over() -> None:
+    told = bulk_answer(orjson.dumps({**answer({**both(mood="fine"), "more": 1}), "more": {}}))
+    assert told.courses[COURSE].results[0].identifier == "jane"
+
+
+def test_equal_states_are_one_object() -> None:
+    results = bulk_answer(orjson.dumps(answer(both(), both()))).courses[COURSE].results
+    assert results[0].before is results[1].after
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "words"),
+    [
+        (answer(both(user="yes")), ".results[0].before.user", "expected true or false"),
+        (answer(both(), both(user=1)), ".results[1].before.user", "found 1"),
+        (answer(both(cohort=7)), ".results[0].before.cohort", "expected a string"),
+        (answer({"identifier": "jane", "before": STATE}), ".results[0]", "expected before and"),
+        (answer({**both(), "before": {}}), ".results[0].before.user", "missing"),
+        (answer("jane"), ".results[0]", "expected an object, found 'jane'"),
+        (answer({"identifier": 3, "error": True}), ".results[0].identifier", "expected a string"),
+    ],
+)
+def test_a_malformed_result_is_named_by_its_path(body: Any, path: str, words: str) -> None:
+    with pytest.raises(UnexpectedResponse, match=words) as raised:
+        bulk_answer(orjson.dumps(body))
+    assert raised.value.path == f"courses['{COURSE}']{path}"
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"{}", "courses"),
+        (b'{"courses": []}', "courses"),
+        (b'{"courses": {"c": {}}}', "courses['c'].results"),
+        (b'{"courses": {"c": {"results": 3}}}', "courses['c'].results"),
+        (b"[]", ""),
+        (b"<html>", ""),
+        (b'{"courses": {', ""),
+        (b"\xff", ""),
+    ],
+)
+def test_a_malformed_answer_is_named_by_its_path(body: bytes, path: str) -> None:
+    with pytest.raises(UnexpectedResponse) as raised:
+        bulk_answer(body)
+    assert raised.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2021-03-09 20:15", datetime(2021, 3, 9, 20, 15)),  # as the platform says
+        ("2021-03-09T20:15:30Z", datetime(2021, 3, 9, 20, 15, 30, tzinfo=UTC)),
+        (
+            "2021-03-09T20:15:30.123456+02:00",
+            datetime(2021, 3, 9, 20, 15, 30, 123456, timezone(timedelta(hours=2))),
+        ),
+    ],
+)
+def test_created_is_read_in_both_forms(text: str, moment: datetime) -> None:
+    (record,) = enrollments([{**RECORD, "created": text}], start=0)
+    assert record.created == moment
+    assert record.created.tzinfo == moment.tzinfo
+
+
+def test_an_enrollment_without_an_address() -> None:
+    (record,) = enrollments([{k: v for k, v in RECORD.items() if k != "email"}], start=0)
+    assert record.email is None
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"created": "yesterday"}, "records[8].created"),
+        ({"created": 1}, "records[8].created"),
+        ({"is_active": None}, "records[8].is_active"),
+        ({"username": None}, "records[8].username"),
+    ],
+)
+def test_a_malformed_record_is_named_by_its_number(change: dict[str, Any], path: str) -> None:
+    with pytest.raises(UnexpectedResponse) as raised:
+        enrollments([RECORD, {**RECORD, **change}], start=7)
+    assert raised.value.path == path
+
+
+def test_what_is_found_is_shortened() -> None:
+    with pytest.raises(UnexpectedResponse) as raised:
+        enrollments([{**RECORD, "is_active": "x" * 1000}], start=0)
+    assert len(str(raised.value)) < 200
+
+
+def test_results_in_the_platforms_own_shape() -> None:
+    state = EnrollmentState(True, True, False, True, "red")
+    results = [
+        EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state),
+        EnrollmentResult("x@", COURSE, Action.ENROLL, Outcome.INVALID_IDENTIFIER),
+        EnrollmentResult("joe", COURSE, Action.ENROLL, Outcome.REJECTED, error="no"),
+        EnrollmentResult("jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state),
+    ]
+    value = bulk_object({COURSE: results}, auto_enroll=True, email_students=False)
+    told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
+    told_with_cohort = {**told, "cohort": "red"}
+    assert value == answer(
+        {"identifier": "jane", "before": told_with_cohort, "after": told_with_cohort},
+        {"identifier": "x@", "invalidIdentifier": True},
+        {"identifier": "joe", "error": True},
+        {"identifier": "jim", "before": None, "after": told_with_cohort},
+    )
+
+
+def test_mixed_actions_have_no_common_one() -> None:
+    results = [
+        EnrollmentResult("jane", COURSE, action, Outcome.REJECTED, error="no") for action in Action
+    ]
+    value = bulk_object({COURSE: results}, auto_enroll=True, email_students=False)
+    assert value["action"] is None
+    assert value["courses"][COURSE]["action"] is None
+
+
+def test_a_result_in_full() -> None:
+    state = EnrollmentState(True, True, False, True)
+    result = EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state)
+    told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
+    assert result_object(result) == {
+        "identifier": "jane",
+        "course_id": COURSE,
+        "action": "enroll",
+        "outcome": "enrolled",
+        "before": told,
+        "after": told,
+        "error": None,
+        "notified": False,
+        "attempts": 1,
+    }
