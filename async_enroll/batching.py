@@ -1,0 +1,187 @@
+"""Grouping, chunking, splitting: how wanted pairs become few calls. Pure.
+
+A call is a cross product, every identifier in every course, and calls are the scarce
+thing: the platform takes so many a minute, whatever they carry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from attrs import evolve, frozen
+
+from async_enroll.models import Action, Batch, BatchLimits
+from async_enroll.wire import bulk_body
+
+# Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
+# space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py).
+_SEPARATOR = re.compile(r"[,\s]")
+
+
+def why_unsendable(text: str, limits: BatchLimits) -> str | None:
+    """Why an identifier or course key cannot be part of a call, in words; None where it can."""
+    if separator := _SEPARATOR.search(text):
+        return "holds a comma" if separator[0] == "," else "holds white space"
+    return _why_not_in_json(text, limits)
+
+
+def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
+    """Why a cohort cannot be part of a call, in words; None where it can."""
+    return "holds a comma" if "," in name else _why_not_in_json(name, limits)
+
+
+def _why_not_in_json(text: str, limits: BatchLimits) -> str | None:
+    # A quarter of the body at six bytes for one, the most that JSON takes: so a call always
+    # has room for one pair, its identifier, course key and cohort.
+    longest = limits.bytes // 4 // 6
+    if not text:
+        return "is empty"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "holds half a character"
+    return f"is longer than {longest} bytes" if size > longest else None
+
+
+@frozen
+class Target:
+    """Where identifiers go together: one action on some courses, with a cohort for all or none."""
+
+    action: Action
+    courses: tuple[str, ...]
+    cohorts: tuple[str, ...] | None = None
+
+    def batch(self, identifiers: Iterable[str]) -> Batch:
+        """The batch that takes `identifiers` there."""
+        return Batch(self.action, self.courses, tuple(identifiers), self.cohorts)
+
+    def parts(self, count: int) -> Iterator[Target]:
+        """The same courses as `count` targets of nearly equal size."""
+        for part in range(count):
+            some = slice(len(self.courses) * part // count, len(self.courses) * (part + 1) // count)
+            yield Target(self.action, self.courses[some], self.cohorts and self.cohorts[some])
+
+
+@frozen
+class Placement:
+    """What is wanted of one pair: in or out, and in which cohort."""
+
+    action: Action
+    cohort: str | None = None
+
+
+def targets(wanted: Mapping[str, Placement]) -> list[Target]:
+    """The targets of an identifier with these placements by course key.
+
+    Courses of different actions cannot share a call, nor can those with and without a
+    cohort. The courses of a target are sorted, so that equal ones are equal targets.
+    """
+    alike: dict[tuple[Action, bool], list[str]] = defaultdict(list)
+    for course_id in sorted(wanted):
+        placement = wanted[course_id]
+        alike[placement.action, placement.cohort is not None].append(course_id)
+    return [
+        Target(
+            action,
+            tuple(courses),
+            tuple(wanted[course_id].cohort or "" for course_id in courses) if cohorted else None,
+        )
+        for (action, cohorted), courses in alike.items()
+    ]
+
+
+class Chunker:
+    """Feed identifiers for one target, get batches within `limits` as they become full.
+
+    Where a call cannot hold all the courses, or holds them with few identifiers, the
+    courses are sent in parts: in as many as make the fewest calls.
+    """
+
+    def __init__(self, target: Target, limits: BatchLimits) -> None:
+        self._target = target
+        self._limits = limits
+        self._waiting: list[str] = []
+        courses = len(target.courses)
+        self._choices = range(-(-courses // limits.pairs), courses + 1)
+        self._parts = min(self._choices, key=lambda parts: parts / self._capacity(parts))
+
+    def feed(self, identifier: str) -> list[Batch]:
+        """Take an identifier; give the batches that are full with it."""
+        self._waiting.append(identifier)
+        full = len(self._waiting) == self._capacity(self._parts)
+        return self._batches(self._parts) if full else []
+
+    def flush(self) -> list[Batch]:
+        """Give what is left, in as few calls as it takes."""
+        left = len(self._waiting)
+        if not left:
+            return []
+        return self._batches(
+            min(self._choices, key=lambda parts: parts * -(-left // self._capacity(parts)))
+        )
+
+    def _capacity(self, parts: int) -> int:
+        """How many identifiers a call takes when the courses are sent in so many parts."""
+        courses = -(-len(self._target.courses) // parts)
+        return min(self._limits.identifiers, self._limits.pairs // courses)
+
+    def _batches(self, parts: int) -> list[Batch]:
+        waiting, self._waiting = self._waiting, []
+        size = self._capacity(parts)
+        return [
+            batch
+            for start in range(0, len(waiting), size)
+            for target in self._target.parts(parts)
+            for batch in _within_bytes(
+                target.batch(waiting[start : start + size]), self._limits.bytes
+            )
+        ]
+
+
+def plan(wanted: Mapping[str, Mapping[str, Placement]], limits: BatchLimits) -> list[Batch]:
+    """The calls for placements by identifier and course key.
+
+    Identifiers with the same targets share calls, or those of the same course do,
+    whichever takes fewer calls.
+    """
+    by_target: dict[Target, list[str]] = defaultdict(list)
+    by_course: dict[Target, list[str]] = defaultdict(list)
+    for identifier, placements in wanted.items():
+        for target in targets(placements):
+            by_target[target].append(identifier)
+            for single in target.parts(len(target.courses)):
+                by_course[single].append(identifier)
+    return min(_chunked(by_target, limits), _chunked(by_course, limits), key=len)
+
+
+def _chunked(groups: Mapping[Target, Iterable[str]], limits: BatchLimits) -> list[Batch]:
+    batches: list[Batch] = []
+    for target, identifiers in groups.items():
+        chunker = Chunker(target, limits)
+        for identifier in identifiers:
+            batches += chunker.feed(identifier)
+        batches += chunker.flush()
+    return batches
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The same pairs as two batches: half the identifiers each or, of one, half the courses."""
+    if len(batch.identifiers) > 1:
+        middle = len(batch.identifiers) // 2
+        return (
+            evolve(batch, identifiers=batch.identifiers[:middle]),
+            evolve(batch, identifiers=batch.identifiers[middle:]),
+        )
+    first, second = Target(batch.action, batch.courses, batch.cohorts).parts(2)
+    return first.batch(batch.identifiers), second.batch(batch.identifiers)
+
+
+def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
+    # false is the longer of the two values that a flag can have.
+    if len(bulk_body(batch, auto_enroll=False, email_students=False)) <= size:
+        yield batch
+    else:
+        for half in halves(batch):
+            yield from _within_bytes(half, size)

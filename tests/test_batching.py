@@ -1,0 +1,205 @@
+"""Few calls, none beyond the limits, every pair in exactly one."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_enroll import BatchLimits
+from async_enroll.batching import (
+    Chunker,
+    Placement,
+    Target,
+    halves,
+    plan,
+    targets,
+    why_unsendable,
+    why_unsendable_cohort,
+)
+from async_enroll.models import Action, Batch
+from async_enroll.wire import bulk_body
+
+SMALLEST_BODY = 16 * 1024
+limits = st.builds(BatchLimits, st.integers(1, 7), st.integers(1, 20), st.just(SMALLEST_BODY))
+placements = st.builds(Placement, st.just(Action.ENROLL), st.sampled_from([None, "red", "blue"]))
+wanted = st.dictionaries(
+    st.integers(0, 200).map("learner{}".format),
+    st.dictionaries(
+        st.integers(0, 9).map("course{}".format),
+        placements | st.just(Placement(Action.UNENROLL)),
+        min_size=1,
+    ),
+    max_size=40,
+)
+
+
+def pairs(batches: list[Batch]) -> Counter[tuple[str, str, Placement]]:
+    """Every pair that the batches carry, with what is wanted of it."""
+    return Counter(
+        (identifier, course_id, Placement(batch.action, cohort))
+        for batch in batches
+        for course_id, cohort in zip(
+            batch.courses, batch.cohorts or [None] * len(batch.courses), strict=True
+        )
+        for identifier in batch.identifiers
+    )
+
+
+def assert_within(batches: list[Batch], limits: BatchLimits) -> None:
+    for batch in batches:
+        assert 1 <= len(batch.identifiers) <= limits.identifiers
+        assert 1 <= batch.pairs <= limits.pairs
+        for flag in (False, True):
+            assert len(bulk_body(batch, auto_enroll=flag, email_students=flag)) <= limits.bytes
+
+
+@given(wanted, limits)
+def test_a_plan_carries_every_pair_once_within_the_limits(
+    wanted: dict[str, dict[str, Placement]], limits: BatchLimits
+) -> None:
+    batches = plan(wanted, limits)
+    assert_within(batches, limits)
+    assert pairs(batches) == Counter(
+        (identifier, course_id, placement)
+        for identifier, of_identifier in wanted.items()
+        for course_id, placement in of_identifier.items()
+    )
+
+
+@given(wanted, limits)
+def test_a_plan_does_not_depend_on_the_order_of_courses(
+    wanted: dict[str, dict[str, Placement]], limits: BatchLimits
+) -> None:
+    turned = {identifier: dict(reversed(some.items())) for identifier, some in wanted.items()}
+    assert sorted(map(repr, plan(wanted, limits))) == sorted(map(repr, plan(turned, limits)))
+
+
+def test_learners_with_the_same_courses_share_calls() -> None:
+    courses = {f"course{number}": Placement(Action.ENROLL) for number in range(5)}
+    wanted = {f"learner{number}": courses for number in range(1000)}
+    assert len(plan(wanted, BatchLimits(200, 500))) == 10
+
+
+def test_learners_of_the_same_course_share_calls_where_that_takes_fewer() -> None:
+    wanted = {
+        f"learner{number}": {
+            f"course{number % 7}": Placement(Action.ENROLL),
+            f"course{number % 11 + 7}": Placement(Action.ENROLL),
+        }
+        for number in range(700)
+    }
+    assert len(plan(wanted, BatchLimits(200, 500))) == 18
+
+
+@given(st.integers(1, 30), st.integers(0, 60), limits)
+def test_a_chunker_gives_every_pair_once_within_the_limits(
+    courses: int, identifiers: int, limits: BatchLimits
+) -> None:
+    chunker = Chunker(Target(Action.ENROLL, tuple(f"c{n}" for n in range(courses))), limits)
+    batches = [batch for n in range(identifiers) for batch in chunker.feed(f"i{n}")]
+    batches += chunker.flush()
+    assert_within(batches, limits)
+    assert pairs(batches) == Counter(
+        (f"i{i}", f"c{c}", Placement(Action.ENROLL))
+        for i in range(identifiers)
+        for c in range(courses)
+    )
+    assert chunker.flush() == []
+
+
+@pytest.mark.parametrize(
+    ("courses", "identifiers", "calls"),
+    [
+        (3, 1000, 7),  # 166 identifiers a call
+        (1, 1000, 5),
+        (300, 1, 1),  # one learner in many courses: one call
+        (300, 500, 300),  # in parts of 100 courses with 5 identifiers, not 1 a call
+        (501, 1, 2),
+        (500, 2, 2),
+    ],
+)
+def test_courses_are_sent_in_as_many_parts_as_make_the_fewest_calls(
+    courses: int, identifiers: int, calls: int
+) -> None:
+    target = Target(Action.ENROLL, tuple(f"c{n}" for n in range(courses)))
+    chunker = Chunker(target, BatchLimits(200, 500))
+    batches = [batch for n in range(identifiers) for batch in chunker.feed(f"i{n}")]
+    assert len(batches) + len(chunker.flush()) == calls
+
+
+def test_batches_come_as_soon_as_they_are_full() -> None:
+    chunker = Chunker(Target(Action.ENROLL, ("c",)), BatchLimits(2, 500))
+    assert [len(chunker.feed(f"i{n}")) for n in range(5)] == [0, 1, 0, 1, 0]
+
+
+def test_bytes_bound_a_call() -> None:
+    limits = BatchLimits(200, 500, SMALLEST_BODY)
+    chunker = Chunker(Target(Action.ENROLL, ("c",)), limits)
+    batches = [batch for n in range(200) for batch in chunker.feed(f"{n:0>600}")]
+    assert len(batches) > 1
+    assert_within(batches, limits)
+
+
+@given(st.text(min_size=1, max_size=800), st.text(min_size=1), st.text(min_size=1))
+def test_a_pair_that_can_be_sent_fits_a_call(identifier: str, course: str, cohort: str) -> None:
+    limits = BatchLimits(bytes=SMALLEST_BODY)
+    if why_unsendable(identifier, limits) or why_unsendable(course, limits):
+        return
+    if why_unsendable_cohort(cohort, limits):
+        return
+    chunker = Chunker(Target(Action.ENROLL, (course,), (cohort,)), limits)
+    chunker.feed(identifier)
+    assert_within(chunker.flush(), limits)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("a,b", "holds a comma"),
+        ("a b", "holds white space"),
+        ("a\xa0b", "holds white space"),
+        ("\ud800", "holds half a character"),
+        ("x" * 700, "is longer than 682 bytes"),
+        ("x" * 682, None),
+        ("jané@example.org", None),
+    ],
+)
+def test_what_cannot_be_sent(text: str, words: str | None) -> None:
+    assert why_unsendable(text, BatchLimits(bytes=SMALLEST_BODY)) == words
+
+
+def test_a_cohort_may_hold_white_space() -> None:
+    assert why_unsendable_cohort("red team", BatchLimits()) is None
+    assert why_unsendable_cohort("red,blue", BatchLimits()) == "holds a comma"
+
+
+def test_courses_that_cannot_share_a_call() -> None:
+    found = targets(
+        {
+            "c3": Placement(Action.ENROLL),
+            "c2": Placement(Action.ENROLL, "red"),
+            "c1": Placement(Action.ENROLL),
+            "c4": Placement(Action.UNENROLL),
+        }
+    )
+    assert found == [
+        Target(Action.ENROLL, ("c1", "c3")),
+        Target(Action.ENROLL, ("c2",), ("red",)),
+        Target(Action.UNENROLL, ("c4",)),
+    ]
+
+
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_halves_hold_the_same_pairs(courses: int, identifiers: int) -> None:
+    batch = Batch(
+        Action.ENROLL,
+        tuple(f"c{n}" for n in range(courses)),
+        tuple(f"i{n}" for n in range(identifiers)),
+        tuple(f"h{n}" for n in range(courses)),
+    )
+    if batch.pairs > 1:
+        first, second = halves(batch)
+        assert pairs([first, second]) == pairs([batch])
+        assert max(first.pairs, second.pairs) <= batch.pairs - min(courses, identifiers)

@@ -1,0 +1,152 @@
+"""What callers pass in, made ready to send."""
+
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from async_enroll import (
+    Action,
+    BatchLimits,
+    ConfigurationError,
+    EnrollmentResult,
+    Outcome,
+    RosterEntry,
+    RosterError,
+)
+from async_enroll.intake import CrossProduct, RosterIntake, Work
+from async_enroll.models import Batch
+
+LIMITS = BatchLimits()
+texts = st.text("ab, \t\u2003@", max_size=4)
+
+
+def cross(identifiers: Iterable[str], courses: Iterable[str], **cohorts: str) -> list[Work]:
+    intake = CrossProduct(Action.ENROLL, courses, cohorts, LIMITS)
+    work = [item for identifier in identifiers for item in intake.feed(identifier)]
+    return work + intake.flush()
+
+
+def roster(*entries: RosterEntry) -> list[Work]:
+    intake = RosterIntake(LIMITS)
+    for entry in entries:
+        intake.feed(entry)
+    return intake.plan()
+
+
+def pairs(work: list[Work]) -> list[tuple[str, str]]:
+    return sorted(
+        pair
+        for item in work
+        for pair in (
+            [(item.identifier, item.course_id)]
+            if isinstance(item, EnrollmentResult)
+            else [(i, c) for i in item.identifiers for c in item.courses]
+        )
+    )
+
+
+@given(st.lists(texts, max_size=6), st.lists(texts, min_size=1, max_size=4))
+def test_every_pair_of_a_cross_product_once(identifiers: list[str], courses: list[str]) -> None:
+    expected = {(i.strip(), c.strip()) for i in identifiers for c in courses}
+    assert pairs(cross(identifiers, courses)) == sorted(expected)
+
+
+@given(st.lists(st.builds(RosterEntry, texts, texts), max_size=8))
+def test_every_pair_of_a_roster_once(entries: list[RosterEntry]) -> None:
+    expected = {(entry.identifier.strip(), entry.course_id.strip()) for entry in entries}
+    assert pairs(roster(*entries)) == sorted(expected)
+
+
+@given(st.lists(texts, max_size=6), st.lists(texts, min_size=1, max_size=4))
+def test_nothing_is_sent_that_the_platform_would_split(
+    identifiers: list[str], courses: list[str]
+) -> None:
+    for item in cross(identifiers, courses):
+        if isinstance(item, Batch):
+            for text in (*item.identifiers, *item.courses):
+                assert text.replace(",", " ").split() == [text]
+
+
+def test_what_cannot_be_sent_is_a_result() -> None:
+    results = cross(["a b", "jane"], ["c1", "c,2"])
+    told = {
+        (item.identifier, item.course_id): (item.outcome, item.error, item.attempts)
+        for item in results
+        if isinstance(item, EnrollmentResult)
+    }
+    invalid = Outcome.INVALID_IDENTIFIER
+    words = "not sent: the identifier holds white space"
+    assert told == {
+        ("a b", "c1"): (invalid, words, 0),
+        ("a b", "c,2"): (invalid, words, 0),
+        ("jane", "c,2"): (Outcome.REJECTED, "not sent: the course key holds a comma", 0),
+    }
+    assert results[-1] == Batch(Action.ENROLL, ("c1",), ("jane",))
+
+
+def test_courses_with_and_without_a_cohort_do_not_share_a_call() -> None:
+    assert cross(["jane"], ["c1", "c2", "c3"], c2=" red ") == [
+        Batch(Action.ENROLL, ("c1", "c3"), ("jane",)),
+        Batch(Action.ENROLL, ("c2",), ("jane",), ("red",)),
+    ]
+
+
+def test_a_million_identifiers_pass_through() -> None:
+    intake = CrossProduct(Action.ENROLL, ["c"], None, LIMITS)
+    assert sum(len(intake.feed(f"learner{n}")) for n in range(1000)) == 5
+
+
+@pytest.mark.parametrize(
+    ("courses", "cohorts", "words"),
+    [
+        ([], None, "no courses"),
+        (["c1"], {"c2": "red"}, "'c2', which is not in courses"),
+        ([None], None, "expected a string as course key, found NoneType"),
+    ],
+)
+def test_courses_that_are_none(
+    courses: list[str], cohorts: dict[str, str] | None, words: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        CrossProduct(Action.ENROLL, courses, cohorts, LIMITS)
+
+
+def test_an_identifier_that_is_no_string() -> None:
+    intake = CrossProduct(Action.ENROLL, ["c1"], None, LIMITS)
+    with pytest.raises(ConfigurationError, match="expected a string as identifier, found int"):
+        intake.feed(3)  # type: ignore[arg-type]  # the mistake itself
+
+
+def test_entries_share_calls_whatever_their_order() -> None:
+    entries = [RosterEntry(f"learner{n % 3}", f"c{n % 2}", cohort=" ") for n in range(6)]
+    assert roster(*entries) == [
+        Batch(Action.ENROLL, ("c0", "c1"), ("learner0", "learner1", "learner2"))
+    ]
+
+
+def test_the_first_of_repeated_entries_counts() -> None:
+    first, again = RosterEntry("jane", "c1"), RosterEntry(" jane", "c1 ", cohort="")
+    assert roster(first, again) == [Batch(Action.ENROLL, ("c1",), ("jane",))]
+
+
+@pytest.mark.parametrize(
+    ("second", "words"),
+    [
+        (RosterEntry("jane", "c1", Action.UNENROLL), "entry 2: unenroll contradicts"),
+        (RosterEntry("jane", "c1", cohort="red"), "entry 2: enroll in cohort 'red' contradicts"),
+        (
+            RosterEntry("joe", "c1", Action.UNENROLL, "red"),
+            "entry 2: cohort 'red' given with unenroll",
+        ),
+    ],
+)
+def test_entries_that_contradict(second: RosterEntry, words: str) -> None:
+    with pytest.raises(RosterError, match=words):
+        roster(RosterEntry("jane", "c1"), second)
+
+
+def test_an_entry_that_is_none() -> None:
+    with pytest.raises(ConfigurationError, match="entry 1 of the roster is a tuple"):
+        roster(("jane", "c1"))  # type: ignore[arg-type]  # the mistake itself
