@@ -1,0 +1,21 @@
+"""An embedded MOOCit / Open edX platform: for demos, tests and benchmarks.
+
+It speaks HTTP on a loopback socket and keeps its state in memory::
+
+    async with Platform() as platform:
+        platform.add_course("course-v1:Demo+C001+2026")
+        platform.add_user("jane", "jane@example.org")
+        ...  # point a client at platform.url with platform.token
+        assert platform.is_enrolled("jane", "course-v1:Demo+C001+2026")
+
+It shares no code with the client but the vocabulary, so that each checks the other.
+"""
+
+from async_enroll.sandbox.access_log import Request
+from async_enroll.sandbox.bulk_enroll import Mail
+from async_enroll.sandbox.database import Audit
+from async_enroll.sandbox.listing import ListingForm
+from async_enroll.sandbox.platform import Platform
+from async_enroll.sandbox.population import Population
+
+__all__ = ["Audit", "ListingForm", "Mail", "Platform", "Population", "Request"]

@@ -1,0 +1,79 @@
+"""The enrollment listing: which records, and in which of the forms platforms answer in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import Enum, auto
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from async_enroll.models import Enrollment, EnrollmentQuery
+from async_enroll.sandbox.database import Course, Database, utc_minute
+
+_CHUNK = 500
+"""Records encoded at once."""
+
+
+class ListingForm(Enum):
+    """How the listing is written."""
+
+    ARRAY = auto()
+    """A JSON array."""
+    COMMAS = auto()
+    """Records separated by commas, without brackets: what MOOCit's reference shows."""
+    PAGES = auto()
+    """``{"count", "next", "previous", "results"}``."""
+    LINES = auto()
+    """One record per line."""
+
+
+_PUNCTUATION = {
+    ListingForm.ARRAY: (b"[", b",", b"]", 0),
+    ListingForm.COMMAS: (b"", b", \n", b"", 0),
+    ListingForm.LINES: (b"", b"", b"", orjson.OPT_APPEND_NEWLINE),
+}
+"""What opens the body, stands between records and closes it; the option that writes a record."""
+
+
+def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
+    """The records `query` asks for, course by course."""
+    since = None if query.days is None else utc_minute() - timedelta(days=query.days)
+    for course in list(database.courses.values()):
+        if query.course_id in {None, course.course_id}:
+            for row in _rows(database, course, query.username):
+                if since is None or row.created >= since:
+                    yield row
+
+
+def _rows(database: Database, course: Course, username: str | None) -> list[Enrollment]:
+    if username is None:
+        # A copy: learners may come while the listing is on its way.
+        return list(course.enrollments.values())
+    user = database.user_called(username)
+    row = course.enrollments.get(user.username) if user else None
+    return [row] if row else []
+
+
+def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]:
+    """The body of a listing that is not in pages, in pieces."""
+    opening, between, closing, option = _PUNCTUATION[form]
+    lead = opening
+    while chunk := list(islice(records, _CHUNK)):
+        yield lead + between.join([orjson.dumps(content(row), option=option) for row in chunk])
+        lead = between
+    yield closing if lead is between else opening + closing
+
+
+def content(row: Enrollment) -> dict[str, Any]:
+    """A record's JSON object."""
+    return {
+        "username": row.username,
+        "email": row.email,
+        "course_id": row.course_id,
+        "is_active": row.is_active,
+        "mode": row.mode,
+        "created": row.created.isoformat(" ", "minutes"),
+    }

@@ -1,0 +1,204 @@
+"""The platform's public face."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from async_enroll.models import Enrollment, EnrollmentQuery, RequestWindow
+from async_enroll.sandbox.access import Tokens
+from async_enroll.sandbox.access_log import Request
+from async_enroll.sandbox.answers import html_answer
+from async_enroll.sandbox.bulk_enroll import Mail
+from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView, Pace
+from async_enroll.sandbox.course_keys import is_course_key
+from async_enroll.sandbox.database import Audit, Course, Database, User, utc_minute
+from async_enroll.sandbox.enrollments_view import EnrollmentsView
+from async_enroll.sandbox.front import Exchange, Front
+from async_enroll.sandbox.listing import ListingForm, matching
+from async_enroll.sandbox.population import Population, populate
+from async_enroll.sandbox.throttle import Throttle
+
+_GRACE = 0.1
+"""Seconds the calls in hand are given to end when the platform is left."""
+
+
+class Platform:
+    """An embedded platform, served while the ``async with`` block lasts.
+
+    Its state can be prepared before and looked at after that.
+
+    `window`: how many bulk calls of one user are taken; None switches the throttle
+    off. `listing` and `page_size`: the form of the enrollment listing.
+    `seconds_per_call` and `seconds_per_pair`: how long a bulk call is worked on; calls
+    are worked on side by side, by at most so many `workers` (None: any number), the
+    others wait in line. `body_limit`: bytes of the largest body the proxy takes.
+    `bulk_enrollment_view`: whether the site has the bulk endpoint at all
+    (`ENABLE_BULK_ENROLLMENT_VIEW`). `token`: the staff token, a random one unless given.
+    `port` 0 is any free one.
+
+    A call is worked on to its end even when its client has left.
+    """
+
+    def __init__(
+        self,
+        *,
+        window: RequestWindow | None = RequestWindow(),  # noqa: B008 -- a frozen value
+        listing: ListingForm = ListingForm.ARRAY,
+        page_size: int = 100,
+        seconds_per_call: float = 0.0,
+        seconds_per_pair: float = 0.0,
+        workers: int | None = None,
+        body_limit: int = 1024 * 1024,
+        bulk_enrollment_view: bool = True,
+        token: str | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._database = Database()
+        self._tokens = Tokens()
+        self.token = self._tokens.add(staff=True, token=token)
+        self.outbox: list[Mail] = []
+        self._front = Front(workers=workers, body_limit=body_limit)
+        self._bulk_enroll = BulkEnrollView(
+            self._database,
+            self._tokens,
+            self.outbox,
+            Throttle(window) if window else None,
+            Pace(seconds_per_call, seconds_per_pair),
+            enabled=bulk_enrollment_view,
+        )
+        self._enrollments = EnrollmentsView(self._database, self._tokens, listing, page_size)
+        self._host = host
+        self._port = port
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_GRACE)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        runner, self._runner = self._runner, None
+        if runner:
+            await runner.cleanup()
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        for path, handler in (
+            ("/api/bulk_enroll/v1/bulk_enroll/", self._bulk_enroll.handle),
+            ("/api/so2/v1/enrollments", self._enrollments.handle),
+            ("/{path:.*}", _not_found),
+        ):
+            application.router.add_route("*", path, self._front.before(handler))
+        return application
+
+    @property
+    def url(self) -> str:
+        """Where the platform is served, without a trailing slash."""
+        if self._runner is None:
+            raise RuntimeError("the platform is not served; enter it with `async with`")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{host}:{port}"
+
+    def add_token(self, *, staff: bool = True) -> str:
+        """The token of one more user, with a window of his own."""
+        return self._tokens.add(staff=staff)
+
+    def add_course(
+        self, course_id: str, *, cohorts: Iterable[str] = (), forbidden: bool = False
+    ) -> None:
+        """Add a course; a call that names a `forbidden` one ends in a 500, whoever calls.
+
+        Raises ValueError for a malformed key or one that is taken.
+        """
+        if not is_course_key(course_id):
+            raise ValueError(f"{course_id!r} is not a course key")
+        self._database.add_course(Course(course_id, frozenset(cohorts), forbidden))
+
+    def add_user(
+        self, username: str, email: str, *, broken: bool = False, poisonous: bool = False
+    ) -> None:
+        """Register a learner, who is enrolled wherever that was waited for with `auto_enroll`.
+
+        Calls flag a `broken` one as an error; a call with a `poisonous` one ends in a 500
+        and is undone. Raises ValueError if username or address is taken.
+        """
+        self._database.add_user(User(username, email, broken, poisonous))
+
+    def enroll(self, identifier: str, course_id: str, *, created: datetime | None = None) -> None:
+        """Enroll a registered learner, without mail; `created` (default: now) is in UTC if naive.
+
+        Raises LookupError for an unknown learner or course.
+        """
+        user = self._database.find_user(identifier)
+        course = self._database.courses.get(course_id)
+        if user is None or course is None:
+            raise LookupError(f"no user {identifier!r} or no course {course_id!r}")
+        self._database.enroll(user, course, utc_minute(created))
+
+    def seed(self, learners: int, courses: int) -> Population:
+        """Add a demo population, nobody enrolled yet; always the same for the same numbers.
+
+        Learners are learner000001 <learner000001@example.org> and so on, courses
+        course-v1:Demo+C001+2026 and so on, each with cohorts "Group A" and "Group B".
+        """
+        return populate(self._database, learners=learners, courses=courses)
+
+    def is_enrolled(self, identifier: str, course_id: str) -> bool:
+        """Whether a registered learner's enrollment is active."""
+        course = self._database.courses.get(course_id)
+        user = self._database.find_user(identifier)
+        return course is not None and self._database.is_enrolled(user, course)
+
+    def is_allowed(self, email: str, course_id: str) -> bool:
+        """Whether a registration is, or was, waited for; Open edX keeps that on record."""
+        course = self._database.courses.get(course_id)
+        return course is not None and email.lower() in course.allowed
+
+    def cohort_of(self, identifier: str, course_id: str) -> str | None:
+        """A learner's cohort in a course; the learner may be registered or waited for."""
+        course = self._database.courses.get(course_id)
+        user = self._database.find_user(identifier)
+        address = user.email if user else identifier
+        return course.placements.get(address.lower()) if course else None
+
+    @property
+    def enrollments(self) -> list[Enrollment]:
+        """What the listing shows, ended enrollments included."""
+        return list(matching(self._database, EnrollmentQuery()))
+
+    @property
+    def audit(self) -> list[Audit]:
+        """The platform's records of what was done to whom."""
+        return self._database.audit
+
+    @property
+    def requests(self) -> list[Request]:
+        """The access log, in the order the requests were answered."""
+        return self._front.requests
+
+    @property
+    def in_flight_peak(self) -> int:
+        """The most requests that were processed at once."""
+        return self._front.in_flight_peak
+
+
+async def _not_found(_: Exchange) -> web.StreamResponse:
+    return html_answer(HTTPStatus.NOT_FOUND)

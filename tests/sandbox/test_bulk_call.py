@@ -1,0 +1,125 @@
+"""The framework's checks of a bulk call, in its own words."""
+
+from typing import Any
+
+import pytest
+
+from async_enroll.models import Action
+from async_enroll.sandbox.answers import Crash, Refusal
+from async_enroll.sandbox.bulk_call import BulkCall, read_bulk_call
+
+from .raw import C1, C2
+
+CONTENT = {"action": "enroll", "courses": C1, "identifiers": "jane"}
+
+
+def read(**fields: Any) -> BulkCall:
+    return read_bulk_call(CONTENT | fields, lambda course, cohort: (course, cohort) == (C1, "A"))
+
+
+def refusal(content: Any) -> Any:
+    with pytest.raises(Refusal) as caught:
+        read_bulk_call(content, lambda course, cohort: cohort == "A")
+    assert caught.value.status == 400
+    return caught.value.content
+
+
+def test_defaults() -> None:
+    assert read() == BulkCall(Action.ENROLL, [C1], ["jane"], (), False, False)
+
+
+def test_splits_identifiers_on_commas_and_white_space() -> None:
+    call = read(identifiers=" jane,joe  jim\n,,\u00a0jack\tjane, ")
+    assert call.identifiers == ["jane", "joe", "jim", "jack", "jane"]
+    assert call.pairs == 5
+
+
+def test_splits_courses_on_commas_only() -> None:
+    assert read(courses=f"{C1},{C2}").courses == [C1, C2]
+    content = CONTENT | {"courses": f"{C1}, {C2}"}
+    assert refusal(content) == {"courses": [f"Course key not valid:  {C2}"]}
+
+
+def test_of_a_list_of_courses_only_the_first_counts() -> None:
+    assert read(courses=[C1, C2]).courses == [C1]
+    assert read(courses=[f"{C1},{C2}", "nonsense"]).courses == [C1, C2]
+    assert read(cohorts=["A", "B"]).cohorts == ["A"]
+
+
+@pytest.mark.parametrize("courses", ["", [], {}])
+def test_no_courses_are_no_error(courses: object) -> None:
+    assert read(courses=courses).courses == []
+
+
+@pytest.mark.parametrize("courses", [5, [5], {"a": 1}, True])
+def test_what_cannot_be_split_crashes_the_platform(courses: object) -> None:
+    with pytest.raises(Crash):
+        read(courses=courses)
+
+
+def test_names_every_missing_field() -> None:
+    required = ["This field is required."]
+    assert refusal({}) == {"identifiers": required, "courses": required, "action": required}
+
+
+@pytest.mark.parametrize("field", [*CONTENT, "cohorts", "auto_enroll", "email_students"])
+def test_no_field_may_be_null(field: str) -> None:
+    assert refusal(CONTENT | {field: None}) == {field: ["This field may not be null."]}
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("identifiers", ["jane"], "Not a valid string."),
+        ("identifiers", True, "Not a valid string."),
+        ("identifiers", " \n", "This field may not be blank."),
+        ("courses", "course-v1:Demo", "Course key not valid: course-v1:Demo"),
+        ("courses", f"{C1},", "Course key not valid: "),
+        ("action", "delete", '"delete" is not a valid choice.'),
+        ("auto_enroll", "maybe", "Must be a valid boolean."),
+        ("auto_enroll", 2, "Must be a valid boolean."),
+        ("email_students", [True], "Must be a valid boolean."),
+        ("cohorts", "A", None),
+    ],
+)
+def test_messages(field: str, value: object, message: str | None) -> None:
+    if message is None:
+        assert read(**{field: value}).cohorts == ["A"]
+    else:
+        assert refusal(CONTENT | {field: value}) == {field: [message]}
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, "true", "True", "t", "y", "yes", "on", "1"])
+def test_true_words(value: object) -> None:
+    assert read(auto_enroll=value).auto_enroll is True
+
+
+@pytest.mark.parametrize("value", [False, 0, 0.0, "false", "False", "f", "n", "no", "off", "0"])
+def test_false_words(value: object) -> None:
+    assert read(email_students=value).email_students is False
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"action": "unenroll"}, "Cohorts can only be used for enrollments."),
+        (
+            {"courses": f"{C1},{C2}"},
+            "If provided, the cohorts and courses should have equal number of items.",
+        ),
+        ({"cohorts": "B"}, f"cohort B not found in course {C1}."),
+        ({"courses": f"{C1},{C2}", "cohorts": "A,"}, f"cohort  not found in course {C2}."),
+    ],
+)
+def test_cohorts_have_rules(fields: dict[str, str], message: str) -> None:
+    content = CONTENT | {"cohorts": "A"} | fields
+    assert refusal(content) == {"non_field_errors": [message]}
+
+
+def test_an_empty_string_of_cohorts_is_none_at_all() -> None:
+    assert read(cohorts="", action="unenroll").cohorts == []
+
+
+def test_wants_an_object() -> None:
+    message = "Invalid data. Expected a dictionary, but got list."
+    assert refusal([CONTENT]) == {"non_field_errors": [message]}
