@@ -1,0 +1,245 @@
+"""One HTTP exchange with the platform: bytes out, bytes in, failures in words.
+
+Nothing here knows what the bytes mean. No redirect is followed, so that no credential
+ever goes where it was not meant to, and no POST is turned into a GET.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from io import BytesIO
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+from attrs import frozen
+from yarl import URL
+
+from async_enroll.auth import Auth
+from async_enroll.errors import ConfigurationError, TransportError
+
+T = TypeVar("T")
+
+LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer that is read whole, beyond which it is given up."""
+
+# A connection that the other side is just closing would leave a POST's fate unknown, so
+# none is used again that late: the shortest keep-alive in common use is Apache's, 5 s.
+_KEEP_ALIVE = 4.0
+
+_OK = 200
+
+_log = logging.getLogger("async_enroll")
+
+
+@frozen
+class Answer:
+    """An HTTP answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered, and not just replied to."""
+        return self.status == _OK
+
+
+def site_url(base_url: str, *, allow_http: bool) -> URL:
+    """Check the address of a site, and give it without what does not belong to it.
+
+    Plain http sends the token readable by anyone on the way: it is for loopback only,
+    unless `allow_http`.
+
+    Raises:
+        ConfigurationError: saying what was found and what is expected.
+
+    """
+    try:
+        url = URL(base_url.strip())
+        port = url.port
+    except ValueError:
+        url, port = URL(), None
+    if url.user or url.password:
+        raise ConfigurationError("the site's URL holds a user or password; give the token as auth")
+    expected = "expected something like https://courses.example.org"
+    if url.scheme not in ("http", "https") or not url.host or port == 0:
+        raise ConfigurationError(f"{base_url!r} is no site's URL; {expected}")
+    if url.raw_query_string or url.raw_fragment:
+        raise ConfigurationError(f"{base_url!r} holds a query or fragment; {expected}")
+    if url.scheme == "http" and not allow_http and not _is_loopback(url.host):
+        raise ConfigurationError(
+            f"{base_url!r} is plain http, which would send the token in the clear; "
+            "use https, or allow plain http knowingly"
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Pieces:
+    """The body of an answer, piece by piece as it arrives."""
+
+    def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
+        self._transport = transport
+        self._content = response.content
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._transport.in_words(self._content.readany())
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+
+class Transport:
+    """Sends requests to one site, with its credentials.
+
+    `timeout`: seconds for one call; for a streamed answer, seconds of silence.
+    """
+
+    def __init__(
+        self, site: URL, auth: Auth, *, timeout: float, session: aiohttp.ClientSession | None
+    ) -> None:
+        self.site = site
+        self._auth = auth
+        self._timeout = timeout
+        self._session = session
+        self._owns_session = session is None
+
+    async def __aenter__(self) -> Self:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # The throttle bounds what is in flight; a second bound could only dead-lock.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._owns_session and self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def call(self, method: str, url: URL, body: bytes | None = None) -> Answer:
+        """Send a request and read its answer whole, within `timeout` seconds.
+
+        Raises:
+            TransportError: where no whole answer came.
+
+        """
+        timeout = aiohttp.ClientTimeout(total=self._timeout, connect=self._timeout / 2)
+        async with self._exchange(method, url, body, timeout) as response:
+            return await self._read_whole(response)
+
+    @asynccontextmanager
+    async def stream(self, url: URL) -> AsyncIterator[Answer | Pieces]:
+        """Send a GET; give the pieces of its body as they arrive.
+
+        An answer other than 200 is given whole, as an `Answer`.
+
+        Raises:
+            TransportError: also while the pieces are read, where the body is cut short or
+                nothing arrives for `timeout` seconds.
+
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._timeout / 2, sock_read=self._timeout
+        )
+        async with self._exchange("GET", url, None, timeout) as response:
+            if response.status == _OK:
+                yield Pieces(self, response)
+            else:
+                yield await self._read_whole(response)
+
+    @asynccontextmanager
+    async def _exchange(
+        self, method: str, url: URL, body: bytes | None, timeout: aiohttp.ClientTimeout
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None:
+            raise ConfigurationError("the client is not open; use it in an `async with` block")
+        headers = {
+            "Authorization": await self._auth.authorization(),
+            # Both required by the platform's reference, also on a GET.
+            "Access-Control-Request-Headers": "authorization",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": f"async-enroll/{version('async_enroll')}",
+        }
+        started = time.monotonic()
+        response = await self.in_words(
+            self._session.request(
+                method,
+                url,
+                # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
+                data=BytesIO(body) if body is not None else None,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+            )
+        )
+        try:
+            yield response
+        finally:
+            response.close()  # the socket, too, unless the answer was read to its end
+            elapsed = time.monotonic() - started
+            _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
+
+    async def _read_whole(self, response: aiohttp.ClientResponse) -> Answer:
+        body = bytearray()
+        async for piece in Pieces(self, response):
+            body += piece
+            if len(body) > LARGEST_ANSWER:
+                raise TransportError(f"the answer is larger than {LARGEST_ANSWER} bytes", sent=True)
+        return Answer(response.status, response.headers, bytes(body))
+
+    async def in_words(self, doing: Awaitable[T]) -> T:
+        """Await `doing`; raise what goes wrong on the network as a `TransportError`."""
+        try:
+            return await doing
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failure = self._failure(error)
+        # Raised only here: aiohttp's exceptions can hold the request's headers, and so the
+        # token, and inside the `except` they would be the context of ours.
+        raise failure
+
+    def _failure(self, error: Exception) -> TransportError:
+        site = self.site.origin()
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return TransportError(f"{site.host} has no address; check the URL", sent=False)
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            reason = error.certificate_error
+            return TransportError(f"{site} shows no valid certificate: {reason}", sent=False)
+        if isinstance(error, aiohttp.ClientSSLError):
+            return TransportError(f"no TLS with {site}: {error.os_error}", sent=False)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return TransportError(f"no connection to {site}: {error.os_error}", sent=False)
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            seconds = self._timeout / 2
+            return TransportError(f"no connection to {site} within {seconds:g} s", sent=False)
+        if isinstance(error, TimeoutError):
+            return TransportError(f"no answer from {site} within {self._timeout:g} s", sent=True)
+        if isinstance(error, aiohttp.ClientPayloadError):
+            return TransportError(f"the answer from {site} was cut short", sent=True)
+        if isinstance(error, aiohttp.ClientResponseError):
+            return TransportError(f"what answers at {site} does not speak HTTP", sent=True)
+        return TransportError(f"{site} closed the connection without an answer", sent=True)

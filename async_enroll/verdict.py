@@ -1,0 +1,154 @@
+"""What an answer means for the call that it answers: the only reader of status codes.
+
+Pure: it looks at what came back and decides; others act on that.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+from attrs import frozen
+
+from async_enroll.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    EnrollError,
+    PermissionDenied,
+    PlatformError,
+    TransportError,
+    UnexpectedResponse,
+)
+from async_enroll.transport import Answer
+
+
+class Meaning(Enum):
+    """What became of a call that failed, as far as can be told."""
+
+    REFUSED = auto()
+    """Nothing was done: the call itself is at fault."""
+    MISSING = auto()
+    """One of the courses does not exist; undone as a whole, mail for others may have gone."""
+    UNDONE = auto()
+    """Failed on the way and undone as a whole; mail may have gone."""
+    THROTTLED = auto()
+    """Nothing was done; to be sent again later."""
+    TOO_LARGE = auto()
+    """Nothing was done: the body is larger than the site takes."""
+    UNKNOWN = auto()
+    """Done, undone or still running."""
+    FATAL = auto()
+    """Nothing was done, and no other call of the job would fare better."""
+
+
+@frozen
+class Failure:
+    """What became of a call that failed; `error` has it in words.
+
+    `retry_after`: seconds to wait, None where the platform named none.
+    """
+
+    meaning: Meaning
+    error: EnrollError
+    retry_after: float | None = None
+
+
+def classify(came_back: Answer | TransportError) -> Failure:
+    """Say what an answer that is not `ok`, or the lack of one, means for the call.
+
+    Status codes as Open edX uses them: one call is one database transaction, so an
+    error status of its own has changed nothing; a proxy's 502, 503 or 504 tells nothing.
+    """
+    if isinstance(came_back, TransportError):
+        return Failure(Meaning.UNKNOWN if came_back.sent else Meaning.FATAL, came_back)
+    status, words = came_back.status, _words(came_back)
+    match status:
+        case 301 | 302 | 303 | 307 | 308:
+            return _fatal(_redirected(came_back))
+        case 401:
+            return _fatal(AuthenticationError(f"the token is not accepted: {words}"))
+        case 403:
+            return _fatal(PermissionDenied(f"the token's user may not do this: {words}"))
+        case 404 if _json(came_back) is None:
+            return _fatal(PlatformError(f"the site has no such endpoint: {words}", status=404))
+        case 404:
+            return Failure(Meaning.MISSING, PlatformError(words, status=404))
+        case 413:
+            return Failure(Meaning.TOO_LARGE, PlatformError(words, status=413))
+        case 429:
+            retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
+            return Failure(Meaning.THROTTLED, PlatformError(words, status=429), retry_after)
+        case 500:
+            return Failure(Meaning.UNDONE, PlatformError(words, status=500))
+        case _ if 400 <= status < 500 and status != 408:
+            return Failure(Meaning.REFUSED, PlatformError(words, status=status))
+        case _ if status >= 500 or status == 408:
+            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status))
+    return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
+
+
+def _fatal(error: EnrollError) -> Failure:
+    return Failure(Meaning.FATAL, error)
+
+
+def _json(answer: Answer) -> Any:
+    try:
+        return orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+_TITLE = re.compile(rb"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+
+
+def _words(answer: Answer) -> str:
+    """The platform's own words where it has some, else the status and what came with it."""
+    value = _json(answer)
+    if isinstance(value, dict) and value:
+        said = "; ".join(_field_words(field, messages) for field, messages in value.items())
+        return _shortened(said)
+    title = _TITLE.search(answer.body[:65536])
+    if title:
+        page = title[1].decode("utf-8", "replace").strip()
+        return _shortened(f"status {answer.status}, a page titled {page!r}")
+    return f"status {answer.status}"
+
+
+def _field_words(field: str, messages: Any) -> str:
+    said = (
+        " ".join(str(message) for message in messages)
+        if isinstance(messages, list)
+        else str(messages)
+    )
+    return said if field in ("detail", "non_field_errors") else f"{field}: {said}"
+
+
+def _shortened(words: str) -> str:
+    return words if len(words) <= 500 else f"{words[:500]}…"
+
+
+def _redirected(answer: Answer) -> ConfigurationError:
+    location = answer.headers.get("Location", "nowhere")
+    return ConfigurationError(
+        f"the site redirects to {_shortened(location)}, and calls do not follow: "
+        "a redirect would turn the call into another one; change the URL to where it leads"
+    )
+
+
+def _retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds from a ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3)."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(header) - now).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -1,0 +1,96 @@
+"""What an answer means: each line of the platform's table."""
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from async_enroll import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDenied,
+    PlatformError,
+    TransportError,
+    UnexpectedResponse,
+)
+from async_enroll.transport import Answer
+from async_enroll.verdict import Meaning, classify
+
+PAGE = b"<html><head><title>\nBad Gateway </title></head></html>"
+
+
+def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
+    return Answer(status, {name.replace("_", "-"): text for name, text in headers.items()}, body)
+
+
+@pytest.mark.parametrize(
+    ("came_back", "meaning", "kind", "words"),
+    [
+        (
+            answer(400, b'{"courses": ["Course key not valid: x"], "action": ["a", "b"]}'),
+            Meaning.REFUSED,
+            PlatformError,
+            "courses: Course key not valid: x; action: a b",
+        ),
+        (
+            answer(400, b'{"non_field_errors": ["cohort red not found in course c."]}'),
+            Meaning.REFUSED,
+            PlatformError,
+            "cohort red not found in course c.",
+        ),
+        (answer(401, b'{"detail": "no"}'), Meaning.FATAL, AuthenticationError, "no"),
+        (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
+        (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
+        (answer(404, PAGE), Meaning.FATAL, PlatformError, "no such endpoint"),
+        (answer(405, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
+        (answer(408), Meaning.UNKNOWN, PlatformError, "status 408"),
+        (answer(413, PAGE), Meaning.TOO_LARGE, PlatformError, "status 413"),
+        (answer(429, b'{"detail": "slow"}'), Meaning.THROTTLED, PlatformError, "slow"),
+        (answer(500, PAGE), Meaning.UNDONE, PlatformError, "status 500"),
+        (answer(502, PAGE), Meaning.UNKNOWN, PlatformError, "a page titled 'Bad Gateway'"),
+        (answer(503, PAGE), Meaning.UNKNOWN, PlatformError, "status 503"),
+        (answer(504, b""), Meaning.UNKNOWN, PlatformError, "status 504"),
+        (answer(524, PAGE), Meaning.UNKNOWN, PlatformError, "status 524"),
+        (answer(204), Meaning.UNKNOWN, UnexpectedResponse, "expected status 200"),
+        (
+            answer(301, Location="https://new.example.org/"),
+            Meaning.FATAL,
+            ConfigurationError,
+            "redirects to https://new.example.org/",
+        ),
+        (answer(307), Meaning.FATAL, ConfigurationError, "redirects to nowhere"),
+        (TransportError("refused", sent=False), Meaning.FATAL, TransportError, "refused"),
+        (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
+    ],
+)
+def test_the_table(
+    came_back: Answer | TransportError, meaning: Meaning, kind: type[Exception], words: str
+) -> None:
+    failure = classify(came_back)
+    assert failure.meaning is meaning
+    assert type(failure.error) is kind
+    assert words in str(failure.error)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("soon", None), ("inf", None), ("nan", None)],
+)
+def test_retry_after_in_seconds(header: str, seconds: float | None) -> None:
+    assert classify(answer(429, Retry_After=header)).retry_after == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    then = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    seconds = classify(answer(429, Retry_After=then)).retry_after
+    assert seconds is not None
+    assert 28 < seconds <= 30
+
+
+def test_no_retry_after() -> None:
+    assert classify(answer(429)).retry_after is None
+
+
+def test_the_platforms_words_are_shortened() -> None:
+    body = b'{"identifiers": ["%b"]}' % (b"x" * 10_000)
+    assert len(str(classify(answer(400, body)).error)) < 600
