@@ -1,5 +1,7 @@
 """Move learners in and out of courses on MOOCit and Open edX, asynchronously and accounted for."""
 
+from async_enroll.auth import Auth, BearerToken
+from async_enroll.client import EnrollmentClient
 from async_enroll.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -22,16 +24,22 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.report import CourseReport, EnrollmentReport
 
 __all__ = [
     "Action",
+    "Auth",
     "AuthenticationError",
     "BatchLimits",
+    "BearerToken",
     "ConfigurationError",
+    "CourseReport",
     "EnrollError",
     "Enrollment",
+    "EnrollmentClient",
     "EnrollmentFailures",
     "EnrollmentQuery",
+    "EnrollmentReport",
     "EnrollmentResult",
     "EnrollmentState",
     "Outcome",

@@ -1,8 +1,30 @@
 """What all tests share. Async tests run on asyncio, through anyio's own plugin."""
 
+from collections.abc import AsyncIterator
+
 import pytest
+
+from async_enroll import EnrollmentClient
+from async_enroll.sandbox import Platform
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+async def platform() -> AsyncIterator[Platform]:
+    """A platform without a throttle, with three courses and ten learners."""
+    async with Platform(window=None) as platform:
+        for number in range(3):
+            platform.add_course(f"course-v1:Org+C{number}+2026", cohorts=["red", "blue"])
+        for number in range(10):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        yield platform
+
+
+@pytest.fixture
+async def client(platform: Platform) -> AsyncIterator[EnrollmentClient]:
+    async with EnrollmentClient(platform.url, platform.token) as client:
+        yield client

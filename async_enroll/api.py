@@ -1,0 +1,148 @@
+"""The platform's two endpoints, one request each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from yarl import URL
+
+from async_enroll.errors import TransportError, UnexpectedResponse
+from async_enroll.listing import ListingReader
+from async_enroll.models import Batch, Enrollment, EnrollmentQuery
+from async_enroll.slots import Slots
+from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
+from async_enroll.transport import Pieces, Transport
+from async_enroll.verdict import Failure, Meaning, classify
+from async_enroll.wire import BulkAnswer, bulk_answer, bulk_body
+
+LISTING = "api/so2/v1/enrollments"
+BULK_ENROLL = "api/bulk_enroll/v1/bulk_enroll/"
+
+
+class Api:
+    """Both endpoints of one site, behind its throttle.
+
+    Bulk calls go through the request window. The listing is not known to be counted in
+    it: `slots` bounds its requests, and a refusal of either holds both.
+    """
+
+    def __init__(self, transport: Transport, throttle: Throttle, slots: Slots) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._slots = slots
+
+    async def bulk_enroll(
+        self,
+        batch: Batch,
+        turn: Turn,
+        *,
+        auto_enroll: bool,
+        email_students: bool,
+    ) -> BulkAnswer | Failure:
+        """Send one bulk call in its turn.
+
+        A THROTTLED call holds up all others; to send it again is left to the caller.
+        """
+        body = bulk_body(batch, auto_enroll=auto_enroll, email_students=email_students)
+        url = self._transport.site / BULK_ENROLL
+        try:
+            answer = await self._transport.call("POST", url, body)
+        except TransportError as error:
+            if not error.sent:
+                turn.unsent()
+            return classify(error)
+        if not answer.ok:
+            failure = classify(answer)
+            if failure.meaning is Meaning.THROTTLED:
+                turn.refused(failure.retry_after)
+            return failure
+        try:
+            return bulk_answer(answer.body)
+        except UnexpectedResponse as error:
+            # It answered 200 in words that cannot be read: it may have done as asked.
+            return Failure(Meaning.UNKNOWN, error)
+
+    async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records that `query` asks for, in lists, as they arrive.
+
+        Raises:
+            EnrollError: of the kind that the answer calls for, also after some records.
+
+        """
+        url: URL | None = (self._transport.site / LISTING).with_query(_parameters(query))
+        now = datetime.now(UTC)
+        visited: set[URL] = set()
+        reader = ListingReader()
+        async with self._slots.slot() as slot:
+            while url is not None:
+                visited.add(url)
+                reader = ListingReader(start=reader.count)
+                async with self._open(url) as pieces:
+                    async for piece in pieces:
+                        records = [one for one in reader.feed(piece) if _matches(query, one, now)]
+                        if records:
+                            async with slot.lent():
+                                yield records
+                url = self._next_page(url, reader.close())
+                if url in visited:
+                    raise UnexpectedResponse("the pages lead in a circle", path="next")
+
+    @asynccontextmanager
+    async def _open(self, url: URL) -> AsyncIterator[Pieces]:
+        refusals = 0
+        while True:
+            await self._throttle.unheld()
+            async with self._transport.stream(url) as came_back:
+                if isinstance(came_back, Pieces):
+                    yield came_back
+                    return
+            failure = classify(came_back)
+            refusals += 1
+            if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+                raise failure.error
+            self._throttle.hold(failure.retry_after)
+
+    def _next_page(self, page: URL, address: str | None) -> URL | None:
+        """The address of the next page: on this site, or not to be followed.
+
+        Behind a proxy that ends TLS, sites often name themselves with http: the host is
+        what counts, and the site's own scheme is what is used.
+        """
+        if address is None:
+            return None
+        site = self._transport.site
+        there = page.join(URL(address, encoded=True))
+        same_port = there.port == site.port or there.explicit_port is None
+        if there.host != site.host or not same_port:
+            raise UnexpectedResponse(
+                f"expected a page of {site.origin()}, found {there.origin()}", path="next"
+            )
+        return there.with_scheme(site.scheme).with_port(site.explicit_port)
+
+
+def _parameters(query: EnrollmentQuery) -> dict[str, str]:
+    given = {"course_id": query.course_id, "username": query.username, "days": query.days}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def _matches(query: EnrollmentQuery, record: Enrollment, now: datetime) -> bool:
+    """Whether a record is what a query with several filters asks for.
+
+    The reference documents the filters one at a time: whether the platform honours two
+    together is not known. One alone is the platform's own affair.
+    """
+    if len(_parameters(query)) < 2:
+        return True
+    if query.course_id is not None and record.course_id != query.course_id:
+        return False
+    if query.username is not None and record.username.casefold() != query.username.casefold():
+        return False
+    if query.days is None:
+        return True
+    oldest = now - timedelta(days=query.days)
+    if record.created.tzinfo is None:
+        # The zone is not named; the platform's day may have begun 14 hours before UTC's.
+        return record.created >= oldest.replace(tzinfo=None) - timedelta(hours=14)
+    return record.created >= oldest

@@ -1,0 +1,67 @@
+"""Producers that run beside the consumer of what they produce, and never outlive it.
+
+An asynchronous generator must not hold a task group across a `yield`: a consumer that
+leaves its loop early abandons the generator, which is then finished by another task, and
+a task group can only be left by the task that entered it. So each producer has a task of
+its own, in which everything is structured, and the generator only reads what it sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TypeVar
+
+import anyio
+
+T = TypeVar("T")
+Emit = Callable[[T], Awaitable[None]]
+"""Hands a value to the consumer; waits while that has enough to do."""
+
+
+class Background:
+    """The producers of one client."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[asyncio.Task[None], anyio.CancelScope] = {}
+
+    async def stream(
+        self, produce: Callable[[Emit[T]], Awaitable[None]], *, buffer: int
+    ) -> AsyncGenerator[T]:
+        """Give what `produce` emits, at most `buffer` values ahead of the consumer.
+
+        What `produce` raises is raised here, after all it has emitted. When the consumer
+        stops, however it does, `produce` is cancelled and has ended before this has.
+        """
+        sender, receiver = anyio.create_memory_object_stream[T](buffer)
+        scope = anyio.CancelScope()
+
+        async def run() -> None:
+            with scope:
+                async with sender:
+                    await produce(sender.send)
+
+        task = asyncio.create_task(run())
+        self._scopes[task] = scope
+        try:
+            with receiver:
+                async for value in receiver:
+                    yield value
+            await task
+        finally:
+            await self._end(task)
+
+    async def aclose(self) -> None:
+        """Cancel all producers and wait until they have ended."""
+        for task in list(self._scopes):
+            await self._end(task)
+
+    async def _end(self, task: asyncio.Task[None]) -> None:
+        scope = self._scopes.pop(task, None)
+        if scope is None:
+            return
+        scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # taken note of: the consumer that it was meant for has left

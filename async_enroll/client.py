@@ -1,0 +1,306 @@
+"""EnrollmentClient, the face: one object for the life of an application or a job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Mapping,
+)
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self, TypeVar
+
+import aiohttp
+import anyio
+import anyio.lowlevel
+from anyio import to_thread
+
+from async_enroll.api import Api
+from async_enroll.auth import Auth, BearerToken
+from async_enroll.background import Background, Emit
+from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.intake import CrossProduct, RosterIntake, Work
+from async_enroll.models import (
+    Action,
+    BatchLimits,
+    Enrollment,
+    EnrollmentQuery,
+    EnrollmentResult,
+    RequestWindow,
+    RosterEntry,
+)
+from async_enroll.queries import side_by_side
+from async_enroll.report import EnrollmentReport, ReportBuilder
+from async_enroll.runner import Job
+from async_enroll.slots import Slots
+from async_enroll.throttle import Throttle
+from async_enroll.transport import Transport, site_url
+
+T = TypeVar("T")
+AnyIterable = Iterable[T] | AsyncIterable[T]
+
+_BREATH = 1024
+"""How many items of a plain iterable are taken before other tasks get a chance to run."""
+
+
+class EnrollmentClient:
+    """Moves learners in and out of courses, and lists who is enrolled.
+
+    Use it as an asynchronous context manager, one for each site, shared by all tasks:
+    they share its request window and its connections. ::
+
+        async with EnrollmentClient("https://courses.example.org", token) as client:
+            report = await client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])
+
+    Args:
+        base_url: The site. Plain http only to loopback, unless `allow_http`.
+        auth: A bearer token, or an object that gives the ``Authorization`` header.
+        window: How many bulk calls the platform takes in how many seconds.
+        concurrency: How many calls are in flight at most; the same again for queries.
+        batch: How large one call may grow.
+        timeout: Seconds for one call; for a query, seconds of silence.
+        session: An aiohttp session to use and leave open; None for one of its own.
+        allow_http: Whether plain http to other hosts is meant.
+
+    Raises:
+        ConfigurationError: where one of these cannot work, saying what is expected.
+
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: str | Auth,
+        *,
+        window: RequestWindow = RequestWindow(),  # noqa: B008  # frozen
+        concurrency: int = 8,
+        batch: BatchLimits = BatchLimits(),  # noqa: B008  # frozen
+        timeout: float = 60.0,
+        session: aiohttp.ClientSession | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
+        if not 0 < timeout < math.inf:
+            raise ConfigurationError(f"timeout is {timeout}; expected seconds, more than 0")
+        site = site_url(base_url, allow_http=allow_http)
+        credentials = BearerToken(auth) if isinstance(auth, str) else auth
+        self._limits = batch
+        self._concurrency = concurrency
+        self._transport = Transport(site, credentials, timeout=timeout, session=session)
+        self._throttle = Throttle(window, concurrency)
+        self._api = Api(self._transport, self._throttle, Slots(concurrency))
+        self._background = Background()
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._background.aclose()
+        finally:
+            await self._transport.__aexit__(exc_type, exc, traceback)
+
+    async def enrollments(
+        self,
+        *,
+        course_id: str | None = None,
+        username: str | None = None,
+        days: int | None = None,
+    ) -> AsyncGenerator[Enrollment]:
+        """List enrollments, of all courses and learners unless filtered.
+
+        Records are given while the answer is still arriving, in memory that does not
+        grow with it. A loop over them may be left at any time.
+
+        Args:
+            course_id: Only those in this course.
+            username: Only those of this learner.
+            days: Only those created in the last so many days.
+
+        Raises:
+            EnrollError: where the listing fails, also after some records: a listing that
+                ends early is an error, never a shorter list.
+
+        """
+        query = EnrollmentQuery(course_id, username, days)
+        async with aclosing(self._api.enrollments(query)) as lists:
+            async for records in lists:
+                for record in records:
+                    yield record
+
+    async def enrollments_for(
+        self, queries: AnyIterable[EnrollmentQuery]
+    ) -> AsyncGenerator[Enrollment]:
+        """Run several queries side by side; give each record (learner and course) once.
+
+        Raises:
+            EnrollError: where one of them fails; the others are stopped.
+
+        """
+        wanted = [query async for query in _each(queries, "queries")]
+
+        async def produce(emit: Emit[list[Enrollment]]) -> None:
+            await side_by_side(self._api, wanted, emit, concurrency=self._concurrency)
+
+        seen: set[tuple[str, str]] = set()
+        async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
+            async for records in lists:
+                for record in records:
+                    key = record.username, record.course_id
+                    if key not in seen:
+                        seen.add(key)
+                        yield record
+
+    async def bulk_enroll(
+        self,
+        identifiers: AnyIterable[str],
+        courses: AnyIterable[str],
+        *,
+        cohorts: Mapping[str, str] | None = None,
+        auto_enroll: bool = True,
+        email_students: bool = False,
+    ) -> EnrollmentReport:
+        """Enroll every identifier in every course.
+
+        Args:
+            identifiers: E-mail addresses or usernames; repeats count once.
+            courses: Course keys.
+            cohorts: The cohort to place learners in, for some or all of the courses.
+            auto_enroll: Whether an address without an account is enrolled on registering.
+            email_students: Whether the platform mails everyone, also those enrolled already.
+
+        Raises:
+            EnrollError: what stopped the job, with the `report` so far; a pair that fails
+                is a result instead.
+
+        """
+        work = self._cross_product(Action.ENROLL, identifiers, courses, cohorts)
+        return await self._report(work, auto_enroll=auto_enroll, email_students=email_students)
+
+    async def bulk_unenroll(
+        self,
+        identifiers: AnyIterable[str],
+        courses: AnyIterable[str],
+        *,
+        email_students: bool = False,
+    ) -> EnrollmentReport:
+        """Unenroll every identifier from every course, and withdraw what waits for registration.
+
+        Arguments and exceptions as for `bulk_enroll`; mail goes only to those who were
+        enrolled or waiting.
+        """
+        work = self._cross_product(Action.UNENROLL, identifiers, courses, None)
+        return await self._report(work, auto_enroll=True, email_students=email_students)
+
+    async def apply(
+        self,
+        roster: AnyIterable[RosterEntry],
+        *,
+        auto_enroll: bool = True,
+        email_students: bool = False,
+    ) -> EnrollmentReport:
+        """Do what a roster says, in as few calls as its entries can share.
+
+        Raises:
+            RosterError: where entries contradict each other; nothing is sent then.
+            EnrollError: what stopped the job, with the `report` so far.
+
+        """
+        work = self._roster(roster)
+        return await self._report(work, auto_enroll=auto_enroll, email_students=email_students)
+
+    async def stream(
+        self,
+        roster: AnyIterable[RosterEntry],
+        *,
+        auto_enroll: bool = True,
+        email_students: bool = False,
+    ) -> AsyncGenerator[EnrollmentResult]:
+        """Do what a roster says; give the results as calls return. Raises what `apply` raises.
+
+        A consumer that takes its time slows the job down. One that leaves the loop
+        cancels it: calls in flight are cut off, and what becomes of them is not known.
+        """
+        work = self._roster(roster)
+        results = self._results(work, auto_enroll=auto_enroll, email_students=email_students)
+        async with aclosing(results):
+            async for some in results:
+                for result in some:
+                    yield result
+
+    async def _report(
+        self, work: AsyncGenerator[Work], *, auto_enroll: bool, email_students: bool
+    ) -> EnrollmentReport:
+        builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
+        results = self._results(work, auto_enroll=auto_enroll, email_students=email_students)
+        try:
+            async with aclosing(results):
+                async for some in results:
+                    builder.add(some)
+        except EnrollError as error:
+            error.report = builder.report()
+            raise
+        return builder.report()
+
+    def _results(
+        self, work: AsyncGenerator[Work], *, auto_enroll: bool, email_students: bool
+    ) -> AsyncGenerator[list[EnrollmentResult]]:
+        async def produce(emit: Emit[list[EnrollmentResult]]) -> None:
+            job = Job(
+                self._api,
+                self._throttle,
+                concurrency=self._concurrency,
+                auto_enroll=auto_enroll,
+                email_students=email_students,
+            )
+            async with aclosing(work):
+                await job.run(work, emit)
+
+        return self._background.stream(produce, buffer=self._concurrency)
+
+    async def _cross_product(
+        self,
+        action: Action,
+        identifiers: AnyIterable[str],
+        courses: AnyIterable[str],
+        cohorts: Mapping[str, str] | None,
+    ) -> AsyncGenerator[Work]:
+        keys = [course_id async for course_id in _each(courses, "courses")]
+        intake = CrossProduct(action, keys, cohorts, self._limits)
+        async for identifier in _each(identifiers, "identifiers"):
+            for work in intake.feed(identifier):
+                yield work
+        for work in intake.flush():
+            yield work
+
+    async def _roster(self, roster: AnyIterable[RosterEntry]) -> AsyncGenerator[Work]:
+        intake = RosterIntake(self._limits)
+        async for entry in _each(roster, "roster"):
+            intake.feed(entry)
+        for work in await to_thread.run_sync(intake.plan):
+            yield work
+
+
+async def _each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:
+    """Iterate over either kind of iterable, letting other tasks run now and then."""
+    if isinstance(items, str | bytes):
+        raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for number, item in enumerate(items, 1):
+            yield item
+            if number % _BREATH == 0:
+                await anyio.lowlevel.checkpoint()

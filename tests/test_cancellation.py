@@ -1,0 +1,121 @@
+"""Cancelled at any moment: no task and no socket is left, and the client goes on working."""
+
+import asyncio
+import gc
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from async_enroll import (
+    BatchLimits,
+    EnrollmentClient,
+    EnrollmentQuery,
+    Outcome,
+    RequestWindow,
+    RosterEntry,
+)
+from async_enroll.sandbox import Platform
+
+COURSE = "course-v1:Org+C0+2026"
+
+
+def open_sockets() -> int:
+    return sum(
+        path.readlink().name.startswith("socket:")
+        for path in Path("/proc/self/fd").iterdir()
+        if path.is_symlink()
+    )
+
+
+async def calmed_down(tasks: set[asyncio.Task[object]], sockets: int) -> bool:
+    """Whether, within a moment, only these tasks and so many sockets are left."""
+    for _ in range(200):
+        gc.collect()
+        await asyncio.sleep(0.01)
+        if asyncio.all_tasks() <= tasks and open_sockets() <= sockets:
+            return True
+    return False
+
+
+@pytest.fixture
+async def slow_platform() -> AsyncIterator[Platform]:
+    async with Platform(window=RequestWindow(40, 0.5), seconds_per_call=0.01) as platform:
+        platform.add_course(COURSE)
+        for number in range(200):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+            platform.enroll(f"learner{number}", COURSE)
+        yield platform
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_fifty_tasks_cancelled_at_random_moments(slow_platform: Platform, seed: int) -> None:
+    chance = random.Random(seed)
+    tasks = asyncio.all_tasks()
+    sockets = open_sockets()
+    async with EnrollmentClient(
+        slow_platform.url,
+        slow_platform.token,
+        window=RequestWindow(40, 0.5),
+        batch=BatchLimits(identifiers=20),
+    ) as client:
+
+        async def use(number: int) -> None:
+            learners = [f"learner{n}" for n in range(number, number + 50)]
+            await anyio.sleep(chance.random() * 0.1)
+            with anyio.move_on_after(chance.random() * 0.8):
+                match number % 5:
+                    case 0:
+                        await client.bulk_enroll(learners, [COURSE])
+                    case 1:
+                        await client.bulk_unenroll(learners, [COURSE])
+                    case 2:
+                        async for _ in client.stream(RosterEntry(n, COURSE) for n in learners):
+                            await anyio.lowlevel.checkpoint()
+                    case 3:
+                        async for _ in client.enrollments(course_id=COURSE):
+                            await anyio.sleep(chance.random() * 0.01)
+                    case 4:
+                        queries = [EnrollmentQuery(username=name) for name in learners]
+                        async for _ in client.enrollments_for(queries):
+                            break
+
+        async with anyio.create_task_group() as users:
+            for number in range(50):
+                users.start_soon(use, number)
+
+        # Idle connections may be kept; what the platform holds of them counts as well.
+        assert await calmed_down(tasks, sockets + 2 * 16)
+        report = await client.bulk_enroll(["learner1"], [COURSE])
+        assert report.results[0].outcome in {Outcome.ENROLLED, Outcome.ALREADY_ENROLLED}
+        assert len([one async for one in client.enrollments(username="learner1")]) == 1
+    assert await calmed_down(tasks, sockets)
+
+
+async def test_a_client_that_is_left_ends_what_it_has_under_way(slow_platform: Platform) -> None:
+    tasks = asyncio.all_tasks()
+    sockets = open_sockets()
+    async with EnrollmentClient(slow_platform.url, slow_platform.token) as client:
+        results = client.stream(RosterEntry(f"learner{n}", COURSE) for n in range(200))
+        records = client.enrollments_for([EnrollmentQuery(course_id=COURSE)])
+        await anext(results)
+        await anext(records)
+    assert await calmed_down(tasks, sockets)
+
+
+async def test_a_cancelled_call_closes_its_connection_before_it_returns() -> None:
+    async with Platform(seconds_per_call=60) as platform:
+        platform.add_course(COURSE)
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            sockets = open_sockets()
+            tasks = asyncio.all_tasks()
+            with anyio.move_on_after(0.1):
+                await client.bulk_enroll(["learner1"], [COURSE])
+            await asyncio.sleep(0)
+            assert open_sockets() <= sockets + 1  # the platform's end of it
+            assert {
+                task for task in asyncio.all_tasks() - tasks if "RequestHandler" not in repr(task)
+            } == set()

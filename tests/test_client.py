@@ -1,0 +1,318 @@
+"""The way from identifiers to one report, end to end against the sandbox."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from async_enroll import (
+    Action,
+    BatchLimits,
+    ConfigurationError,
+    EnrollmentClient,
+    EnrollmentResult,
+    Outcome,
+    RequestWindow,
+    RosterEntry,
+    RosterError,
+)
+from async_enroll.sandbox import Mail, Platform
+
+C0, C1, C2 = COURSES = [f"course-v1:Org+C{number}+2026" for number in range(3)]
+
+
+async def test_two_thousand_identifiers_in_three_courses() -> None:
+    async with Platform() as platform:
+        for course_id in COURSES:
+            platform.add_course(course_id)
+        learners = [f"learner{number}@example.org" for number in range(1700)]
+        for number, email in enumerate(learners):
+            platform.add_user(f"learner{number}", email)
+        platform.add_user("broken", "broken@example.org", broken=True)
+        for number in range(100):
+            platform.enroll(f"learner{number}", C0)
+        unknown = [f"new{number}@example.org" for number in range(150)]
+        malformed = [f"nobody{number}" for number in range(40)]
+        unsendable = ["", "two words", "a,b", "line\nbreak"]
+        repeats = [f" {email} " for email in learners[:105]]
+        identifiers = learners + unknown + malformed + unsendable + ["broken"] + repeats
+        assert len(identifiers) == 2000
+
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            report = await client.bulk_enroll(identifiers, COURSES)
+
+        assert report.counts == {
+            Outcome.ENROLLED: 1700 * 3 - 100,
+            Outcome.ALREADY_ENROLLED: 100,
+            Outcome.ALLOWED: 150 * 3,
+            Outcome.INVALID_IDENTIFIER: 44 * 3,
+            Outcome.ERROR: 3,
+        }
+        pairs = [(result.identifier, result.course_id) for result in report.results]
+        wanted = {(text.strip(), course_id) for text in identifiers for course_id in COURSES}
+        assert len(pairs) == len(wanted)
+        assert set(pairs) == wanted
+        for result in report.results:
+            enrolled = platform.is_enrolled(result.identifier, result.course_id)
+            waits = platform.is_allowed(result.identifier, result.course_id)
+            assert enrolled == (result.outcome in {Outcome.ENROLLED, Outcome.ALREADY_ENROLLED})
+            assert waits == (result.outcome is Outcome.ALLOWED)
+        sent = sum(request.pairs for request in platform.requests)
+        assert sent == (1700 + 150 + 40 + 1) * 3  # nothing twice, nothing unsendable
+        assert len(platform.requests) == 12  # 166 identifiers a call
+
+
+async def test_mail_goes_once_and_the_report_says_so(
+    platform: Platform, client: EnrollmentClient
+) -> None:
+    report = await client.bulk_enroll(
+        ["learner1", "new@example.org", "learner1"], [C0], email_students=True
+    )
+    assert [result.notified for result in report.results] == [True, True]
+    assert len(platform.outbox) == 2
+    report = await client.bulk_unenroll(["learner1", "learner2"], [C0], email_students=True)
+    told = {result.identifier: (result.outcome, result.notified) for result in report.results}
+    assert told == {
+        "learner1": (Outcome.UNENROLLED, True),
+        "learner2": (Outcome.NOT_ENROLLED, False),
+    }
+    assert platform.outbox[2:] == [Mail(Action.UNENROLL, "learner1@example.org", C0)]
+
+
+async def test_a_wait_for_registration_is_withdrawn(client: EnrollmentClient) -> None:
+    await client.bulk_enroll(["new@example.org"], [C0])
+    report = await client.bulk_unenroll(["new@example.org"], [C0])
+    assert [result.outcome for result in report.results] == [Outcome.WITHDRAWN]
+
+
+async def test_auto_enroll_is_passed_on(platform: Platform, client: EnrollmentClient) -> None:
+    await client.bulk_enroll(["now@example.org"], [C0])
+    await client.bulk_enroll(["later@example.org"], [C0], auto_enroll=False)
+    platform.add_user("now", "now@example.org")
+    platform.add_user("later", "later@example.org")
+    assert platform.is_enrolled("now", C0)
+    assert not platform.is_enrolled("later", C0)
+
+
+async def test_cohorts_for_some_of_the_courses(
+    platform: Platform, client: EnrollmentClient
+) -> None:
+    report = await client.bulk_enroll(["learner1"], COURSES, cohorts={C1: "red"})
+    assert report.ok
+    assert platform.cohort_of("learner1", C1) == "red"
+    assert platform.cohort_of("learner1", C0) is None
+    (result,) = report.courses[C1].results
+    assert result.after is not None
+    assert result.after.cohort == "red"
+
+
+async def test_a_roster_of_everything(platform: Platform, client: EnrollmentClient) -> None:
+    platform.enroll("learner3", C2)
+    report = await client.apply(
+        [
+            RosterEntry("learner1", C0),
+            RosterEntry("learner1", C1, cohort="blue"),
+            RosterEntry("learner2", C0),
+            RosterEntry("learner3", C2, Action.UNENROLL),
+            RosterEntry("learner1 ", C0),
+        ]
+    )
+    assert report.counts == {Outcome.ENROLLED: 3, Outcome.UNENROLLED: 1}
+    assert platform.is_enrolled("learner1", C0)
+    assert platform.cohort_of("learner1", C1) == "blue"
+    assert not platform.is_enrolled("learner3", C2)
+    assert len(platform.requests) == 3
+
+
+async def test_any_iterable_will_do(client: EnrollmentClient) -> None:
+    async def coming() -> AsyncIterator[str]:
+        for number in range(3):
+            await anyio.lowlevel.checkpoint()
+            yield f"learner{number}"
+
+    def given() -> Iterator[str]:
+        yield C0
+        yield C1
+
+    assert (await client.bulk_enroll(coming(), given())).counts == {Outcome.ENROLLED: 6}
+    assert (await client.bulk_enroll({"learner3"}, (C0,))).counts == {Outcome.ENROLLED: 1}
+
+    async def entries() -> AsyncIterator[RosterEntry]:
+        yield RosterEntry("learner4", C0)
+
+    assert (await client.apply(entries())).counts == {Outcome.ENROLLED: 1}
+
+
+async def test_nothing_to_do(platform: Platform, client: EnrollmentClient) -> None:
+    assert (await client.bulk_enroll([], [C0])).ok
+    assert [result async for result in client.stream([])] == []
+    assert not platform.requests
+
+
+async def test_identifiers_are_not_needed_whole(platform: Platform) -> None:
+    taken = 0
+    sent_when_half_was_taken = 0
+
+    async def endless_looking() -> AsyncIterator[str]:
+        nonlocal taken, sent_when_half_was_taken
+        for number in range(400):
+            taken += 1
+            if taken == 200:
+                await anyio.sleep(0.1)
+                sent_when_half_was_taken = len(platform.requests)
+            yield f"new{number}@example.org"
+
+    limits = BatchLimits(identifiers=10)
+    async with EnrollmentClient(platform.url, platform.token, batch=limits) as client:
+        await client.bulk_enroll(endless_looking(), [C0])
+    assert sent_when_half_was_taken == 19
+
+
+async def test_results_stream_as_calls_return() -> None:
+    async with Platform(window=None, seconds_per_call=0.05, workers=1) as platform:
+        platform.add_course(C0)
+        limits = BatchLimits(identifiers=1)
+        async with EnrollmentClient(platform.url, platform.token, batch=limits) as client:
+            roster = [RosterEntry(f"new{number}@example.org", C0) for number in range(10)]
+            times: list[float] = []
+            results: list[EnrollmentResult] = []
+            async for result in client.stream(roster):
+                times.append(anyio.current_time())
+                results.append(result)
+    assert len(results) == 10
+    assert times[-1] - times[0] >= 0.3
+
+
+async def test_a_slow_consumer_slows_the_job_down(platform: Platform) -> None:
+    limits = BatchLimits(identifiers=1)
+    async with EnrollmentClient(
+        platform.url, platform.token, batch=limits, concurrency=2
+    ) as client:
+        roster = [RosterEntry(f"new{number}@example.org", C0) for number in range(100)]
+        async with aclosing(client.stream(roster)) as results:
+            await anext(results)
+            await anyio.sleep(0.3)
+            assert len(platform.requests) <= 6
+
+
+async def test_calls_run_side_by_side_within_concurrency() -> None:
+    async with Platform(window=None, seconds_per_call=0.05) as platform:
+        platform.add_course(C0)
+        identifiers = [f"new{number}@example.org" for number in range(24)]
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(identifiers=1), concurrency=4
+        ) as client:
+            start = anyio.current_time()
+            await client.bulk_enroll(identifiers, [C0])
+            assert anyio.current_time() - start < 24 * 0.05 * 0.6
+        assert platform.in_flight_peak == 4
+
+
+async def test_three_hundred_calls_take_the_shortest_time_the_window_allows() -> None:
+    window = RequestWindow(120, 6)
+    async with Platform(window=window) as platform:
+        platform.add_course(C0)
+        identifiers = [f"new{number}@example.org" for number in range(300)]
+        async with EnrollmentClient(
+            platform.url, platform.token, window=window, batch=BatchLimits(identifiers=1)
+        ) as client:
+            start = anyio.current_time()
+            report = await client.bulk_enroll(identifiers, [C0])
+            took = anyio.current_time() - start
+        assert report.counts == {Outcome.ALLOWED: 300}
+        assert took <= 1.05 * 12
+        assert sum(request.status == 429 for request in platform.requests) <= 3
+
+
+async def test_all_uses_of_a_client_share_its_window() -> None:
+    window = RequestWindow(10, 0.5)
+    async with Platform(window=window) as platform:
+        platform.add_course(C0)
+        async with EnrollmentClient(platform.url, platform.token, window=window) as client:
+            async with anyio.create_task_group() as callers:
+                for number in range(25):
+                    callers.start_soon(client.bulk_enroll, [f"new{number}@example.org"], [C0])
+        assert [request.status for request in platform.requests] == [200] * 25
+
+
+async def test_a_window_that_is_narrower_than_told() -> None:
+    async with Platform(window=RequestWindow(5, 1)) as platform:
+        platform.add_course(C0)
+        identifiers = [f"new{number}@example.org" for number in range(12)]
+        async with EnrollmentClient(
+            platform.url,
+            platform.token,
+            window=RequestWindow(50, 1),
+            batch=BatchLimits(identifiers=1),
+        ) as client:
+            report = await client.bulk_enroll(identifiers, [C0])
+        assert report.counts == {Outcome.ALLOWED: 12}
+        assert {result.attempts for result in report.results} == {1}
+
+
+async def test_a_long_job_leaves_room_for_others() -> None:
+    async with Platform(window=None, seconds_per_call=0.02) as platform:
+        platform.add_course(C0)
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(identifiers=1), concurrency=2
+        ) as client:
+            roster = [RosterEntry(f"new{number}@example.org", C0) for number in range(500)]
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(client.apply, roster)
+                await anyio.sleep(0.2)
+                before = len(platform.requests)
+                await client.bulk_enroll(["quick@example.org"], [C0])
+                assert len(platform.requests) - before <= 6
+                tasks.cancel_scope.cancel()
+
+
+async def test_a_single_string_is_no_list(client: EnrollmentClient) -> None:
+    with pytest.raises(ConfigurationError, match="identifiers is a single str"):
+        await client.bulk_enroll("learner1", [C0])
+    with pytest.raises(ConfigurationError, match="courses is a single str"):
+        await client.bulk_enroll(["learner1"], C0)
+
+
+async def test_contradictions_are_found_before_anything_is_sent(
+    platform: Platform, client: EnrollmentClient
+) -> None:
+    entries = [RosterEntry("learner1", C0), RosterEntry("learner1", C0, Action.UNENROLL)]
+    with pytest.raises(RosterError, match="contradicts"):
+        await client.apply(entries)
+    assert not platform.requests
+
+
+async def test_an_iterable_that_fails_loses_nothing(client: EnrollmentClient) -> None:
+    def failing() -> Iterator[RosterEntry]:
+        yield RosterEntry("learner1", C0)
+        raise LookupError("broken source")
+
+    with pytest.raises(LookupError, match="broken source"):
+        await client.apply(failing())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"concurrency": 0}, "concurrency is 0"),
+        ({"timeout": 0}, "timeout is 0"),
+        ({"timeout": float("nan")}, "timeout is nan"),
+    ],
+)
+def test_settings_that_cannot_work(arguments: dict[str, float], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        EnrollmentClient("https://courses.example.org", "token", **arguments)  # type: ignore[arg-type]  # one of many
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(0, 60), (1, 0), (1, float("nan"))])
+def test_a_window_that_cannot_work(calls: int, seconds: float) -> None:
+    with pytest.raises(ConfigurationError):
+        RequestWindow(calls, seconds)
+
+
+@pytest.mark.parametrize("limits", [(0, 1, 99999), (1, 0, 99999), (1, 1, 100)])
+def test_limits_that_cannot_work(limits: tuple[int, int, int]) -> None:
+    with pytest.raises(ConfigurationError):
+        BatchLimits(*limits)
