@@ -39,3 +39,17 @@ def types(session: nox.Session) -> None:
     """Check the types of everything, strictly."""
     install(session, "types")
     session.run("mypy")
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Enroll some thousand learners on the embedded sandbox, and check the account."""
+    install(session)
+    session.run("async-enroll", "demo", *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """Measure ours beside what a user would write and the limit, in one run each."""
+    install(session)
+    session.run("python", "-m", "benchmarks", *session.posargs)

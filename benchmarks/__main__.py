@@ -1,0 +1,14 @@
+"""Run all benchmarks, or those named as arguments: ``python -m benchmarks window``."""
+
+import sys
+
+import anyio
+
+from benchmarks import listing, window
+
+BENCHMARKS = {"window": window.run, "listing": listing.run}
+
+for name in sys.argv[1:] or BENCHMARKS:
+    if name not in BENCHMARKS:
+        sys.exit(f"no benchmark {name!r}; there are: {', '.join(BENCHMARKS)}")
+    anyio.run(BENCHMARKS[name])
