@@ -148,7 +148,7 @@ class EnrollmentClient:
             EnrollError: where one of them fails; the others are stopped.
 
         """
-        wanted = [query async for query in _each(queries, "queries")]
+        wanted = {query async for query in _each(queries, "queries")}
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             await side_by_side(self._api, wanted, emit, concurrency=self._concurrency)
@@ -159,7 +159,8 @@ class EnrollmentClient:
                 for record in records:
                     key = record.username, record.course_id
                     if key not in seen:
-                        seen.add(key)
+                        if len(wanted) > 1:  # one query alone needs no memory of what it gave
+                            seen.add(key)
                         yield record
 
     async def bulk_enroll(
@@ -227,10 +228,11 @@ class EnrollmentClient:
         auto_enroll: bool = True,
         email_students: bool = False,
     ) -> AsyncGenerator[EnrollmentResult]:
-        """Do what a roster says; give the results as calls return. Raises what `apply` raises.
+        """Do what a roster says; give the results as calls return.
 
-        A consumer that takes its time slows the job down. One that leaves the loop
-        cancels it: calls in flight are cut off, and what becomes of them is not known.
+        Raises what `apply` raises, once all pairs have their results, and without a report.
+        A consumer that takes its time slows the job down. One that leaves the loop cancels
+        it: calls in flight are cut off, and what becomes of them is not known.
         """
         work = self._roster(roster)
         results = self._results(work, auto_enroll=auto_enroll, email_students=email_students)

@@ -28,3 +28,11 @@ def private_file(path: str | os.PathLike[str], *, newline: str | None = None) ->
         except BaseException:
             Path(file.name).unlink()
             raise
+
+
+def safe_cell(text: str) -> str:
+    """`text` for a cell of a CSV file, with an apostrophe where a spreadsheet would see a formula.
+
+    Source: OWASP, CSV Injection.
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

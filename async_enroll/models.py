@@ -129,8 +129,10 @@ class EnrollmentQuery:
             raise ConfigurationError("course_id is empty; leave it out to list every course")
         if self.username is not None and not self.username.strip():
             raise ConfigurationError("username is empty; leave it out to list every learner")
-        if self.days is not None and self.days < 0:
-            raise ConfigurationError(f"days is {self.days}; expected a number of days, 0 or more")
+        if self.days is not None and not 0 <= self.days <= _MOST_DAYS:
+            raise ConfigurationError(
+                f"days is {self.days}; expected a number of days, 0 to {_MOST_DAYS}"
+            )
 
 
 @frozen
@@ -213,3 +215,4 @@ class BatchLimits:
 
 
 _SMALLEST_BODY = 16 * 1024
+_MOST_DAYS = 100_000

@@ -20,7 +20,7 @@ async def side_by_side(
     *,
     concurrency: int,
 ) -> None:
-    """Run queries, at most `concurrency` at once and each only once; emit what they find.
+    """Run queries, at most `concurrency` at once; emit what they find.
 
     Raises:
         EnrollError: where one fails; the others are stopped.
@@ -42,7 +42,7 @@ async def side_by_side(
             slots.release()
 
     async with anyio.create_task_group() as running:
-        for query in dict.fromkeys(queries):
+        for query in queries:
             await slots.acquire()
             running.start_soon(ask, query)
     if failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -13,7 +13,7 @@ import orjson
 from attrs import frozen
 
 from async_enroll.errors import EnrollmentFailures
-from async_enroll.files import private_file
+from async_enroll.files import private_file, safe_cell
 from async_enroll.models import EnrollmentResult, Outcome
 from async_enroll.wire import bulk_object, result_object
 
@@ -28,10 +28,6 @@ _CSV_COLUMNS = (
     "notified",
     "attempts",
 )
-
-
-# What a cell may not start with, lest a spreadsheet takes it for a formula (OWASP, CSV Injection).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @frozen
@@ -116,15 +112,20 @@ class EnrollmentReport:
             rows.writerows(_csv_row(result) for result in self.results)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Write `ok`, the counts by outcome and all results in full, mode 0600. Blocks."""
-        counts = {outcome.value: count for outcome, count in self.counts.items()}
+        """Write `json_pieces` to a file, mode 0600. Blocks."""
         with private_file(path) as file:
-            file.write(f'{{"ok": {str(self.ok).lower()}, ')
-            file.write(f'"counts": {orjson.dumps(counts).decode()}, "results": [')
-            for number, result in enumerate(self.results):
-                file.write(",\n" if number else "\n")
-                file.write(orjson.dumps(result_object(result)).decode())
-            file.write("\n]}\n")
+            file.writelines(self.json_pieces())
+
+    def json_pieces(self) -> Iterator[str]:
+        """Give the report in full as JSON, piece by piece: `ok`, counts by outcome, results."""
+        counts = {outcome.value: count for outcome, count in self.counts.items()}
+        yield f'{{"ok": {str(self.ok).lower()}, '
+        yield f'"counts": {orjson.dumps(counts).decode()}, "results": ['
+        separator = "\n"
+        for result in self.results:
+            yield f"{separator}{orjson.dumps(result_object(result)).decode()}"
+            separator = ",\n"
+        yield "\n]}\n"
 
     def __str__(self) -> str:
         """The counts, and the first failures with their reasons."""
@@ -185,6 +186,4 @@ def _csv_row(result: EnrollmentResult) -> list[str]:
         told[result.notified],
         str(result.attempts),
     ]
-    return [
-        f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells
-    ]
+    return [safe_cell(cell) for cell in cells]

@@ -69,11 +69,12 @@ def site_url(base_url: str, *, allow_http: bool) -> URL:
     if url.user or url.password:
         raise ConfigurationError("the site's URL holds a user or password; give the token as auth")
     expected = "expected something like https://courses.example.org"
-    if url.scheme not in ("http", "https") or not url.host or port == 0:
+    named = url.host and not any(map(str.isspace, url.host))
+    if url.scheme not in ("http", "https") or not named or port == 0:
         raise ConfigurationError(f"{base_url!r} is no site's URL; {expected}")
     if url.raw_query_string or url.raw_fragment:
         raise ConfigurationError(f"{base_url!r} holds a query or fragment; {expected}")
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.host):
+    if url.scheme == "http" and not allow_http and not _is_loopback(url.host or ""):
         raise ConfigurationError(
             f"{base_url!r} is plain http, which would send the token in the clear; "
             "use https, or allow plain http knowingly"

@@ -223,6 +223,7 @@ def test_sites(url: str) -> None:
         ("", "is no site's URL"),
         ("ftp://courses.example.org", "is no site's URL"),
         ("https://", "is no site's URL"),
+        ("https://courses example.org", "is no site's URL"),
         ("https://courses.example.org:99999", "is no site's URL"),
         ("https://courses.example.org/?next=x", "holds a query or fragment"),
         ("https://courses.example.org/#top", "holds a query or fragment"),
