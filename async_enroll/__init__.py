@@ -25,6 +25,7 @@ from async_enroll.models import (
     RosterEntry,
 )
 from async_enroll.report import CourseReport, EnrollmentReport
+from async_enroll.roster import Roster
 
 __all__ = [
     "Action",
@@ -46,6 +47,7 @@ __all__ = [
     "PermissionDenied",
     "PlatformError",
     "RequestWindow",
+    "Roster",
     "RosterEntry",
     "RosterError",
     "TransportError",
