@@ -1,0 +1,48 @@
+"""The command line, `async-enroll`: the only part that prints and that reads the environment."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from io import TextIOWrapper
+
+from cyclopts import App
+
+from async_enroll.cli import apply, demo, doctor, enrollments, sandbox
+from async_enroll.cli.ending import ending
+
+app = App(
+    name="async-enroll",
+    help="Move learners in and out of courses on MOOCit and Open edX.",
+    help_epilogue="""\
+Start here:
+  async-enroll demo                      see it all on an embedded platform
+  export ASYNC_ENROLL_URL=https://courses.example.org
+  export ASYNC_ENROLL_TOKEN=…            or --token-file PATH
+  async-enroll doctor                    is everything in place?
+  async-enroll apply roster.csv          do what a roster says
+
+Exit status:
+  0    all well
+  1    some pairs failed; the report names them
+  2    unusable arguments, configuration or roster
+  3    stopped with work left
+  130  interrupted""",
+    help_format="plaintext",
+    version=version("async_enroll"),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
+app.command(apply.apply, help_epilogue=apply.EXAMPLES)
+app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
+app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)
+app.command(demo.demo, help_epilogue=demo.EXAMPLES)
+
+
+def main() -> None:
+    """Run the command that the arguments name, and end the process."""
+    # Data on stdout is UTF-8, like that in files, whatever the locale.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.exit(ending(app))

@@ -1,0 +1,5 @@
+"""The command line as ``python -m async_enroll.cli``."""
+
+from async_enroll.cli import main
+
+main()

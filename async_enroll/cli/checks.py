@@ -1,0 +1,129 @@
+"""What two exchanges with a site tell about it. Pure."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from attrs import frozen
+
+from async_enroll.errors import AuthenticationError, PermissionDenied, PlatformError
+from async_enroll.models import RequestWindow
+from async_enroll.verdict import Failure, Meaning
+
+
+class State(Enum):
+    """How a check ended; the values are what `--json` says."""
+
+    OK = "ok"
+    FAILED = "failed"
+    OPEN = "open"
+    """Neither: it could not be told, or is worth knowing."""
+
+
+@frozen
+class Check:
+    """One line of the list; `remedy` says what to do about it."""
+
+    name: str
+    state: State
+    text: str
+    remedy: str | None = None
+
+
+_UNTOLD = "could not be told"
+_NO_SUCH_KEY = "Course key not valid"
+_PERMITTED = {Meaning.MISSING, Meaning.THROTTLED, Meaning.UNDONE}
+"""What only a caller with permission is answered."""
+
+
+def verdicts(
+    preflight: Failure | None, listing: Failure | None, course_id: str | None
+) -> list[Check]:
+    """What a preflight in `course_id`, or else in a malformed course key, and a listing tell.
+
+    None stands for an answer as promised.
+    """
+    checks = [
+        _token(preflight, listing),
+        _staff(preflight),
+        _bulk_endpoint(preflight),
+        _listing_endpoint(listing),
+        _throttle(preflight),
+    ]
+    return checks if course_id is None else [*checks, _course(preflight, course_id)]
+
+
+def _reached(preflight: Failure | None) -> bool:
+    """Whether the endpoint took the call up: token, permission and address were good."""
+    if preflight is None or preflight.meaning in _PERMITTED:
+        return True
+    return preflight.meaning is Meaning.REFUSED and _NO_SUCH_KEY in str(preflight.error)
+
+
+def _denied(failure: Failure | None, kind: type[Exception]) -> bool:
+    return failure is not None and isinstance(failure.error, kind)
+
+
+def _token(preflight: Failure | None, listing: Failure | None) -> Check:
+    for failure in (preflight, listing):
+        if failure and isinstance(failure.error, AuthenticationError):
+            remedy = "get a new one; the token file wins over ASYNC_ENROLL_TOKEN"
+            return Check("token", State.FAILED, str(failure.error), remedy)
+    if listing is None or _reached(preflight) or _denied(preflight, PermissionDenied):
+        return Check("token", State.OK, "accepted")
+    return Check("token", State.OPEN, _UNTOLD)
+
+
+def _staff(preflight: Failure | None) -> Check:
+    if preflight and isinstance(preflight.error, PermissionDenied):
+        remedy = "have the token's user made global staff in the site's administration"
+        return Check("staff", State.FAILED, str(preflight.error), remedy)
+    if _reached(preflight):
+        return Check("staff", State.OK, "the token's user is global staff")
+    return Check("staff", State.OPEN, _UNTOLD)
+
+
+def _bulk_endpoint(preflight: Failure | None) -> Check:
+    name = "bulk endpoint"
+    denied = _denied(preflight, AuthenticationError) or _denied(preflight, PermissionDenied)
+    if preflight is None or denied or _reached(preflight):
+        return Check(name, State.OK, "is there")
+    error = preflight.error
+    if isinstance(error, PlatformError) and error.status == 404:
+        remedy = "have the site's operators switch on ENABLE_BULK_ENROLLMENT_VIEW"
+        return Check(name, State.FAILED, "is switched off on this site", remedy)
+    return Check(name, State.FAILED, str(error), "check the URL; try again later")
+
+
+def _listing_endpoint(listing: Failure | None) -> Check:
+    name = "listing"
+    if listing is None:
+        return Check(name, State.OK, "answers")
+    error = listing.error
+    if isinstance(error, PlatformError) and error.status == 404:
+        text = "not there: plain Open edX, not MOOCit; `enrollments` cannot be used"
+        return Check(name, State.OPEN, text)
+    if isinstance(error, AuthenticationError) or listing.meaning is Meaning.THROTTLED:
+        return Check(name, State.OPEN, _UNTOLD)
+    return Check(name, State.FAILED, str(error), "ask the site's operators")
+
+
+def _throttle(preflight: Failure | None) -> Check:
+    window = RequestWindow()
+    if preflight and preflight.meaning is Meaning.THROTTLED:
+        wait = f"{preflight.retry_after:g} s" if preflight.retry_after is not None else "a while"
+        text = f"the window is full: calls are refused for {wait}, and then sent again"
+        return Check("throttle", State.OPEN, text)
+    if _reached(preflight):
+        text = f"no refusal now; {window.calls} calls in {window.seconds:g} s will be kept to"
+        return Check("throttle", State.OK, text)
+    return Check("throttle", State.OPEN, _UNTOLD)
+
+
+def _course(preflight: Failure | None, course_id: str) -> Check:
+    if preflight is None:
+        return Check("course", State.OK, f"{course_id} exists")
+    if preflight.meaning in (Meaning.MISSING, Meaning.UNDONE, Meaning.REFUSED):
+        remedy = "copy the key from the course's address; have the token's user admitted to it"
+        return Check("course", State.FAILED, f"{course_id}: {preflight.error}", remedy)
+    return Check("course", State.OPEN, _UNTOLD)

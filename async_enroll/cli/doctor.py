@@ -1,0 +1,132 @@
+"""`async-enroll doctor`: whether everything is in place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from typing import Annotated
+
+import anyio
+import orjson
+from cyclopts import Parameter
+from rich.text import Text
+
+from async_enroll.api import BULK_ENROLL, LISTING
+from async_enroll.cli.checks import Check, State, verdicts
+from async_enroll.cli.connection import Connection
+from async_enroll.cli.console import OUT, printable, say
+from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.flag import Flag
+from async_enroll.errors import TransportError, UnexpectedResponse
+from async_enroll.listing import ListingReader
+from async_enroll.models import Action, Batch
+from async_enroll.transport import Answer, Transport
+from async_enroll.verdict import Failure, Meaning, classify
+from async_enroll.wire import bulk_answer, bulk_body
+
+EXAMPLES = """\
+Nobody is enrolled, unenrolled or mailed by it.
+
+Examples:
+  async-enroll doctor
+  async-enroll doctor --course-id course-v1:Org+C1+2026
+  async-enroll doctor --json | jq '.[] | select(.state == "failed")'
+
+Exit status: 0 nothing failed · 2 unusable URL or no token · 3 something failed"""
+
+# Neither a user nor a plausible address: it changes nothing, mails nothing, leaves no record.
+_NOBODY = "preflight@"
+_NO_COURSE = "preflight"
+_MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "red"), State.OPEN: ("-", "yellow")}
+
+
+def doctor(
+    *,
+    course_id: Annotated[str | None, Parameter(metavar="KEY")] = None,
+    json: Flag = False,
+    connection: Connection = Connection(),  # noqa: B008  # frozen
+) -> ExitStatus:
+    """Check that everything is in place; say how to mend what is not.
+
+    Args:
+        course_id: Check also that this course is there.
+        json: Print the list as JSON.
+        connection: Which site.
+
+    """
+    transport = connection.transport()
+    checks = anyio.run(_examine, transport, course_id, not json)
+    if json:
+        listed = [_object(check) for check in checks]
+        sys.stdout.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n")
+    failed = any(check.state is State.FAILED for check in checks)
+    return ExitStatus.STOPPED if failed else ExitStatus.OK
+
+
+async def _examine(transport: Transport, course_id: str | None, aloud: bool) -> list[Check]:
+    checks: list[Check] = []
+    async for check in _checks(transport, course_id):
+        checks.append(check)
+        if aloud:
+            _show(check)
+    return checks
+
+
+async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator[Check]:
+    yield Check("URL", State.OK, str(transport.site))
+    async with transport:
+        try:
+            preflight = await _preflight(transport, course_id or _NO_COURSE)
+            yield Check("connection", State.OK, f"{transport.site.host} answers")
+            listing = await _listing(transport)
+        except TransportError as error:
+            remedy = "check the URL, the network, and whether the site is up"
+            yield Check("connection", State.FAILED, str(error), remedy)
+            return
+    for check in verdicts(preflight, listing, course_id):
+        yield check
+
+
+async def _preflight(transport: Transport, course_id: str) -> Failure | None:
+    batch = Batch(Action.ENROLL, (course_id,), (_NOBODY,))
+    body = bulk_body(batch, auto_enroll=False, email_students=False)
+    answer = await transport.call("POST", transport.site / BULK_ENROLL, body)
+    if not answer.ok:
+        return classify(answer)
+    try:
+        bulk_answer(answer.body)
+    except UnexpectedResponse as error:
+        return Failure(Meaning.UNKNOWN, error)
+    return None
+
+
+async def _listing(transport: Transport) -> Failure | None:
+    url = (transport.site / LISTING).with_query(days="1")
+    async with transport.stream(url) as came_back:
+        if isinstance(came_back, Answer):
+            return classify(came_back)
+        # The first piece tells whether it is a listing at all; the rest need not come.
+        try:
+            async for piece in came_back:
+                ListingReader().feed(piece)
+                break
+        except UnexpectedResponse as error:
+            return Failure(Meaning.UNKNOWN, error)
+    return None
+
+
+def _show(check: Check) -> None:
+    mark, style = _MARKS[check.state]
+    line = Text(f"{mark} ", style).append(f"{check.name:<14}", "bold")
+    say(OUT, line.append(printable(check.text), ""))
+    if check.remedy:
+        say(OUT, Text(f"{'':<16}→ {check.remedy}"))
+
+
+def _object(check: Check) -> dict[str, str | None]:
+    return {
+        "name": check.name,
+        "state": check.state.value,
+        "text": check.text,
+        "remedy": check.remedy,
+    }

@@ -1,0 +1,103 @@
+"""The forms that enrollments are listed in."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import orjson
+from rich import box
+from rich.table import Table
+
+from async_enroll.cli.console import OUT, note, printable
+from async_enroll.files import safe_cell
+from async_enroll.models import Enrollment
+
+Write = Callable[[Sequence[Enrollment]], None]
+"""Takes the next records."""
+
+_COLUMNS = ("username", "email", "course_id", "is_active", "mode", "created")
+_LONGEST_TABLE = 1000
+
+
+@contextmanager
+def csv_records(file: IO[str]) -> Iterator[Write]:
+    """One row a record below a header; a cell that looks like a formula gets an apostrophe."""
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(_COLUMNS)
+
+    def write(records: Sequence[Enrollment]) -> None:
+        rows.writerows(_csv_row(record) for record in records)
+
+    yield write
+
+
+@contextmanager
+def json_lines(file: IO[str]) -> Iterator[Write]:
+    """One JSON object a line."""
+
+    def write(records: Sequence[Enrollment]) -> None:
+        file.writelines(f"{orjson.dumps(_object(record)).decode()}\n" for record in records)
+
+    yield write
+
+
+@contextmanager
+def table(_: IO[str]) -> Iterator[Write]:
+    """A table for people: the first thousand records, once all have come."""
+    shown: list[Enrollment] = []
+    count = 0
+
+    def write(records: Sequence[Enrollment]) -> None:
+        nonlocal count
+        count += len(records)
+        shown.extend(records[: _LONGEST_TABLE - len(shown)])
+
+    yield write
+    OUT.print(_table(shown))
+    if count > len(shown):
+        note(f"… and {count - len(shown):,} more; --format csv gives all {count:,}")
+    else:
+        note(f"{count:,} enrollments")
+
+
+def _object(record: Enrollment) -> dict[str, Any]:
+    return {
+        "username": record.username,
+        "email": record.email,
+        "course_id": record.course_id,
+        "is_active": record.is_active,
+        "mode": record.mode,
+        "created": record.created.isoformat(),
+    }
+
+
+def _csv_row(record: Enrollment) -> list[str]:
+    cells = (
+        record.username,
+        record.email or "",
+        record.course_id,
+        str(record.is_active).lower(),
+        record.mode,
+        record.created.isoformat(),
+    )
+    return [safe_cell(cell) for cell in cells]
+
+
+def _table(records: Sequence[Enrollment]) -> Table:
+    rows = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("username", "e-mail", "course", "active", "mode", "created"):
+        rows.add_column(heading, overflow="fold")
+    for record in records:
+        rows.add_row(
+            printable(record.username),
+            printable(record.email or "-"),
+            printable(record.course_id),
+            "yes" if record.is_active else "no",
+            printable(record.mode),
+            f"{record.created:%Y-%m-%d}",
+            style=None if record.is_active else "dim",
+        )
+    return rows

@@ -1,0 +1,57 @@
+"""The real command, run as a program."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio
+from attrs import frozen
+
+from async_enroll.sandbox import Platform
+
+C0, C1, C2 = (f"course-v1:Org+C{number}+2026" for number in range(3))
+
+# A warning that is no error here would be a line on the user's terminal.
+COMMAND = (sys.executable, "-W", "error", "-m", "async_enroll.cli")
+
+
+@frozen
+class Ended:
+    """How a command has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def environment(platform: Platform | None = None) -> dict[str, str]:
+    """An environment without settings of ours but those for `platform`."""
+    ours = ("ASYNC_ENROLL_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    if platform is None:
+        return kept
+    return {**kept, "ASYNC_ENROLL_URL": platform.url, "ASYNC_ENROLL_TOKEN": platform.token}
+
+
+async def run(*arguments: str | Path, env: Mapping[str, str], stdin: bytes = b"") -> Ended:
+    """Run the command to its end. Whatever happens, no token and no traceback is printed."""
+    command = [*COMMAND, *map(str, arguments)]
+    process = await anyio.run_process(command, input=stdin, env=env, check=False)
+    ended = Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
+    printed = ended.out + ended.err
+    assert "Traceback" not in printed
+    if token := env.get("ASYNC_ENROLL_TOKEN"):
+        assert token not in printed
+    return ended
+
+
+def roster_file(path: Path, *rows: str) -> Path:
+    """A roster of identifier and course, one row for each string."""
+    path.write_text("\n".join(["identifier,course_id", *rows, ""]))
+    return path
+
+
+def names_in(directory: Path) -> list[str]:
+    """What a directory holds."""
+    return sorted(path.name for path in directory.iterdir())

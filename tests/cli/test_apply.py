@@ -1,0 +1,201 @@
+"""`async-enroll apply`: what it prints, writes and returns."""
+
+import csv
+import json
+import signal
+import stat
+from pathlib import Path
+
+import anyio
+import pytest
+
+from async_enroll.sandbox import Platform
+
+from .command import C0, C1, COMMAND, environment, roster_file, run
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    return roster_file(tmp_path / "roster.csv", f"learner0,{C0}", f"new@example.org,{C1}")
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    """A roster with one pair that fails."""
+    return roster_file(tmp_path / "faulty.csv", f"learner0,{C0}", f"nobody@,{C1}")
+
+
+async def test_all_well(platform: Platform, roster: Path) -> None:
+    ended = await run("apply", roster, env=environment(platform))
+    assert (ended.status, ended.err) == (0, "")
+    assert "enrolled" in ended.out
+    assert "Not as asked" not in ended.out
+    assert platform.is_enrolled("learner0", C0)
+    assert platform.is_allowed("new@example.org", C1)
+    assert platform.outbox == []
+
+
+async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
+    ended = await run("apply", faulty, env=environment(platform))
+    assert ended.status == 1
+    assert "Not as asked\ninvalid_identifier: neither a user" in ended.out
+    assert f"\n  nobody@  {C1}\n" in ended.out
+    assert platform.is_enrolled("learner0", C0)
+
+
+async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: Path) -> None:
+    rows = [f"nobody{number}@,{C0}" for number in range(53)]
+    ended = await run("apply", roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
+    assert ended.status == 1
+    assert ended.out.count(C0) == 50
+    assert "… and 3 more; --report" in ended.out
+
+
+async def test_words_of_others_are_no_commands_to_a_terminal(
+    platform: Platform, tmp_path: Path
+) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"[bold]\x1b[2J@,{C0}")
+    ended = await run("apply", roster, env=environment(platform))
+    assert ended.status == 1
+    assert r"[bold]\x1b[2J@" in ended.out
+
+
+async def test_from_standard_input(platform: Platform) -> None:
+    stdin = f"identifier,course_id\nlearner0,{C0}\n".encode()
+    ended = await run("apply", "-", env=environment(platform), stdin=stdin)
+    assert ended.status == 0
+    assert platform.is_enrolled("learner0", C0)
+
+
+async def test_mail_and_registration_are_choices(platform: Platform, roster: Path) -> None:
+    arguments = ("--email-students", "--no-auto-enroll")
+    ended = await run("apply", roster, *arguments, env=environment(platform))
+    assert ended.status == 0
+    assert len(platform.outbox) == 2
+    platform.add_user("new", "new@example.org")
+    assert not platform.is_enrolled("new", C1)
+
+
+async def test_calls_are_as_large_as_told(platform: Platform, roster: Path) -> None:
+    tuning = ("--batch-pairs", "1", "--concurrency", "1")
+    assert (await run("apply", roster, *tuning, env=environment(platform))).status == 0
+    assert [request.pairs for request in platform.requests] == [1, 1]
+
+
+async def test_json_is_the_whole_report(platform: Platform, faulty: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    ended = await run("apply", faulty, "--json", "--report", report, env=environment(platform))
+    assert ended.status == 1
+    told = json.loads(ended.out)
+    assert told["counts"] == {"enrolled": 1, "invalid_identifier": 1}
+    assert told == json.loads(report.read_text())
+
+
+async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    ended = await run("apply", faulty, "--report", report, env=environment(platform))
+    assert ended.status == 1
+    assert ended.err == f"report of 2 pairs: {report}\n"
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+    with report.open(newline="") as file:
+        rows = {row["identifier"]: row["outcome"] for row in csv.DictReader(file)}
+    assert rows == {"learner0": "enrolled", "nobody@": "invalid_identifier"}
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("report.xlsx", "expected a name in .csv or .json"),
+        ("missing/report.csv", "there is no directory"),
+        ("taken.csv", "is a directory"),
+    ],
+)
+async def test_a_report_that_cannot_be_written_is_found_first(
+    platform: Platform, roster: Path, tmp_path: Path, place: str, words: str
+) -> None:
+    (tmp_path / "taken.csv").mkdir()
+    ended = await run("apply", roster, "--report", tmp_path / place, env=environment(platform))
+    assert ended.status == 2
+    assert words in ended.err
+    assert platform.requests == []
+
+
+async def test_an_unusable_roster(platform: Platform, tmp_path: Path) -> None:
+    roster = tmp_path / "roster.csv"
+    roster.write_text(f"email,course_id,action\na@example.org,{C0},enrol\n,{C0},\n")
+    ended = await run("apply", roster, env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == (
+        f"error: {roster}: 2 problems; nothing was sent\n"
+        "  line 2, column action: found 'enrol', expected enroll or unenroll\n"
+        "  line 3, column email: found '', expected an e-mail address or a username\n"
+    )
+    assert platform.requests == []
+
+
+async def test_a_missing_roster(platform: Platform, tmp_path: Path) -> None:
+    ended = await run("apply", tmp_path / "none.csv", env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert "no such file or directory" in ended.err
+
+
+@pytest.mark.parametrize(
+    "tuning",
+    [("--concurrency", "0"), ("--window-calls", "0"), ("--batch-pairs", "0")],
+)
+async def test_unusable_tuning(platform: Platform, roster: Path, tuning: tuple[str, str]) -> None:
+    ended = await run("apply", roster, *tuning, env=environment(platform))
+    assert ended.status == 2
+    assert "expected" in ended.err
+    assert platform.requests == []
+
+
+@pytest.mark.parametrize(
+    ("staff", "words"), [(None, "the token is not accepted"), (False, "may not do this")]
+)
+async def test_a_token_that_will_not_do(
+    platform: Platform, roster: Path, staff: bool | None, words: str
+) -> None:
+    token = "wrong-token" if staff is None else platform.add_token(staff=staff)
+    env = {**environment(platform), "ASYNC_ENROLL_TOKEN": token}
+    ended = await run("apply", roster, env=env)
+    assert ended.status == 3
+    assert f"error: {words}" in ended.err.replace("the token's user ", "")
+    assert "rejected" in ended.out
+
+
+async def test_an_endpoint_switched_off(roster: Path) -> None:
+    async with Platform(bulk_enrollment_view=False) as platform:
+        ended = await run("apply", roster, env=environment(platform))
+    assert ended.status == 3
+    assert "error: the site has no such endpoint" in ended.err
+
+
+async def test_nobody_listens(platform: Platform, roster: Path) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
+    ended = await run("apply", roster, env=env)
+    assert ended.status == 3
+    assert "error: no connection to http://127.0.0.1:1" in ended.err
+
+
+async def test_interrupted(tmp_path: Path) -> None:
+    rows = [f"someone{number}@example.org,{C0}" for number in range(20)]
+    roster, report = roster_file(tmp_path / "r.csv", *rows), tmp_path / "report.csv"
+    tuning = ("--batch-pairs", "1", "--concurrency", "1")
+    command = [*COMMAND, "apply", str(roster), "--report", str(report), *tuning]
+    async with Platform(seconds_per_call=0.2) as platform:
+        platform.add_course(C0)
+        async with await anyio.open_process(command, env=environment(platform)) as process:
+            while len(platform.requests) < 2:
+                await anyio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            out = b"".join([piece async for piece in process.stdout]).decode()
+            err = b"".join([piece async for piece in process.stderr]).decode()
+            assert await process.wait() == 130
+    assert "Traceback" not in err
+    assert "calls in flight were cut off" in err
+    assert err.endswith("error: interrupted\n")
+    assert "allowed" in out
+    assert 2 <= len(report.read_text().splitlines()) - 1 < 20

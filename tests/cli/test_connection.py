@@ -1,0 +1,86 @@
+"""Which site and which token: from options and the environment."""
+
+from pathlib import Path
+
+import pytest
+
+from async_enroll.sandbox import Platform
+
+from .command import environment, run
+
+
+async def test_no_site(platform: Platform) -> None:
+    env = environment(platform)
+    del env["ASYNC_ENROLL_URL"]
+    ended = await run("enrollments", env=env)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == "error: no site is given: set ASYNC_ENROLL_URL or use --url\n"
+
+
+async def test_no_token(platform: Platform) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_TOKEN": ""}
+    ended = await run("enrollments", env=env)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err == "error: no token is given: set ASYNC_ENROLL_TOKEN or use --token-file\n"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ftp://example.org", "is no site's URL"),
+        ("https://me:secret@example.org", "holds a user or password"),
+        ("http://example.org", "plain http"),
+    ],
+)
+async def test_an_unusable_url(platform: Platform, url: str, words: str) -> None:
+    ended = await run("enrollments", "--url", url, env=environment(platform))
+    assert ended.status == 2
+    assert words in ended.err
+    assert "secret" not in ended.err
+
+
+async def test_plain_http_where_it_is_meant(platform: Platform) -> None:
+    # No such host: what counts is that it is tried at all.
+    url = "http://async-enroll.invalid"
+    ended = await run("enrollments", "--url", url, "--allow-http", env=environment(platform))
+    assert ended.status == 3
+
+
+async def test_the_token_file_wins(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(f"{platform.token}\n")
+    env = {**environment(platform), "ASYNC_ENROLL_TOKEN": "wrong-token"}
+    ended = await run("enrollments", "--token-file", file, env=env)
+    assert (ended.status, ended.err) == (0, "")
+
+
+async def test_a_token_file_that_others_can_read(platform: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(platform.token)
+    file.chmod(0o644)
+    ended = await run("enrollments", "--token-file", file, env=environment(platform))
+    assert ended.status == 0
+    assert ended.err.startswith(f"warning: {file} can be read by others")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe", "not a text file"),
+        (b"Bearer sesame", "the token holds white space"),
+        (b"", "the token is empty"),
+    ],
+)
+async def test_an_unusable_token_file(
+    platform: Platform, tmp_path: Path, content: bytes | None, words: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.touch(mode=0o600)
+        file.write_bytes(content)
+    ended = await run("enrollments", "--token-file", file, env=environment(platform))
+    assert ended.status == 2
+    assert words in ended.err
+    assert "sesame" not in ended.err

@@ -1,0 +1,118 @@
+"""`async-enroll doctor`: what it finds, without touching anybody."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from async_enroll import RequestWindow
+from async_enroll.sandbox import Platform
+
+from ..servers import answer, saying
+from .command import C0, Ended, environment, run
+
+
+def marks(ended: Ended) -> dict[str, str]:
+    """The mark of each check, by its name."""
+    lines = [line for line in ended.out.splitlines() if not line.startswith(" ")]
+    return {line[2:15].strip(): line[0] for line in lines}
+
+
+ALL_WELL = dict.fromkeys(
+    ["URL", "connection", "token", "staff", "bulk endpoint", "listing", "throttle"], "✓"
+)
+
+
+@pytest.fixture
+async def silent(platform: Platform) -> AsyncIterator[Platform]:
+    """A platform that must be left as it is."""
+    yield platform
+    assert platform.audit == []
+    assert platform.outbox == []
+    assert platform.enrollments == []
+
+
+async def test_all_well(silent: Platform) -> None:
+    ended = await run("doctor", env=environment(silent))
+    assert (ended.status, ended.err) == (0, "")
+    assert marks(ended) == ALL_WELL
+
+
+async def test_a_course_that_is_there(silent: Platform) -> None:
+    ended = await run("doctor", "--course-id", C0, env=environment(silent))
+    assert ended.status == 0
+    assert marks(ended) == {**ALL_WELL, "course": "✓"}
+
+
+@pytest.mark.parametrize("course", ["course-v1:Org+None+2026", "no course key", "course-v1:F+1+1"])
+async def test_a_course_that_is_not(silent: Platform, course: str) -> None:
+    silent.add_course("course-v1:F+1+1", forbidden=True)
+    ended = await run("doctor", "--course-id", course, env=environment(silent))
+    assert ended.status == 3
+    assert marks(ended) == {**ALL_WELL, "course": "✗"}
+    assert "→ copy the key" in ended.out
+
+
+async def test_a_wrong_token(silent: Platform) -> None:
+    env = {**environment(silent), "ASYNC_ENROLL_TOKEN": "wrong-token"}
+    ended = await run("doctor", env=env)
+    assert ended.status == 3
+    told = marks(ended)
+    assert (told["token"], told["staff"], told["listing"]) == ("✗", "-", "-")
+    assert "→ get a new one" in ended.out
+
+
+async def test_a_token_without_permission(silent: Platform) -> None:
+    env = {**environment(silent), "ASYNC_ENROLL_TOKEN": silent.add_token(staff=False)}
+    ended = await run("doctor", env=env)
+    assert ended.status == 3
+    told = marks(ended)
+    assert (told["token"], told["staff"], told["listing"]) == ("✓", "✗", "✗")
+
+
+async def test_an_endpoint_switched_off() -> None:
+    async with Platform(bulk_enrollment_view=False) as platform:
+        ended = await run("doctor", env=environment(platform))
+    assert ended.status == 3
+    told = marks(ended)
+    assert (told["token"], told["bulk endpoint"], told["listing"]) == ("✓", "✗", "✓")
+    assert "ENABLE_BULK_ENROLLMENT_VIEW" in ended.out
+
+
+async def test_a_full_window() -> None:
+    async with Platform(window=RequestWindow(calls=1, seconds=60)) as platform:
+        assert marks(await run("doctor", env=environment(platform))) == ALL_WELL
+        ended = await run("doctor", env=environment(platform))
+    assert ended.status == 0
+    assert marks(ended) == {**ALL_WELL, "throttle": "-"}
+    assert "calls are refused for" in ended.out
+
+
+async def test_nobody_listens(platform: Platform) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
+    ended = await run("doctor", env=env)
+    assert ended.status == 3
+    assert marks(ended) == {"URL": "✓", "connection": "✗"}
+
+
+async def test_something_else_answers() -> None:
+    page = answer("200 OK", b"<html><title>Welcome</title></html>", kind="text/html")
+    async with saying(page) as url:
+        env = {"ASYNC_ENROLL_URL": url, "ASYNC_ENROLL_TOKEN": "some-token"}
+        ended = await run("doctor", env={**environment(), **env})
+    assert ended.status == 3
+    told = marks(ended)
+    assert (told["bulk endpoint"], told["listing"]) == ("✗", "✗")
+
+
+async def test_a_bad_url_is_a_bad_argument(platform: Platform) -> None:
+    ended = await run("doctor", "--url", "example.org", env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert "is no site's URL" in ended.err
+
+
+async def test_json(silent: Platform) -> None:
+    ended = await run("doctor", "--json", env=environment(silent))
+    checks = json.loads(ended.out)
+    assert [check["name"] for check in checks] == list(ALL_WELL)
+    assert {check["state"] for check in checks} == {"ok"}

@@ -1,0 +1,150 @@
+"""`async-enroll enrollments`: forms, filters, failures."""
+
+import csv
+import json
+import os
+import stat
+import sys
+from datetime import datetime
+from pathlib import Path
+from subprocess import PIPE
+
+import anyio
+import pytest
+
+from async_enroll.sandbox import Platform
+
+from .command import C0, C1, C2, COMMAND, environment, names_in, run
+
+CREATED = datetime(2026, 3, 9, 20, 15)  # without a zone, as the platform tells it
+ROW = f"learner0,learner0@example.org,{C0},true,audit,2026-03-09T20:15:00"
+
+
+@pytest.fixture
+def peopled(platform: Platform) -> Platform:
+    for course in (C0, C1, C2):
+        platform.enroll("learner0", course, created=CREATED)
+    platform.enroll("learner1", C1, created=CREATED)
+    return platform
+
+
+async def test_csv_where_nobody_looks(peopled: Platform) -> None:
+    ended = await run("enrollments", env=environment(peopled))
+    assert (ended.status, ended.err) == (0, "")
+    header, *rows = ended.out.splitlines()
+    assert header == "username,email,course_id,is_active,mode,created"
+    assert ROW in rows
+    assert len(rows) == 4
+
+
+async def test_json_lines(peopled: Platform) -> None:
+    ended = await run("enrollments", "--format", "jsonl", env=environment(peopled))
+    records = [json.loads(line) for line in ended.out.splitlines()]
+    assert len(records) == 4
+    assert records[0] == {
+        "username": "learner0",
+        "email": "learner0@example.org",
+        "course_id": C0,
+        "is_active": True,
+        "mode": "audit",
+        "created": "2026-03-09T20:15:00",
+    }
+
+
+async def test_a_table(peopled: Platform) -> None:
+    ended = await run("enrollments", "--format", "table", env=environment(peopled))
+    assert ended.status == 0
+    assert ended.out.count("learner0@") == 3
+    assert ended.err == "4 enrollments\n"
+
+
+async def test_a_long_table_ends(platform: Platform) -> None:
+    for number in range(1003):
+        platform.add_user(f"member{number}", f"member{number}@example.org")
+        platform.enroll(f"member{number}", C0)
+    ended = await run("enrollments", "--format", "table", env=environment(platform))
+    assert ended.status == 0
+    assert "… and 3 more; --format csv gives all 1,003" in ended.err
+    assert "member999" in ended.out
+    assert "member1000" not in ended.out
+
+
+async def test_filters(peopled: Platform) -> None:
+    arguments = ("--course-id", C0, "--course-id", C1, "--username", "learner0")
+    ended = await run("enrollments", *arguments, env=environment(peopled))
+    rows = list(csv.DictReader(ended.out.splitlines()))
+    assert {(row["username"], row["course_id"]) for row in rows} == {
+        ("learner0", C0),
+        ("learner0", C1),
+    }
+    ended = await run("enrollments", "--days", "1", env=environment(peopled))
+    assert len(ended.out.splitlines()) == 1
+
+
+async def test_a_cell_is_never_a_formula(platform: Platform) -> None:
+    platform.add_user("-learner", "=learner@example.org")
+    platform.enroll("-learner", C0)
+    ended = await run("enrollments", env=environment(platform))
+    assert "\n'-learner,'=learner@example.org," in ended.out
+
+
+@pytest.mark.parametrize("name", ["list.csv", "list.jsonl"])
+async def test_into_a_private_file(peopled: Platform, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    printed = await run("enrollments", "--format", file.suffix[1:], env=environment(peopled))
+    ended = await run("enrollments", "--output", file, env=environment(peopled))
+    assert (ended.status, ended.out, ended.err) == (0, "", "")
+    assert file.read_bytes().decode() == printed.out
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_the_format_wins_over_the_suffix(peopled: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "list.txt"
+    arguments = ("--output", file, "--format", "csv")
+    assert (await run("enrollments", *arguments, env=environment(peopled))).status == 0
+    assert ROW in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--output", "list.txt"), "expected a name in .csv or .jsonl"),
+        (("--output", "list.csv", "--format", "table"), "for the terminal"),
+        (("--output", "missing/list.csv"), "there is no directory missing"),
+        (("--format", "xml"), '"xml"'),
+        (("--days", "-1"), "expected a number of days"),
+        (("--course-id", ""), "course_id is empty"),
+        (("--concurrency", "0"), "concurrency is 0"),
+    ],
+)
+async def test_unusable_arguments(
+    platform: Platform, arguments: tuple[str, ...], words: str
+) -> None:
+    ended = await run("enrollments", *arguments, env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert words in ended.err
+    assert platform.requests == []
+
+
+async def test_a_failing_query(platform: Platform, tmp_path: Path) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_TOKEN": "wrong-token"}
+    file = tmp_path / "list.csv"
+    ended = await run("enrollments", "--output", file, env=env)
+    assert ended.status == 3
+    assert "error: the token is not accepted" in ended.err
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal there")
+async def test_a_reader_that_leaves(platform: Platform) -> None:
+    for number in range(3000):
+        platform.add_user(f"member{number}", f"member{number}@example.org")
+        platform.enroll(f"member{number}", C0)
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [*COMMAND, "enrollments"]
+    process = await anyio.run_process(
+        command, stdout=writing, stderr=PIPE, env=environment(platform), check=False
+    )
+    os.close(writing)
+    assert (process.returncode, process.stderr) == (141, b"")

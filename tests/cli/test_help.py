@@ -1,0 +1,57 @@
+"""Help that teaches, and arguments that make no sense."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from .command import environment, run
+
+COMMANDS = ("apply", "demo", "doctor", "enrollments", "sandbox")
+
+
+async def test_help_lists_the_commands() -> None:
+    ended = await run("--help", env=environment())
+    assert ended.status == 0
+    assert all(command in ended.out for command in COMMANDS)
+    assert "Exit status" in ended.out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+async def test_help_of_a_command(command: str) -> None:
+    ended = await run(command, "--help", env=environment())
+    assert ended.status == 0
+    assert f"async-enroll {command}" in ended.out
+    assert "Examples:" in ended.out
+
+
+async def test_version() -> None:
+    assert (await run("--version", env=environment())).out.strip() == version("async_enroll")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("enrol",),
+        ("apply",),
+        ("apply", "a.csv", "b.csv"),
+        ("apply", "--no-such-option", "roster.csv"),
+        ("apply", "roster.csv", "--token", "sesame"),
+        ("enrollments", "--days", "many"),
+        ("doctor", "--timeout", "0"),
+        ("sandbox", "--port", "99999"),
+    ],
+)
+async def test_arguments_that_make_no_sense(arguments: tuple[str, ...]) -> None:
+    ended = await run(*arguments, env=environment())
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.err
+
+
+def test_the_library_does_without_the_command_line() -> None:
+    code = (
+        "import sys, async_enroll, async_enroll.roster\n"
+        "assert not {'cyclopts', 'rich', 'async_enroll.cli'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
