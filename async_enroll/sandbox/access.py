@@ -1,4 +1,4 @@
-"""Who calls, and whether he may: tokens, permission, throttle, method; in the framework's order."""
+"""Who calls, and whether they may: token, permission, throttle, method; in that order."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Tokens:
         """The caller of `request`; raises Refusal (401)."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise _unauthorized("Authentication credentials were not provided.")
+            raise unauthorized("Authentication credentials were not provided.")
         caller = self._callers.get(token.strip())
         if caller is None:
-            raise _unauthorized("The provided access token does not match any valid tokens.")
+            raise unauthorized("The provided access token does not match any valid tokens.")
         return caller
 
 
@@ -75,7 +75,8 @@ def require_method(request: web.BaseRequest, method: str) -> None:
         )
 
 
-def _unauthorized(detail: str) -> Refusal:
+def unauthorized(detail: str) -> Refusal:
+    """The refusal (401) of a token, or for want of one."""
     return Refusal(
         HTTPStatus.UNAUTHORIZED,
         {"detail": detail},

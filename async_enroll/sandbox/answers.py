@@ -35,6 +35,11 @@ def json_answer(
     )
 
 
+def refusal_answer(refusal: Refusal) -> web.Response:
+    """What a refusal looks like to the caller."""
+    return json_answer(refusal.content, status=refusal.status, headers=refusal.headers)
+
+
 def html_answer(status: HTTPStatus) -> web.Response:
     """A page that names the status: what a browser would be shown."""
     heading = f"{status.value} {status.phrase}"

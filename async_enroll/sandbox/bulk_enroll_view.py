@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import anyio
 import orjson
 from aiohttp import web
 from attrs import frozen
@@ -20,16 +19,9 @@ from async_enroll.sandbox.answers import Refusal, html_answer, json_answer
 from async_enroll.sandbox.bulk_call import read_bulk_call
 from async_enroll.sandbox.bulk_enroll import Mail, bulk_enroll
 from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.front import Exchange
+from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.pace import Effort, Pace
 from async_enroll.sandbox.throttle import Throttle
-
-
-@frozen
-class Pace:
-    """How long a call is worked on, in seconds."""
-
-    per_call: float
-    per_pair: float
 
 
 @frozen
@@ -43,7 +35,7 @@ class BulkEnrollView:
     pace: Pace
     enabled: bool
 
-    async def handle(self, exchange: Exchange) -> web.StreamResponse:
+    async def handle(self, exchange: Exchange) -> web.Response:
         """Answer a request; raises Refusal and Crash."""
         if not self.enabled:
             return html_answer(HTTPStatus.NOT_FOUND)
@@ -55,8 +47,8 @@ class BulkEnrollView:
         require_method(request, "POST")
         call = read_bulk_call(_json(exchange), self._cohort_exists)
         exchange.pairs = call.pairs
-        await anyio.sleep(self.pace.per_call + self.pace.per_pair * call.pairs)
-        return json_answer(bulk_enroll(self.database, self.outbox, call))
+        effort = Effort(self.pace, call.pairs, linger=exchange.linger, breaks=exchange.breaks)
+        return json_answer(await bulk_enroll(self.database, self.outbox, call, effort))
 
     def _cohort_exists(self, course_id: str, cohort: str) -> bool:
         course = self.database.courses.get(course_id)

@@ -13,7 +13,7 @@ from async_enroll.models import EnrollmentQuery
 from async_enroll.sandbox.access import Tokens, require_method, require_staff
 from async_enroll.sandbox.answers import Refusal, json_answer
 from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.front import Exchange
+from async_enroll.sandbox.exchange import Exchange
 from async_enroll.sandbox.listing import ListingForm, content, encoded, matching
 
 _MOST_DIGITS = 5

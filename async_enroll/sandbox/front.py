@@ -1,30 +1,18 @@
-"""What stands before the application: body limit, the line of workers, error pages, access log."""
+"""What stands before the application: body limit and access log."""
 
 from __future__ import annotations
 
-import math
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-import anyio
 from aiohttp import web
-from attrs import define
 
 from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.answers import Crash, Refusal, html_answer, json_answer
-
-Handler = Callable[["Exchange"], Awaitable[web.StreamResponse]]
-"""An endpoint of the application; it raises Refusal and Crash."""
-
-
-@define(eq=False)
-class Exchange:
-    """A request with its body; `pairs` is for the endpoint to set."""
-
-    request: web.Request
-    body: bytes = b""
-    pairs: int = 0
+from async_enroll.sandbox.answers import html_answer
+from async_enroll.sandbox.exchange import Endpoint, Exchange
+from async_enroll.sandbox.tasks import Tasks
 
 
 class _TooLarge(Exception):
@@ -32,38 +20,41 @@ class _TooLarge(Exception):
 
 
 class Front:
-    """Lets `workers` requests be processed at once (None: any number), first come first served.
+    """Takes in bodies of up to `body_limit` bytes; `requests` lists what has been answered."""
 
-    Bodies may have `body_limit` bytes. `requests` lists what has been answered,
-    `in_flight_peak` is the most that were processed at once.
-    """
-
-    def __init__(self, *, workers: int | None, body_limit: int) -> None:
+    def __init__(self, tasks: Tasks, *, body_limit: int) -> None:
         self.requests: list[Request] = []
-        self.in_flight_peak = 0
+        self._tasks = tasks
         self._body_limit = body_limit
-        self._workers = anyio.CapacityLimiter(math.inf if workers is None else workers)
 
-    def before(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """`handler` as aiohttp wants it, with all of this before it."""
+    def before(
+        self, endpoint: Endpoint[web.StreamResponse]
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """`endpoint` as aiohttp wants it, with all of this before it."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            arrival = time.monotonic()
-            exchange = Exchange(request)
-            # nginx takes in the whole body before it bothers the application.
-            try:
-                exchange.body = await self._body(request)
-            except _TooLarge:
-                response: web.StreamResponse = html_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-            except ConnectionError:
-                # The caller left half-way; only the log sees this answer, as with nginx.
-                response = html_answer(HTTPStatus.BAD_REQUEST)
-            else:
-                response = await self._process(exchange, handler)
-            self.requests.append(_log_line(exchange, response, arrival))
-            return response
+            # This ends when the caller leaves; the work goes on.
+            return await asyncio.shield(self._tasks.start(self._answer(request, endpoint)))
 
         return handle
+
+    async def _answer(
+        self, request: web.Request, endpoint: Endpoint[web.StreamResponse]
+    ) -> web.StreamResponse:
+        arrival = time.monotonic()
+        exchange = Exchange(request)
+        # nginx takes in the whole body before it bothers the application.
+        try:
+            exchange.body = await self._body(request)
+        except _TooLarge:
+            response: web.StreamResponse = html_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        except ConnectionError:
+            # The caller left half-way; only the log sees this answer, as with nginx.
+            response = html_answer(HTTPStatus.BAD_REQUEST)
+        else:
+            response = await endpoint(exchange)
+        self.requests.append(_log_line(exchange, response, arrival))
+        return response
 
     async def _body(self, request: web.Request) -> bytes:
         body = bytearray()
@@ -72,17 +63,6 @@ class Front:
             if len(body) > self._body_limit:
                 raise _TooLarge
         return bytes(body)
-
-    async def _process(self, exchange: Exchange, handler: Handler) -> web.StreamResponse:
-        async with self._workers:
-            in_flight = int(self._workers.borrowed_tokens)
-            self.in_flight_peak = max(self.in_flight_peak, in_flight)
-            try:
-                return await handler(exchange)
-            except Refusal as refusal:
-                return json_answer(refusal.content, status=refusal.status, headers=refusal.headers)
-            except Crash:
-                return html_answer(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _log_line(exchange: Exchange, response: web.StreamResponse, arrival: float) -> Request:

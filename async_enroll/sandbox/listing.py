@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from enum import Enum, auto
 from itertools import islice
@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from async_enroll.models import Enrollment, EnrollmentQuery
-from async_enroll.sandbox.database import Course, Database, utc_minute
+from async_enroll.sandbox.course import Course
+from async_enroll.sandbox.database import Database, utc_minute
 
 _CHUNK = 500
 """Records encoded at once."""
@@ -48,10 +49,9 @@ def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]
                     yield row
 
 
-def _rows(database: Database, course: Course, username: str | None) -> list[Enrollment]:
+def _rows(database: Database, course: Course, username: str | None) -> Iterable[Enrollment]:
     if username is None:
-        # A copy: learners may come while the listing is on its way.
-        return list(course.enrollments.values())
+        return course.enrollments
     user = database.user_called(username)
     row = course.enrollments.get(user.username) if user else None
     return [row] if row else []

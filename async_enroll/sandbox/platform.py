@@ -15,17 +15,23 @@ from async_enroll.sandbox.access import Tokens
 from async_enroll.sandbox.access_log import Request
 from async_enroll.sandbox.answers import html_answer
 from async_enroll.sandbox.bulk_enroll import Mail
-from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView, Pace
+from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView
+from async_enroll.sandbox.course import Audit, Course, User
 from async_enroll.sandbox.course_keys import is_course_key
-from async_enroll.sandbox.database import Audit, Course, Database, User, utc_minute
+from async_enroll.sandbox.database import Database, utc_minute
 from async_enroll.sandbox.enrollments_view import EnrollmentsView
-from async_enroll.sandbox.front import Exchange, Front
+from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.faults import Fault, Faults
+from async_enroll.sandbox.front import Front
+from async_enroll.sandbox.gateway import Gateway
 from async_enroll.sandbox.listing import ListingForm, matching
+from async_enroll.sandbox.mishaps import Mishaps
+from async_enroll.sandbox.pace import Pace
 from async_enroll.sandbox.population import Population, populate
+from async_enroll.sandbox.server import Server
+from async_enroll.sandbox.tasks import Tasks
 from async_enroll.sandbox.throttle import Throttle
-
-_GRACE = 0.1
-"""Seconds the calls in hand are given to end when the platform is left."""
+from async_enroll.sandbox.workers import Workers
 
 
 class Platform:
@@ -34,28 +40,34 @@ class Platform:
     Its state can be prepared before and looked at after that.
 
     `window`: how many bulk calls of one user are taken; None switches the throttle
-    off. `listing` and `page_size`: the form of the enrollment listing.
-    `seconds_per_call` and `seconds_per_pair`: how long a bulk call is worked on; calls
-    are worked on side by side, by at most so many `workers` (None: any number), the
-    others wait in line. `body_limit`: bytes of the largest body the proxy takes.
-    `bulk_enrollment_view`: whether the site has the bulk endpoint at all
-    (`ENABLE_BULK_ENROLLMENT_VIEW`). `token`: the staff token, a random one unless given.
-    `port` 0 is any free one.
+    off. `listing` and `page_size`: the form of the enrollment listing; None: the site has
+    none, as plain Open edX. `seconds_per_call` and `seconds_per_pair`: how long a bulk
+    call is worked on; calls are worked on side by side, by at most so many `workers`
+    (None: any number), the others wait in line. `gateway_timeout`: seconds after which
+    the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
+    largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
+    endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
+    and how. `token`: the staff token, a random one unless given. `port` 0 is any free one.
 
-    A call is worked on to its end even when its client has left.
+    A call is worked on to its end even when its client has left or the proxy has given
+    up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
+    that write to the same learner in the same course wait, and one that would close a
+    circle of waiting is undone with a 500.
     """
 
     def __init__(
         self,
         *,
         window: RequestWindow | None = RequestWindow(),  # noqa: B008 -- a frozen value
-        listing: ListingForm = ListingForm.ARRAY,
+        listing: ListingForm | None = ListingForm.ARRAY,
         page_size: int = 100,
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
         workers: int | None = None,
+        gateway_timeout: float | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
+        faults: Faults | None = None,
         token: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -64,7 +76,11 @@ class Platform:
         self._tokens = Tokens()
         self.token = self._tokens.add(staff=True, token=token)
         self.outbox: list[Mail] = []
-        self._front = Front(workers=workers, body_limit=body_limit)
+        self._tasks = Tasks()
+        self._front = Front(self._tasks, body_limit=body_limit)
+        self._gateway = Gateway(gateway_timeout, self._tasks)
+        self._workers = Workers(workers)
+        self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
         self._bulk_enroll = BulkEnrollView(
             self._database,
             self._tokens,
@@ -73,20 +89,17 @@ class Platform:
             Pace(seconds_per_call, seconds_per_pair),
             enabled=bulk_enrollment_view,
         )
-        self._enrollments = EnrollmentsView(self._database, self._tokens, listing, page_size)
-        self._host = host
-        self._port = port
-        self._runner: web.AppRunner | None = None
+        self._enrollments = (
+            EnrollmentsView(self._database, self._tokens, listing, page_size).handle
+            if listing
+            else _not_found
+        )
+        self._server = Server(self._tasks, host, port)
+        self._entered = False
 
     async def __aenter__(self) -> Self:
-        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_GRACE)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._host, self._port).start()
-        except BaseException:
-            await runner.cleanup()
-            raise
-        self._runner = runner
+        await self._server.start(self._application())
+        self._entered = True
         return self
 
     async def __aexit__(
@@ -95,30 +108,52 @@ class Platform:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        runner, self._runner = self._runner, None
-        if runner:
-            await runner.cleanup()
+        self._entered = False
+        await self._server.stop()
 
     def _application(self) -> web.Application:
         application = web.Application()
-        for path, handler in (
-            ("/api/bulk_enroll/v1/bulk_enroll/", self._bulk_enroll.handle),
-            ("/api/so2/v1/enrollments", self._enrollments.handle),
+        for path, endpoint in (
+            (
+                "/api/bulk_enroll/v1/bulk_enroll/",
+                self._gateway.before(
+                    self._mishaps.before(self._workers.before(self._bulk_enroll.handle))
+                ),
+            ),
+            ("/api/so2/v1/enrollments", self._workers.before(self._enrollments)),
             ("/{path:.*}", _not_found),
         ):
-            application.router.add_route("*", path, self._front.before(handler))
+            application.router.add_route("*", path, self._front.before(endpoint))
         return application
+
+    async def crash(self) -> None:
+        """Go down: calls in progress are undone, connections reset, and nobody listens.
+
+        Everything else is kept for `restart`, mails and windows included.
+        """
+        self._require_entered()
+        await self._server.crash()
+
+    async def restart(self) -> None:
+        """Serve again after `crash`, at the same `url`.
+
+        Raises OSError if somebody else has taken the port.
+        """
+        self._require_entered()
+        await self._server.start(self._application())
 
     @property
     def url(self) -> str:
-        """Where the platform is served, without a trailing slash."""
-        if self._runner is None:
+        """Where the platform is served, without a trailing slash; the same when it is down."""
+        self._require_entered()
+        return self._server.url
+
+    def _require_entered(self) -> None:
+        if not self._entered:
             raise RuntimeError("the platform is not served; enter it with `async with`")
-        host, port = self._runner.addresses[0][:2]
-        return f"http://{host}:{port}"
 
     def add_token(self, *, staff: bool = True) -> str:
-        """The token of one more user, with a window of his own."""
+        """The token of one more user, with a window of their own."""
         return self._tokens.add(staff=staff)
 
     def add_course(
@@ -151,7 +186,7 @@ class Platform:
         course = self._database.courses.get(course_id)
         if user is None or course is None:
             raise LookupError(f"no user {identifier!r} or no course {course_id!r}")
-        self._database.enroll(user, course, utc_minute(created))
+        course.enroll(user, utc_minute(created))
 
     def seed(self, learners: int, courses: int) -> Population:
         """Add a demo population, nobody enrolled yet; always the same for the same numbers.
@@ -165,12 +200,12 @@ class Platform:
         """Whether a registered learner's enrollment is active."""
         course = self._database.courses.get(course_id)
         user = self._database.find_user(identifier)
-        return course is not None and self._database.is_enrolled(user, course)
+        return course is not None and course.is_enrolled(user)
 
     def is_allowed(self, email: str, course_id: str) -> bool:
         """Whether a registration is, or was, waited for; Open edX keeps that on record."""
         course = self._database.courses.get(course_id)
-        return course is not None and email.lower() in course.allowed
+        return course is not None and course.allowed.get(email.lower()) is not None
 
     def cohort_of(self, identifier: str, course_id: str) -> str | None:
         """A learner's cohort in a course; the learner may be registered or waited for."""
@@ -197,7 +232,12 @@ class Platform:
     @property
     def in_flight_peak(self) -> int:
         """The most requests that were processed at once."""
-        return self._front.in_flight_peak
+        return self._workers.peak
+
+    @property
+    def faults_made(self) -> list[tuple[int, Fault]]:
+        """The bulk calls that met a fault, by their number from 0."""
+        return self._mishaps.made
 
 
 async def _not_found(_: Exchange) -> web.StreamResponse:

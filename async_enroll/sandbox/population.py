@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from async_enroll.sandbox.database import Course, Database, User
+from async_enroll.sandbox.course import Course, User
+from async_enroll.sandbox.database import Database
 
 COHORTS = frozenset({"Group A", "Group B"})
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import orjson
 from aiohttp import ClientSession
 from attrs import frozen
@@ -96,6 +97,13 @@ def small_platform(**options: Any) -> Platform:
     platform.add_course(C1, cohorts=["A", "B"])
     platform.add_course(C2)
     return platform
+
+
+async def until_mailed(platform: Platform, count: int) -> None:
+    """Return when so many mails have left."""
+    with anyio.fail_after(2):
+        while len(platform.outbox) < count:
+            await anyio.sleep(0.005)
 
 
 def state(*names: str, **cohort: str | None) -> dict[str, Any]:

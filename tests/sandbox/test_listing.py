@@ -12,7 +12,8 @@ from yarl import URL
 
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.sandbox import ListingForm, Platform
-from async_enroll.sandbox.database import Course, Database, User
+from async_enroll.sandbox.course import Course, User
+from async_enroll.sandbox.database import Database
 from async_enroll.sandbox.listing import content, encoded, matching
 from async_enroll.sandbox.population import populate
 
@@ -101,6 +102,14 @@ async def test_wants_its_headers(raw: Raw, missing: str) -> None:
 async def test_takes_get_only(raw: Raw) -> None:
     answer = await raw.request("POST", LISTING)
     assert (answer.status, answer.headers["Allow"]) == (405, "GET")
+
+
+async def test_on_plain_open_edx_there_is_none() -> None:
+    async with small_platform(listing=None) as platform, speaking_to(platform) as raw:
+        for caller in (raw, raw.using(None)):
+            answer = await caller.request("GET", LISTING)
+            assert (answer.status, answer.is_page) == (404, True)
+        assert (await raw.bulk("Jane", C1)).status == 200
 
 
 async def test_is_not_throttled(raw: Raw) -> None:
@@ -194,12 +203,12 @@ def test_learners_and_courses_may_come_while_it_is_on_its_way() -> None:
     database = Database()
     population = populate(database, learners=2, courses=2)
     for course in database.courses.values():
-        database.enroll(User("jane", "jane@example.org"), course, datetime(2021, 3, 9))
+        course.enroll(User("jane", "jane@example.org"), datetime(2021, 3, 9))
     records = matching(database, EnrollmentQuery())
     assert next(records).course_id == population.courses[0]
     database.add_course(Course(C1, frozenset(), forbidden=False))
     for course in database.courses.values():
-        database.enroll(User("joe", "joe@example.org"), course, datetime(2021, 3, 9))
+        course.enroll(User("joe", "joe@example.org"), datetime(2021, 3, 9))
     assert [(row.username, row.course_id) for row in records] == [
         ("jane", population.courses[1]),
         ("joe", population.courses[1]),

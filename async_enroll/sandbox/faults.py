@@ -1,0 +1,93 @@
+"""What can go wrong with a bulk call, and with which calls it does."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import Enum, auto
+from itertools import count
+from typing import Self
+
+from attrs import frozen
+
+
+class Fault(Enum):
+    """What goes wrong with one bulk call.
+
+    BEFORE: the call is not processed. AFTER: it is processed as ever, and only its answer
+    is lost.
+    """
+
+    RESET_BEFORE = auto()
+    """The connection is reset."""
+    RESET_AFTER = auto()
+    STALL = auto()
+    """Not processed, and silence until the caller leaves."""
+    STALL_AFTER = auto()
+    BAD_GATEWAY_BEFORE = auto()
+    """The proxy's 502 page."""
+    BAD_GATEWAY_AFTER = auto()
+    UNAVAILABLE_BEFORE = auto()
+    """The proxy's 503 page, without Retry-After."""
+    UNAVAILABLE_AFTER = auto()
+    GATEWAY_TIMEOUT_BEFORE = auto()
+    """The proxy's 504 page."""
+    GATEWAY_TIMEOUT_AFTER = auto()
+    GATEWAY_TIMEOUT_DURING = auto()
+    """The 504 comes at once; the call is worked on behind it, `linger` seconds longer."""
+    SERVER_ERROR = auto()
+    """The call fails half-way with a 500 page: undone, but the mails until then are out."""
+    CUT = auto()
+    """The answer ends in the middle of its body."""
+    GARBLED = auto()
+    """The answer is whole and no JSON."""
+    MISSING_RESULTS = auto()
+    """Of each course's results, the answer lacks the first, the third and so on."""
+    THROTTLED_DATE = auto()
+    """Not processed: 429, its Retry-After an HTTP date half a second to 1.5 seconds ahead."""
+    THROTTLED_SILENT = auto()
+    """Not processed: 429 without Retry-After."""
+    UNAUTHORIZED = auto()
+    """Not processed: 401."""
+    TOO_LARGE = auto()
+    """Not processed: the proxy's 413 page."""
+
+
+@frozen
+class Faults:
+    """Which bulk calls go wrong, and how.
+
+    Iterating tells what happens to the first call, the second and so on, without end and
+    always the same. Calls count in order of arrival, whatever they hold and whoever
+    calls; those whose body never arrived, or was too large, do not. `linger` is the
+    seconds by which a call behind a GATEWAY_TIMEOUT_DURING takes longer.
+    """
+
+    _sequence: Callable[[], Iterator[Fault | None]]
+    linger: float
+
+    @classmethod
+    def schedule(cls, faults: Mapping[int, Fault], *, linger: float = 0.2) -> Self:
+        """The n-th call, counted from 0, meets ``faults[n]``; all others go well."""
+        return cls(lambda: map(faults.get, count()), linger)
+
+    @classmethod
+    def chance(
+        cls,
+        probability: float,
+        seed: int,
+        *,
+        among: Sequence[Fault] = tuple(Fault),
+        linger: float = 0.2,
+    ) -> Self:
+        """Each call meets one `among` the faults with `probability`, as `seed` decides."""
+
+        def sequence() -> Iterator[Fault | None]:
+            dice = random.Random(seed)  # noqa: S311 -- to be reproduced, not to be secret
+            while True:
+                yield dice.choice(among) if dice.random() < probability else None
+
+        return cls(sequence, linger)
+
+    def __iter__(self) -> Iterator[Fault | None]:
+        return self._sequence()

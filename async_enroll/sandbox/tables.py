@@ -1,0 +1,54 @@
+"""Tables in memory, and what a transaction writes to them before it commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+Row = TypeVar("Row")
+
+
+class Table(Generic[Row]):
+    """Rows by key, in the order of their keys' first coming; a row is replaced, never altered."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def get(self, key: str) -> Row | None:
+        """The row, None if there is none."""
+        return self._rows.get(key)
+
+    def put(self, key: str, row: Row | None) -> None:
+        """Set a row; None takes it away."""
+        if row is None:
+            self._rows.pop(key, None)
+        else:
+            self._rows[key] = row
+
+    def __iter__(self) -> Iterator[Row]:
+        # A copy: rows may come while somebody looks.
+        return iter(list(self._rows.values()))
+
+
+class Draft(Table[Row]):
+    """A table as its writer sees it: their own rows over the committed ones.
+
+    It is read and written by key only.
+    """
+
+    def __init__(self, committed: Table[Row]) -> None:
+        self._committed = committed
+        self._written: dict[str, Row | None] = {}
+
+    def get(self, key: str) -> Row | None:
+        """The row, None if there is none."""
+        return self._written[key] if key in self._written else self._committed.get(key)
+
+    def put(self, key: str, row: Row | None) -> None:
+        """Set a row, for its writer only; None takes it away."""
+        self._written[key] = row
+
+    def commit(self) -> None:
+        """Set what was written for everybody."""
+        for key, row in self._written.items():
+            self._committed.put(key, row)
