@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from yarl import URL
 
+from async_enroll.batching import NOBODY
 from async_enroll.errors import TransportError, UnexpectedResponse
 from async_enroll.listing import ListingReader
-from async_enroll.models import Batch, Enrollment, EnrollmentQuery
+from async_enroll.models import Action, Batch, Enrollment, EnrollmentQuery
 from async_enroll.slots import Slots
 from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
-from async_enroll.transport import Pieces, Transport
+from async_enroll.transport import Answer, Pieces, Transport
 from async_enroll.verdict import Failure, Meaning, classify
 from async_enroll.wire import BulkAnswer, bulk_answer, bulk_body
 
@@ -49,6 +50,8 @@ class Api:
         url = self._transport.site / BULK_ENROLL
         try:
             answer = await self._transport.call("POST", url, body)
+            if not answer.ok and await self._renewed(answer):
+                answer = await self._transport.call("POST", url, body)
         except TransportError as error:
             if not error.sent:
                 turn.unsent()
@@ -57,12 +60,22 @@ class Api:
             failure = classify(answer)
             if failure.meaning is Meaning.THROTTLED:
                 turn.refused(failure.retry_after)
+            elif failure.retry_after is not None:
+                self._throttle.hold(failure.retry_after)
             return failure
         try:
             return bulk_answer(answer.body)
         except UnexpectedResponse as error:
             # It answered 200 in words that cannot be read: it may have done as asked.
             return Failure(Meaning.UNKNOWN, error)
+
+    async def answers(self) -> bool:
+        """Whether the platform answers at all, if only that there is no such course."""
+        nothing = Batch(Action.ENROLL, ("preflight",), (NOBODY,))
+        async with self._throttle.turn() as turn:
+            reply = await self.bulk_enroll(nothing, turn, auto_enroll=False, email_students=False)
+        no_answer = (Meaning.UNKNOWN, Meaning.UNDONE, Meaning.UNREACHABLE)
+        return isinstance(reply, BulkAnswer) or reply.meaning not in no_answer
 
     async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
         """Give the records that `query` asks for, in lists, as they arrive.
@@ -72,7 +85,7 @@ class Api:
 
         """
         url: URL | None = (self._transport.site / LISTING).with_query(_parameters(query))
-        now = datetime.now(UTC)
+        wanted = _filter(query, datetime.now(UTC))
         visited: set[URL] = set()
         reader = ListingReader()
         async with self._slots.slot() as slot:
@@ -81,7 +94,9 @@ class Api:
                 reader = ListingReader(start=reader.count)
                 async with self._open(url) as pieces:
                     async for piece in pieces:
-                        records = [one for one in reader.feed(piece) if _matches(query, one, now)]
+                        records = reader.feed(piece)
+                        if wanted:
+                            records = list(filter(wanted, records))
                         if records:
                             async with slot.lent():
                                 yield records
@@ -92,6 +107,7 @@ class Api:
     @asynccontextmanager
     async def _open(self, url: URL) -> AsyncIterator[Pieces]:
         refusals = 0
+        renewable = True
         while True:
             await self._throttle.unheld()
             async with self._transport.stream(url) as came_back:
@@ -99,10 +115,18 @@ class Api:
                     yield came_back
                     return
             failure = classify(came_back)
+            if renewable and await self._renewed(came_back):
+                renewable = False
+                continue
             refusals += 1
             if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
                 raise failure.error
             self._throttle.hold(failure.retry_after)
+
+    async def _renewed(self, answer: Answer) -> bool:
+        """Whether a call was refused for its token, and there is a new one now."""
+        unauthorized = classify(answer).meaning is Meaning.UNAUTHORIZED
+        return unauthorized and await self._transport.renew(answer.credentials)
 
     def _next_page(self, page: URL, address: str | None) -> URL | None:
         """The address of the next page: on this site, or not to be followed.
@@ -127,22 +151,29 @@ def _parameters(query: EnrollmentQuery) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def _matches(query: EnrollmentQuery, record: Enrollment, now: datetime) -> bool:
-    """Whether a record is what a query with several filters asks for.
+def _filter(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bool] | None:
+    """Tells whether a record is what a query with several filters asks for; None with fewer.
 
     The reference documents the filters one at a time: whether the platform honours two
     together is not known. One alone is the platform's own affair.
     """
     if len(_parameters(query)) < 2:
-        return True
-    if query.course_id is not None and record.course_id != query.course_id:
-        return False
-    if query.username is not None and record.username.casefold() != query.username.casefold():
-        return False
-    if query.days is None:
-        return True
-    oldest = now - timedelta(days=query.days)
-    if record.created.tzinfo is None:
+        return None
+    username = query.username and query.username.casefold()
+    oldest = now - timedelta(days=query.days) if query.days is not None else None
+
+    def wanted(record: Enrollment) -> bool:
+        return (
+            (query.course_id is None or record.course_id == query.course_id)
+            and (username is None or record.username.casefold() == username)
+            and (oldest is None or _is_since(record.created, oldest))
+        )
+
+    return wanted
+
+
+def _is_since(created: datetime, oldest: datetime) -> bool:
+    if created.tzinfo is None:
         # The zone is not named; the platform's day may have begun 14 hours before UTC's.
-        return record.created >= oldest.replace(tzinfo=None) - timedelta(hours=14)
-    return record.created >= oldest
+        return created >= oldest.replace(tzinfo=None) - timedelta(hours=14)
+    return created >= oldest

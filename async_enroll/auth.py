@@ -16,6 +16,10 @@ class Auth(Protocol):
         """The header's value, scheme and token."""
         ...
 
+    async def renew(self) -> bool:
+        """Get a new token, the platform having refused the last; False where there is none."""
+        ...
+
 
 def _stripped(token: str) -> str:
     return token.strip()
@@ -47,3 +51,7 @@ class BearerToken:
     async def authorization(self) -> str:
         """The header's value."""
         return f"Bearer {self.token}"
+
+    async def renew(self) -> bool:
+        """There is no other token."""
+        return False

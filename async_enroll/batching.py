@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 from attrs import evolve, frozen
 
@@ -18,6 +18,10 @@ from async_enroll.wire import bulk_body
 # Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
 # space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py).
 _SEPARATOR = re.compile(r"[,\s]")
+
+
+NOBODY = "preflight@"
+"""Neither a user nor a plausible address: a call for it changes, mails and records nothing."""
 
 
 def why_unsendable(text: str, limits: BatchLimits) -> str | None:
@@ -70,6 +74,35 @@ class Placement:
 
     action: Action
     cohort: str | None = None
+
+
+@frozen
+class Place:
+    """A course and the cohort, if any, that learners are placed in there."""
+
+    course_id: str
+    cohort: str | None
+
+
+def places(batch: Batch | Target) -> list[Place]:
+    """Where a batch leads, in the order of its courses."""
+    cohorts = batch.cohorts or [None] * len(batch.courses)
+    return [Place(*both) for both in zip(batch.courses, cohorts, strict=True)]
+
+
+def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
+    """What is left of a batch without bad places, and a batch for each of these."""
+    whole = places(batch)
+    good = [place for place in whole if place not in bad]
+    return (
+        _only(batch, good) if good else None,
+        [_only(batch, [place]) for place in whole if place in bad],
+    )
+
+
+def _only(batch: Batch, some: list[Place]) -> Batch:
+    cohorts = tuple(place.cohort or "" for place in some) if batch.cohorts is not None else None
+    return evolve(batch, courses=tuple(place.course_id for place in some), cohorts=cohorts)
 
 
 def targets(wanted: Mapping[str, Placement]) -> list[Target]:

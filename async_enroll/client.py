@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import (
     AsyncGenerator,
@@ -33,9 +34,12 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.patience import Patience
+from async_enroll.pursuit import Pursuit
 from async_enroll.queries import side_by_side
 from async_enroll.report import EnrollmentReport, ReportBuilder
 from async_enroll.runner import Job
+from async_enroll.settling import Settling
 from async_enroll.slots import Slots
 from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport, site_url
@@ -63,6 +67,8 @@ class EnrollmentClient:
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
+        settle: Seconds after which a lost call is taken to have ended, one way or the other.
+        patience: Seconds to wait for a platform that fails every call, before a job stops.
         session: An aiohttp session to use and leave open; None for one of its own.
         allow_http: Whether plain http to other hosts is meant.
 
@@ -80,13 +86,16 @@ class EnrollmentClient:
         concurrency: int = 8,
         batch: BatchLimits = BatchLimits(),  # noqa: B008  # frozen
         timeout: float = 60.0,
+        settle: float = 60.0,
+        patience: float = 300.0,
         session: aiohttp.ClientSession | None = None,
         allow_http: bool = False,
     ) -> None:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
-        if not 0 < timeout < math.inf:
-            raise ConfigurationError(f"timeout is {timeout}; expected seconds, more than 0")
+        for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):
+            if not 0 < seconds < math.inf:
+                raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
         site = site_url(base_url, allow_http=allow_http)
         credentials = BearerToken(auth) if isinstance(auth, str) else auth
         self._limits = batch
@@ -94,6 +103,8 @@ class EnrollmentClient:
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
         self._throttle = Throttle(window, concurrency)
         self._api = Api(self._transport, self._throttle, Slots(concurrency))
+        self._patience = Patience(patience, self._api.answers)
+        self._settle = settle
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -210,16 +221,26 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        preflight: bool | None = None,
     ) -> EnrollmentReport:
         """Do what a roster says, in as few calls as its entries can share.
+
+        `preflight`: whether one call without effect first checks all courses and cohorts, so
+        that pairs of bad ones are rejected before anybody is touched; None: whenever mail is
+        at stake or the work is more than one batch. A job that is cancelled leaves its
+        report so far as `report` of the CancelledError, what was in flight as UNCONFIRMED.
 
         Raises:
             RosterError: where entries contradict each other; nothing is sent then.
             EnrollError: what stopped the job, with the `report` so far.
 
         """
-        work = self._roster(roster)
-        return await self._report(work, auto_enroll=auto_enroll, email_students=email_students)
+        return await self._report(
+            self._roster(roster),
+            auto_enroll=auto_enroll,
+            email_students=email_students,
+            preflight=preflight,
+        )
 
     async def stream(
         self,
@@ -227,6 +248,7 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        preflight: bool | None = None,
     ) -> AsyncGenerator[EnrollmentResult]:
         """Do what a roster says; give the results as calls return.
 
@@ -234,42 +256,71 @@ class EnrollmentClient:
         A consumer that takes its time slows the job down. One that leaves the loop cancels
         it: calls in flight are cut off, and what becomes of them is not known.
         """
-        work = self._roster(roster)
-        results = self._results(work, auto_enroll=auto_enroll, email_students=email_students)
+        results = self._results(
+            self._roster(roster),
+            auto_enroll=auto_enroll,
+            email_students=email_students,
+            preflight=preflight,
+        )
         async with aclosing(results):
             async for some in results:
                 for result in some:
                     yield result
 
     async def _report(
-        self, work: AsyncGenerator[Work], *, auto_enroll: bool, email_students: bool
+        self,
+        work: AsyncGenerator[Work],
+        *,
+        auto_enroll: bool,
+        email_students: bool,
+        preflight: bool | None = None,
     ) -> EnrollmentReport:
         builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
-        results = self._results(work, auto_enroll=auto_enroll, email_students=email_students)
+
+        async def add(results: list[EnrollmentResult]) -> None:
+            builder.add(results)
+
+        pursuit = self._pursuit(add, auto_enroll=auto_enroll)
         try:
-            async with aclosing(results):
-                async for some in results:
-                    builder.add(some)
+            async with aclosing(work):
+                job = Job(pursuit, add, email_students=email_students, preflight=preflight)
+                await job.run(work)
         except EnrollError as error:
             error.report = builder.report()
+            raise
+        except asyncio.CancelledError as cancelled:
+            builder.add(pursuit.cut_off)
+            cancelled.report = builder.report()  # type: ignore[attr-defined]  # documented
             raise
         return builder.report()
 
     def _results(
-        self, work: AsyncGenerator[Work], *, auto_enroll: bool, email_students: bool
+        self,
+        work: AsyncGenerator[Work],
+        *,
+        auto_enroll: bool,
+        email_students: bool,
+        preflight: bool | None,
     ) -> AsyncGenerator[list[EnrollmentResult]]:
         async def produce(emit: Emit[list[EnrollmentResult]]) -> None:
-            job = Job(
-                self._api,
-                self._throttle,
-                concurrency=self._concurrency,
-                auto_enroll=auto_enroll,
-                email_students=email_students,
-            )
+            pursuit = self._pursuit(emit, auto_enroll=auto_enroll)
+            job = Job(pursuit, emit, email_students=email_students, preflight=preflight)
             async with aclosing(work):
-                await job.run(work, emit)
+                await job.run(work)
 
         return self._background.stream(produce, buffer=self._concurrency)
+
+    def _pursuit(self, emit: Emit[list[EnrollmentResult]], *, auto_enroll: bool) -> Pursuit:
+        return Pursuit(
+            self._api,
+            self._throttle,
+            self._patience,
+            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
+            emit,
+            limits=self._limits,
+            concurrency=self._concurrency,
+            auto_enroll=auto_enroll,
+        )
 
     async def _cross_product(
         self,
@@ -280,6 +331,7 @@ class EnrollmentClient:
     ) -> AsyncGenerator[Work]:
         keys = [course_id async for course_id in _each(courses, "courses")]
         intake = CrossProduct(action, keys, cohorts, self._limits)
+        yield intake.scope
         async for identifier in _each(identifiers, "identifiers"):
             for work in intake.feed(identifier):
                 yield work

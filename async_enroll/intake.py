@@ -9,9 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 
+from attrs import frozen
+
 from async_enroll.batching import (
     Chunker,
+    Place,
     Placement,
+    places,
     plan,
     targets,
     why_unsendable,
@@ -27,8 +31,16 @@ from async_enroll.models import (
     RosterEntry,
 )
 
-Work = Batch | EnrollmentResult
-"""Something to send, or what has become of a pair that cannot be sent."""
+
+@frozen
+class Scope:
+    """All places that the batches of a job lead to; comes before the first of them."""
+
+    places: tuple[Place, ...]
+
+
+Work = Scope | Batch | EnrollmentResult
+"""What a job is about, something to send, or what has become of a pair that cannot be sent."""
 
 
 class CrossProduct:
@@ -64,7 +76,10 @@ class CrossProduct:
             for course_id, placement in self._wanted.items()
             if not _why_unsendable_in(course_id, placement, limits)
         }
-        self._chunkers = [Chunker(target, limits) for target in targets(sendable)]
+        found = targets(sendable)
+        self.scope = Scope(tuple(place for target in found for place in places(target)))
+        """Where all batches lead."""
+        self._chunkers = [Chunker(target, limits) for target in found]
 
     def feed(self, identifier: str) -> list[Work]:
         """Take an identifier; give the work that is complete with it."""
@@ -144,7 +159,9 @@ class RosterIntake:
                     unsent.append(result)
                 else:
                     sendable.setdefault(identifier, {})[course_id] = placement
-        return [*unsent, *plan(sendable, self._limits)]
+        batches = plan(sendable, self._limits)
+        scope = dict.fromkeys(place for batch in batches for place in places(batch))
+        return [*unsent, Scope(tuple(scope)), *batches]
 
 
 def _stripped(text: str, what: str) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from async_enroll.batching import Placement
 from async_enroll.errors import EnrollError
 from async_enroll.models import (
     Action,
@@ -10,76 +14,32 @@ from async_enroll.models import (
     EnrollmentState,
     Outcome,
 )
-from async_enroll.verdict import Failure, Meaning
+from async_enroll.parcel import Parcel, Phase
 from async_enroll.wire import BulkAnswer, PairAnswer
 
+Pair = tuple[str, str]
+"""An identifier and a course key."""
 
-def answered(batch: Batch, answer: BulkAnswer, *, email_students: bool) -> list[EnrollmentResult]:
-    """The results of a call that was answered; UNCONFIRMED where the answer lacks a pair."""
-    results: list[EnrollmentResult] = []
-    for course_id in batch.courses:
-        course = answer.courses.get(course_id)
-        told = {pair.identifier: pair for pair in course.results} if course else {}
-        for identifier in batch.identifiers:
-            pair = told.get(identifier)
-            outcome, error = _told(batch.action, pair)
-            results.append(
-                EnrollmentResult(
-                    identifier,
-                    course_id,
-                    batch.action,
-                    outcome,
-                    before=pair.before if pair else None,
-                    after=pair.after if pair else None,
-                    error=error,
-                    notified=_MAILED.get(outcome, True) if email_students else False,
-                )
-            )
-    return results
+Wanted = dict[str, dict[str, Placement]]
+"""What is wanted, by identifier and course key: what a plan is made from."""
 
 
-def unanswered(batch: Batch, failure: Failure, *, email_students: bool) -> list[EnrollmentResult]:
-    """The results of a call that failed: REJECTED, or UNCONFIRMED where it may be done."""
-    meaning, error = failure.meaning, str(failure.error)
-    unknown = meaning is Meaning.UNKNOWN
-    # Learners are mailed while a call is processed, course by course, and undoing it recalls
-    # no mail. Only where the first course is the missing one has surely nobody been mailed.
-    maybe_mailed = (
-        unknown
-        or meaning is Meaning.UNDONE
-        or (meaning is Meaning.MISSING and len(batch.courses) > 1)
-    )
-    if meaning is Meaning.MISSING:
-        courses = ", ".join(batch.courses)
-        error = f"{error} No such course, or one of these is missing: {courses}"
-    return [
-        EnrollmentResult(
-            identifier,
-            course_id,
-            batch.action,
-            Outcome.UNCONFIRMED if unknown else Outcome.REJECTED,
-            error=error,
-            notified=None if email_students and maybe_mailed else False,
-        )
-        for course_id in batch.courses
-        for identifier in batch.identifiers
-    ]
+def pairs(batch: Batch) -> Iterator[Pair]:
+    """The pairs of a batch, course by course."""
+    return ((identifier, key) for key in batch.courses for identifier in batch.identifiers)
 
 
-def unsent(batch: Batch, why: EnrollError) -> list[EnrollmentResult]:
-    """The results of a call that is not sent, because of what stopped the job before."""
-    return [
-        EnrollmentResult(
-            identifier,
-            course_id,
-            batch.action,
-            Outcome.REJECTED,
-            error=f"not sent: {why}",
-            attempts=0,
-        )
-        for course_id in batch.courses
-        for identifier in batch.identifiers
-    ]
+def wanted(batch: Batch, some: Iterable[Pair]) -> Wanted:
+    """What a batch wants of some of its pairs."""
+    cohorts = batch.cohorts or [None] * len(batch.courses)
+    placements = {
+        key: Placement(batch.action, cohort)
+        for key, cohort in zip(batch.courses, cohorts, strict=True)
+    }
+    found: defaultdict[str, dict[str, Placement]] = defaultdict(dict)
+    for identifier, key in some:
+        found[identifier][key] = placements[key]
+    return found
 
 
 def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) -> Outcome:
@@ -98,9 +58,121 @@ def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) 
     return Outcome.WITHDRAWN if before.allowed else Outcome.NOT_ENROLLED
 
 
-def _told(action: Action, pair: PairAnswer | None) -> tuple[Outcome, str | None]:
-    if pair is None:
-        return Outcome.UNCONFIRMED, "the platform's answer does not mention this pair"
+def answered(parcel: Parcel, answer: BulkAnswer) -> tuple[list[EnrollmentResult], list[Pair]]:
+    """The results of a call that was answered, and the pairs that the answer lacks."""
+    results: list[EnrollmentResult] = []
+    lacking: list[Pair] = []
+    batch = parcel.batch
+    for course_id in batch.courses:
+        course = answer.courses.get(course_id)
+        told = {pair.identifier: pair for pair in course.results} if course else {}
+        for identifier in batch.identifiers:
+            if pair := told.get(identifier):
+                results.append(_result(parcel, identifier, course_id, pair))
+            else:
+                lacking.append((identifier, course_id))
+    return results, lacking
+
+
+def asked(results: Iterable[EnrollmentResult]) -> tuple[list[EnrollmentResult], list[Pair]]:
+    """Of the results of asking: those that stand, and the pairs that a lost call never did.
+
+    Their `before` tells: None, they were as wanted when asked about, and the lost call may
+    have mailed them; otherwise it has never done them.
+    """
+    standing: list[EnrollmentResult] = []
+    never_done: list[Pair] = []
+    for result in results:
+        if result.outcome.ok and result.before is not None:
+            never_done.append((result.identifier, result.course_id))
+        else:
+            standing.append(result)
+    return standing, never_done
+
+
+def found(parcel: Parcel, some: Iterable[Pair], *, auto_enroll: bool) -> list[EnrollmentResult]:
+    """The results of pairs that the listing shows to be as a lost call was to leave them."""
+    enrolled = parcel.batch.action is Action.ENROLL
+    after = EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=auto_enroll)
+    return [
+        EnrollmentResult(
+            identifier,
+            course_id,
+            parcel.batch.action,
+            Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
+            after=after,
+            notified=None if parcel.email else False,
+            # The look at the listing counts as one: it took more than the sending.
+            attempts=parcel.attempts + 1,
+        )
+        for identifier, course_id in some
+    ]
+
+
+def rejected(
+    parcel: Parcel, error: EnrollError | str, *, notified: bool | None
+) -> list[EnrollmentResult]:
+    """The results of a call that the platform refuses; nothing was done."""
+    return _failed(parcel, Outcome.REJECTED, str(error), notified=notified)
+
+
+def unconfirmed(parcel: Parcel, error: EnrollError | str) -> list[EnrollmentResult]:
+    """The results of a call of which nobody can tell what became of it."""
+    notified = None if parcel.email else False
+    return _failed(parcel, Outcome.UNCONFIRMED, str(error), notified=notified)
+
+
+def given_up(parcel: Parcel, why: EnrollError) -> list[EnrollmentResult]:
+    """The results of a call that is not sent, or not again, because the job has been stopped."""
+    if parcel.lost:
+        return unconfirmed(parcel, why)
+    return rejected(parcel, f"not sent: {why}", notified=parcel.notified_so_far)
+
+
+def _failed(
+    parcel: Parcel, outcome: Outcome, error: str, *, notified: bool | None
+) -> list[EnrollmentResult]:
+    return [
+        EnrollmentResult(
+            identifier,
+            course_id,
+            parcel.batch.action,
+            outcome,
+            error=error,
+            notified=notified,
+            attempts=parcel.attempts,
+        )
+        for identifier, course_id in pairs(parcel.batch)
+    ]
+
+
+def _result(parcel: Parcel, identifier: str, course_id: str, pair: PairAnswer) -> EnrollmentResult:
+    action = parcel.batch.action
+    outcome, error = _told(action, pair)
+    before = pair.before
+    mailed = _MAILED.get(outcome, True)
+    if parcel.lost and outcome in _DONE_BEFORE:
+        # The lost call may have done it, or someone long before: nobody knows.
+        mailed = mailed if action is Action.ENROLL else None
+        outcome, before = _DONE_BEFORE[outcome], None
+    elif parcel.lost and before is not None and before.allowed and outcome is not Outcome.WITHDRAWN:
+        before = None
+    if mailed and parcel.phase is not Phase.SEND:
+        mailed = None
+    return EnrollmentResult(
+        identifier,
+        course_id,
+        action,
+        outcome,
+        before,
+        pair.after,
+        error,
+        mailed if parcel.email else False,
+        parcel.attempts,
+    )
+
+
+def _told(action: Action, pair: PairAnswer) -> tuple[Outcome, str | None]:
     if pair.invalid_identifier:
         words = "neither a user of the platform nor a plausible e-mail address"
         return Outcome.INVALID_IDENTIFIER, words
@@ -112,11 +184,15 @@ def _told(action: Action, pair: PairAnswer | None) -> tuple[Outcome, str | None]
     return outcome, None
 
 
+_DONE_BEFORE = {
+    Outcome.ALREADY_ENROLLED: Outcome.ENROLLED,
+    Outcome.NOT_ENROLLED: Outcome.UNENROLLED,
+}
+
 # An invalid identifier is never mailed; unenrolling mails only whoever was enrolled or allowed
 # (lms/djangoapps/instructor/enrollment.py). Where the platform failed, it may have mailed before.
-_MAILED = {
+_MAILED: dict[Outcome, bool | None] = {
     Outcome.INVALID_IDENTIFIER: False,
     Outcome.NOT_ENROLLED: False,
     Outcome.ERROR: None,
-    Outcome.UNCONFIRMED: None,
 }

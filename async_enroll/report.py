@@ -14,7 +14,7 @@ from attrs import frozen
 
 from async_enroll.errors import EnrollmentFailures
 from async_enroll.files import private_file, safe_cell
-from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.wire import bulk_object, result_object
 
 _SHOWN = 20
@@ -73,6 +73,18 @@ class EnrollmentReport:
     def failures(self) -> tuple[EnrollmentResult, ...]:
         """The results of the pairs that are not as they were asked to be."""
         return tuple(result for result in self.results if not result.outcome.ok)
+
+    @property
+    def notification_unknown(self) -> tuple[RosterEntry, ...]:
+        """A roster of those who are as asked, and may or may not have been mailed.
+
+        It can be applied again with mail, knowing that some will be mailed twice.
+        """
+        return tuple(
+            RosterEntry(result.identifier, result.course_id, result.action)
+            for result in self.results
+            if result.notified is None and result.outcome.ok
+        )
 
     @property
     def ok(self) -> bool:

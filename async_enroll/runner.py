@@ -1,115 +1,88 @@
-"""Drives batches: sends them side by side, and turns whatever comes back into results."""
+"""Runs a job: batches go in, side by side; results come out, one for every pair."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup
 
-from async_enroll.api import Api
 from async_enroll.background import Emit
-from async_enroll.errors import EnrollError
-from async_enroll.intake import Work
+from async_enroll.intake import Scope, Work
 from async_enroll.models import Batch, EnrollmentResult
-from async_enroll.outcomes import answered, unanswered, unsent
-from async_enroll.throttle import MOST_REFUSALS, Throttle
-from async_enroll.verdict import Meaning
-from async_enroll.wire import BulkAnswer
+from async_enroll.parcel import Parcel
+from async_enroll.pursuit import Pursuit
 
 
 class Job:
-    """One job: its work goes in, results come out as calls return.
+    """One job, whose every pair has exactly one result, whatever happens.
 
-    Every pair of the work has exactly one result, whatever happens: when a call shows
-    that no other would fare better, those in flight end, and the rest is reported as not
-    sent before the error is raised.
+    When a call shows that no other would fare better, those in flight end, and the rest
+    is reported as not sent before the error is raised. `preflight`: whether all courses
+    and cohorts are checked first, without effect; None: whenever mail is at stake or the
+    work is more than one batch.
     """
 
     def __init__(
         self,
-        api: Api,
-        throttle: Throttle,
+        pursuit: Pursuit,
+        emit: Emit[list[EnrollmentResult]],
         *,
-        concurrency: int,
-        auto_enroll: bool,
         email_students: bool,
+        preflight: bool | None,
     ) -> None:
-        self._api = api
-        self._throttle = throttle
-        self._auto_enroll = auto_enroll
+        self._pursuit = pursuit
+        self._emit = emit
         self._email_students = email_students
-        self._concurrency = concurrency
-        self._stopped_by: EnrollError | None = None
+        self._preflight = True if preflight is None and email_students else preflight
 
-    async def run(self, work: AsyncIterator[Work], emit: Emit[list[EnrollmentResult]]) -> None:
-        """Send the work, and emit the results.
+    async def run(self, work: AsyncIterator[Work]) -> None:
+        """Do the work.
 
         Raises:
             EnrollError: what stopped the job, once all its results are emitted.
 
         """
-        # A batch keeps its slot until its results are taken: a slow consumer slows the job
-        # down, instead of having results pile up.
-        slots = anyio.Semaphore(self._concurrency)
         broken: Exception | None = None
         async with anyio.create_task_group() as calls:
             try:
-                async for item in work:
-                    if isinstance(item, EnrollmentResult):
-                        await emit([item])
-                    elif self._stopped_by:
-                        await emit(unsent(item, self._stopped_by))
-                    else:
-                        await slots.acquire()
-                        # Returns when the call has its turn: a job has one call at a time in
-                        # line, and so leaves room for others however long it is.
-                        await calls.start(self._send, item, slots, emit)
+                await self._feed(work, calls)
             except Exception as error:  # noqa: BLE001  # raised when the calls in flight have ended
                 broken = error
-        if broken:
-            raise broken
-        if self._stopped_by:
-            raise self._stopped_by
+        if stopped_by := broken or self._pursuit.stopped_by:
+            raise stopped_by
 
-    async def _send(
-        self,
-        batch: Batch,
-        slots: anyio.Semaphore,
-        emit: Emit[list[EnrollmentResult]],
-        *,
-        task_status: TaskStatus[None],
-    ) -> None:
+    async def _feed(self, work: AsyncIterator[Work], calls: TaskGroup) -> None:
+        scope = Scope(())
+        held_back: list[Batch] = []
+        vetted = self._preflight is False
+        async for item in work:
+            match item:
+                case EnrollmentResult():
+                    await self._emit([item])
+                case Scope():
+                    scope = item
+                case Batch() if vetted:
+                    await self._start(item, calls)
+                case Batch():
+                    # Whether it is the only one decides whether a preflight is worth its call.
+                    held_back.append(item)
+                    if self._preflight or len(held_back) > 1:
+                        await self._pursuit.vetting.vet(scope.places)
+                        vetted = True
+                        while held_back:
+                            await self._start(held_back.pop(0), calls)
+        for batch in held_back:
+            await self._start(batch, calls)
+
+    async def _start(self, batch: Batch, calls: TaskGroup) -> None:
+        await self._pursuit.slots.acquire()
+        calls.start_soon(self._pursue, Parcel(batch, email=self._email_students))
+
+    async def _pursue(self, parcel: Parcel) -> None:
+        # The slot is kept until the results are taken: a slow consumer slows the job down,
+        # instead of having results pile up.
         try:
-            await emit(await self._results(batch, task_status))
+            await self._pursuit.pursue(parcel)
         finally:
-            slots.release()
-
-    async def _results(self, batch: Batch, task_status: TaskStatus[None]) -> list[EnrollmentResult]:
-        refusals = 0
-        while True:
-            async with self._throttle.turn() as turn:
-                if refusals == 0:
-                    task_status.started()
-                if self._stopped_by:
-                    turn.unsent()
-                    return unsent(batch, self._stopped_by)
-                try:
-                    reply = await self._api.bulk_enroll(
-                        batch,
-                        turn,
-                        auto_enroll=self._auto_enroll,
-                        email_students=self._email_students,
-                    )
-                except EnrollError as error:  # no token, or no open client: nothing was sent
-                    turn.unsent()
-                    self._stopped_by = self._stopped_by or error
-                    return unsent(batch, error)
-            if isinstance(reply, BulkAnswer):
-                return answered(batch, reply, email_students=self._email_students)
-            refusals += 1
-            if reply.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
-                break
-        if reply.meaning is Meaning.FATAL:
-            self._stopped_by = self._stopped_by or reply.error
-        return unanswered(batch, reply, email_students=self._email_students)
+            self._pursuit.slots.release()

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import aiohttp
+import anyio
 from attrs import frozen
 from yarl import URL
 
@@ -39,11 +40,12 @@ _log = logging.getLogger("async_enroll")
 
 @frozen
 class Answer:
-    """An HTTP answer, read whole."""
+    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    credentials: int = 0
 
     @property
     def ok(self) -> bool:
@@ -120,6 +122,8 @@ class Transport:
         self._timeout = timeout
         self._session = session
         self._owns_session = session is None
+        self._credentials = 0
+        self._renewing = anyio.Lock()
 
     async def __aenter__(self) -> Self:
         if self._session is None:
@@ -140,6 +144,13 @@ class Transport:
             await self._session.close()
             self._session = None
 
+    async def renew(self, refused: int) -> bool:
+        """Whether there are newer credentials than those refused; one renewal serves all."""
+        async with self._renewing:
+            if self._credentials == refused and await self._auth.renew():
+                self._credentials += 1
+            return self._credentials > refused
+
     async def call(self, method: str, url: URL, body: bytes | None = None) -> Answer:
         """Send a request and read its answer whole, within `timeout` seconds.
 
@@ -148,8 +159,9 @@ class Transport:
 
         """
         timeout = aiohttp.ClientTimeout(total=self._timeout, connect=self._timeout / 2)
+        credentials = self._credentials
         async with self._exchange(method, url, body, timeout) as response:
-            return await self._read_whole(response)
+            return await self._read_whole(response, credentials)
 
     @asynccontextmanager
     async def stream(self, url: URL) -> AsyncIterator[Answer | Pieces]:
@@ -165,11 +177,12 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self._timeout / 2, sock_read=self._timeout
         )
+        credentials = self._credentials
         async with self._exchange("GET", url, None, timeout) as response:
             if response.status == _OK:
                 yield Pieces(self, response)
             else:
-                yield await self._read_whole(response)
+                yield await self._read_whole(response, credentials)
 
     @asynccontextmanager
     async def _exchange(
@@ -205,13 +218,13 @@ class Transport:
             elapsed = time.monotonic() - started
             _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
 
-    async def _read_whole(self, response: aiohttp.ClientResponse) -> Answer:
+    async def _read_whole(self, response: aiohttp.ClientResponse, credentials: int) -> Answer:
         body = bytearray()
         async for piece in Pieces(self, response):
             body += piece
             if len(body) > LARGEST_ANSWER:
                 raise TransportError(f"the answer is larger than {LARGEST_ANSWER} bytes", sent=True)
-        return Answer(response.status, response.headers, bytes(body))
+        return Answer(response.status, response.headers, bytes(body), credentials)
 
     async def in_words(self, doing: Awaitable[T]) -> T:
         """Await `doing`; raise what goes wrong on the network as a `TransportError`."""

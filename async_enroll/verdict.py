@@ -42,6 +42,10 @@ class Meaning(Enum):
     """Nothing was done: the body is larger than the site takes."""
     UNKNOWN = auto()
     """Done, undone or still running."""
+    UNREACHABLE = auto()
+    """Nothing was done: the request cannot have reached the platform."""
+    UNAUTHORIZED = auto()
+    """Nothing was done: the token is not accepted, or no longer."""
     FATAL = auto()
     """Nothing was done, and no other call of the job would fare better."""
 
@@ -65,13 +69,15 @@ def classify(came_back: Answer | TransportError) -> Failure:
     error status of its own has changed nothing; a proxy's 502, 503 or 504 tells nothing.
     """
     if isinstance(came_back, TransportError):
-        return Failure(Meaning.UNKNOWN if came_back.sent else Meaning.FATAL, came_back)
+        return Failure(Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE, came_back)
     status, words = came_back.status, _words(came_back)
+    retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
     match status:
         case 301 | 302 | 303 | 307 | 308:
             return _fatal(_redirected(came_back))
         case 401:
-            return _fatal(AuthenticationError(f"the token is not accepted: {words}"))
+            error = AuthenticationError(f"the token is not accepted: {words}")
+            return Failure(Meaning.UNAUTHORIZED, error)
         case 403:
             return _fatal(PermissionDenied(f"the token's user may not do this: {words}"))
         case 404 if _json(came_back) is None:
@@ -81,14 +87,13 @@ def classify(came_back: Answer | TransportError) -> Failure:
         case 413:
             return Failure(Meaning.TOO_LARGE, PlatformError(words, status=413))
         case 429:
-            retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
             return Failure(Meaning.THROTTLED, PlatformError(words, status=429), retry_after)
         case 500:
             return Failure(Meaning.UNDONE, PlatformError(words, status=500))
         case _ if 400 <= status < 500 and status != 408:
             return Failure(Meaning.REFUSED, PlatformError(words, status=status))
         case _ if status >= 500 or status == 408:
-            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status))
+            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status), retry_after)
     return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
 
 

@@ -39,11 +39,17 @@ async def saying(said: bytes) -> AsyncIterator[str]:
 
 async def request(reader: asyncio.StreamReader) -> bytes:
     """Read one request; give its head."""
+    head, _ = await whole_request(reader)
+    return head
+
+
+async def whole_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read one request; give its head and body."""
     head = await reader.readuntil(b"\r\n\r\n")
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
-            await reader.readexactly(int(line.split(b":")[1]))
-    return head
+            return head, await reader.readexactly(int(line.split(b":")[1]))
+    return head, b""
 
 
 def answer(status: str, body: bytes = b"", *headers: str, kind: str = "application/json") -> bytes:

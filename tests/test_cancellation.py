@@ -14,11 +14,13 @@ from async_enroll import (
     BatchLimits,
     EnrollmentClient,
     EnrollmentQuery,
+    EnrollmentReport,
     Outcome,
     RequestWindow,
     RosterEntry,
 )
 from async_enroll.sandbox import Platform
+from tests.waiting import until
 
 COURSE = "course-v1:Org+C0+2026"
 
@@ -116,6 +118,29 @@ async def test_a_cancelled_call_closes_its_connection_before_it_returns() -> Non
                 await client.bulk_enroll(["learner1"], [COURSE])
             await asyncio.sleep(0)
             assert open_sockets() <= sockets + 1  # the platform's end of it
-            assert {
-                task for task in asyncio.all_tasks() - tasks if "RequestHandler" not in repr(task)
-            } == set()
+            left = [repr(task) for task in asyncio.all_tasks() - tasks]
+            assert not [task for task in left if "sandbox" not in task and "Request" not in task]
+
+
+async def test_a_cancelled_job_leaves_its_report_so_far() -> None:
+    async with Platform(seconds_per_call=0.1, workers=2) as platform:
+        platform.add_course(COURSE)
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(identifiers=1), concurrency=2
+        ) as client:
+            roster = [RosterEntry(f"new{number}@example.org", COURSE) for number in range(50)]
+            job = asyncio.ensure_future(client.apply(roster, email_students=True))
+            await until(lambda: len(platform.requests) >= 8)
+            await asyncio.sleep(0.05)
+            job.cancel()
+            with pytest.raises(asyncio.CancelledError) as raised:
+                await job
+    report = getattr(raised.value, "report", None)
+    assert isinstance(report, EnrollmentReport)
+    assert set(report.counts) == {Outcome.ALLOWED, Outcome.UNCONFIRMED}
+    assert report.counts[Outcome.UNCONFIRMED] == 2
+    assert {one.notified for one in report.failures} == {None}
+    told = [one.identifier for one in report.results]
+    assert len(told) == len(set(told))
+    # Whoever was mailed is in it.
+    assert {mail.to for mail in platform.outbox} <= set(told)

@@ -60,8 +60,9 @@ async def test_two_thousand_identifiers_in_three_courses() -> None:
             assert enrolled == (result.outcome in {Outcome.ENROLLED, Outcome.ALREADY_ENROLLED})
             assert waits == (result.outcome is Outcome.ALLOWED)
         sent = sum(request.pairs for request in platform.requests)
-        assert sent == (1700 + 150 + 40 + 1) * 3  # nothing twice, nothing unsendable
-        assert len(platform.requests) == 12  # 166 identifiers a call
+        wanted_calls = (1700 + 150 + 40 + 1) * 3  # nothing twice, nothing unsendable
+        assert sent == wanted_calls + 3  # the preflight's
+        assert len(platform.requests) == 13  # 166 identifiers a call, and the preflight
 
 
 async def test_mail_goes_once_and_the_report_says_so(
@@ -123,7 +124,7 @@ async def test_a_roster_of_everything(platform: Platform, client: EnrollmentClie
     assert platform.is_enrolled("learner1", C0)
     assert platform.cohort_of("learner1", C1) == "blue"
     assert not platform.is_enrolled("learner3", C2)
-    assert len(platform.requests) == 3
+    assert len(platform.requests) == 5  # the preflight, with and without cohorts, and three batches
 
 
 async def test_any_iterable_will_do(client: EnrollmentClient) -> None:
@@ -167,7 +168,7 @@ async def test_identifiers_are_not_needed_whole(platform: Platform) -> None:
     limits = BatchLimits(identifiers=10)
     async with EnrollmentClient(platform.url, platform.token, batch=limits) as client:
         await client.bulk_enroll(endless_looking(), [C0])
-    assert sent_when_half_was_taken == 19
+    assert sent_when_half_was_taken == 20  # the preflight, and 19 batches
 
 
 async def test_results_stream_as_calls_return() -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
@@ -25,32 +26,46 @@ from async_enroll import (
     UnexpectedResponse,
 )
 from async_enroll.sandbox import Platform
-from tests.servers import answer, request, saying, talking
+from tests.servers import answer, saying, talking, whole_request
 
 C0, C1 = COURSES = [f"course-v1:Org+C{number}+2026" for number in range(2)]
+PAGE = b"<html><title>Bad Gateway</title></html>"
 TWO_CALLS = [f"new{number}@example.org" for number in range(400)]
 
 
 @asynccontextmanager
-async def answering(*answers: bytes) -> AsyncIterator[str]:
-    """Serve one answer after the other, the last for ever; b"" is a lost connection."""
-    coming = itertools.chain(answers, itertools.repeat(answers[-1]))
+async def answering(*answers: bytes, calls: Iterator[int] | None = None) -> AsyncIterator[str]:
+    """Give these answers to bulk calls in turn, then do as asked; b"" is a lost connection.
+
+    There is no listing, and preflights go well. `calls` is advanced with each.
+    """
+    coming = iter(answers)
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            await request(reader)
-            said = next(coming)
+            head, body = await whole_request(reader)
+            next(calls or itertools.count())
+            if head.startswith(b"GET"):
+                said = answer("404 Not Found", PAGE)
+            elif b"preflight@" in body:
+                said = answer("200 OK", b'{"courses": {}}')
+            else:
+                said = next(coming, done(orjson.loads(body)["identifiers"].split(",")))
             writer.write(said)
             await writer.drain()
-            if not said:
+            if said in (b"", CUT):
                 return
 
     async with talking(conversation) as url:
         yield url
 
 
-async def enroll(url: str, identifiers: list[str], **settings: float) -> EnrollmentReport:
-    async with EnrollmentClient(url, "token", concurrency=1, **settings) as client:  # type: ignore[arg-type]  # numbers only
+def quick(url: str, **settings: Any) -> EnrollmentClient:
+    return EnrollmentClient(url, "token", **{"settle": 0.1, "patience": 0.5, **settings})
+
+
+async def enroll(url: str, identifiers: list[str]) -> EnrollmentReport:
+    async with quick(url, concurrency=1) as client:
         return await client.bulk_enroll(identifiers, [C0], email_students=True)
 
 
@@ -64,50 +79,58 @@ def done(identifiers: list[str]) -> bytes:
 
 
 FIRST = done(TWO_CALLS[:200])
-PAGE = b"<html><title>Bad Gateway</title></html>"
+CUT = FIRST[:-9]
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome", "notified", "words"),
+    ("said", "notified"),
     [
-        (answer("400 Bad Request", b'{"x": ["bad"]}'), Outcome.REJECTED, False, "x: bad"),
-        (answer("404 Not Found", b'{"detail": "Not found."}'), Outcome.REJECTED, False, C0),
-        (answer("413 Too Large", PAGE), Outcome.REJECTED, False, "status 413"),
-        (answer("500 Server Error", PAGE), Outcome.REJECTED, None, "status 500"),
-        (answer("502 Bad Gateway", PAGE), Outcome.UNCONFIRMED, None, "Bad Gateway"),
-        (answer("503 Unavailable", PAGE), Outcome.UNCONFIRMED, None, "status 503"),
-        (answer("504 Timeout", PAGE), Outcome.UNCONFIRMED, None, "status 504"),
-        (b"", Outcome.UNCONFIRMED, None, "without an answer"),
-        (answer("200 OK", PAGE), Outcome.UNCONFIRMED, None, "not JSON"),
-        (answer("200 OK", b'{"courses": {}}'), Outcome.UNCONFIRMED, None, "does not mention"),
-        (answer("200 OK", b'{"courses": 3}'), Outcome.UNCONFIRMED, None, "courses: expected"),
+        (answer("400 Bad Request", b'{"x": ["bad"]}'), True),
+        (answer("404 Not Found", b'{"detail": "Not found."}'), None),
+        (answer("413 Too Large", PAGE), True),
+        (answer("500 Server Error", PAGE), None),
+        (answer("502 Bad Gateway", PAGE), True),
+        (answer("503 Unavailable", PAGE, "Retry-After: 0"), True),
+        (answer("504 Timeout", PAGE), True),
+        (b"", True),
+        (CUT, True),
+        (answer("200 OK", PAGE), True),
+        (answer("200 OK", b'{"courses": {}}'), True),
+        (answer("200 OK", b'{"courses": 3}'), True),
     ],
 )
-async def test_a_batch_that_fails_becomes_results_and_the_others_go_on(
-    said: bytes, outcome: Outcome, notified: bool | None, words: str
+async def test_a_failure_that_passes_costs_nobody_their_place(
+    said: bytes, notified: bool | None
 ) -> None:
-    async with answering(said, done(TWO_CALLS[200:])) as url:
+    async with answering(said) as url:
         report = await enroll(url, TWO_CALLS)
-    assert report.counts == {outcome: 200, Outcome.ENROLLED: 200}
-    for result in report.failures:
-        assert result.notified is notified
-        assert words in (result.error or "")
-    assert {result.identifier for result in report.failures} == set(TWO_CALLS[:200])
+    assert report.counts == {Outcome.ENROLLED: 400}
+    told = {result.identifier: result for result in report.results}
+    assert {told[identifier].notified for identifier in TWO_CALLS[:200]} == {notified}
+    assert {told[identifier].notified for identifier in TWO_CALLS[200:]} == {True}
 
 
-async def test_a_cut_answer_is_unconfirmed() -> None:
-    async with saying(FIRST[:-9]) as url:
-        report = await enroll(url, TWO_CALLS[:200])
-    assert report.counts == {Outcome.UNCONFIRMED: 200}
+@pytest.mark.parametrize(
+    "said", [answer("400 Bad Request", b'{"x": ["bad"]}'), answer("500 Server Error", PAGE)]
+)
+async def test_a_platform_that_fails_on_everybody_is_not_asked_about_each(said: bytes) -> None:
+    calls = itertools.count()
+    async with answering(*[said] * 1000, calls=calls) as url:
+        report = await enroll(url, TWO_CALLS)
+    assert report.counts == {Outcome.REJECTED: 400}
+    assert next(calls) < 100
 
 
-async def test_a_time_out_is_unconfirmed() -> None:
+async def test_a_time_out_is_settled() -> None:
     async with Platform(seconds_per_call=0.5) as platform:
         platform.add_course(C0)
-        async with EnrollmentClient(platform.url, platform.token, timeout=0.2) as client:
-            report = await client.bulk_enroll(["new@example.org"], [C0])
-    assert report.counts == {Outcome.UNCONFIRMED: 1}
-    assert "within 0.2 s" in (report.results[0].error or "")
+        platform.add_user("jane", "jane@example.org")
+        async with EnrollmentClient(
+            platform.url, platform.token, timeout=0.2, settle=1.0
+        ) as client:
+            report = await client.bulk_enroll(["jane"], [C0])
+        assert platform.is_enrolled("jane", C0)
+    assert [(one.outcome, one.before) for one in report.results] == [(Outcome.ENROLLED, None)]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +187,7 @@ async def test_stream_gives_all_results_before_it_raises() -> None:
             with pytest.raises(AuthenticationError):  # noqa: PT012  # at its end, not before
                 async for result in client.stream(roster):
                     results.append(result)  # noqa: PERF401  # also what came before
-        assert len(platform.requests) <= 8  # those in flight together, and no more
+        assert len(platform.requests) == 1  # the preflight
     assert len({result.identifier for result in results}) == 30
 
 
@@ -176,16 +199,21 @@ async def test_others_of_the_client_are_not_stopped_by_one_job(
     assert (await client.bulk_enroll(["learner1"], [C0])).ok
 
 
-async def test_a_missing_course_undoes_its_call_and_nothing_is_claimed(
+async def test_a_missing_course_is_left_out_and_nobody_is_mailed_twice(
     platform: Platform, client: EnrollmentClient
 ) -> None:
     missing = "course-v1:Org+Missing+2026"  # behind the other: courses go in order
-    report = await client.bulk_enroll(["learner1"], [C0, missing], email_students=True)
-    assert report.counts == {Outcome.REJECTED: 2}
-    assert not platform.is_enrolled("learner1", C0)
-    assert len(platform.outbox) == 1  # the platform has told the learner already
-    assert {result.notified for result in report.results} == {None}
-    assert missing in (report.results[0].error or "")
+    report = await client.apply(
+        [RosterEntry("learner1", C0), RosterEntry("learner1", missing)],
+        email_students=True,
+        preflight=False,
+    )
+    good, bad = sorted(report.results, key=lambda result: result.course_id)
+    assert (good.outcome, good.notified) == (Outcome.ENROLLED, None)  # mailed before the 404
+    assert (bad.outcome, bad.notified) == (Outcome.REJECTED, False)
+    assert "does not exist" in (bad.error or "")
+    assert platform.is_enrolled("learner1", C0)
+    assert len(platform.outbox) == 1
 
 
 async def test_an_unknown_cohort_is_refused_in_the_platforms_words(
@@ -199,8 +227,8 @@ async def test_an_unknown_cohort_is_refused_in_the_platforms_words(
 async def test_refusals_without_end_are_given_up() -> None:
     said = answer("429 Too Many Requests", b'{"detail": "slow down"}', "Retry-After: 0")
     window = RequestWindow(100, 0.1)
-    async with answering(said) as url:
-        async with EnrollmentClient(url, "token", window=window) as client:
+    async with answering(*[said] * 100) as url:
+        async with quick(url, window=window) as client:
             report = await client.bulk_enroll(["jane"], [C0], email_students=True)
     (result,) = report.results
     assert (result.outcome, result.notified) == (Outcome.REJECTED, False)

@@ -15,7 +15,8 @@ from async_enroll import (
     RosterEntry,
     RosterError,
 )
-from async_enroll.intake import CrossProduct, RosterIntake, Work
+from async_enroll.batching import Place
+from async_enroll.intake import CrossProduct, RosterIntake, Scope, Work
 from async_enroll.models import Batch
 
 LIMITS = BatchLimits()
@@ -25,14 +26,14 @@ texts = st.text("ab, \t\u2003@", max_size=4)
 def cross(identifiers: Iterable[str], courses: Iterable[str], **cohorts: str) -> list[Work]:
     intake = CrossProduct(Action.ENROLL, courses, cohorts, LIMITS)
     work = [item for identifier in identifiers for item in intake.feed(identifier)]
-    return work + intake.flush()
+    return [*work, *intake.flush()]
 
 
 def roster(*entries: RosterEntry) -> list[Work]:
     intake = RosterIntake(LIMITS)
     for entry in entries:
         intake.feed(entry)
-    return intake.plan()
+    return [item for item in intake.plan() if not isinstance(item, Scope)]
 
 
 def pairs(work: list[Work]) -> list[tuple[str, str]]:
@@ -43,6 +44,8 @@ def pairs(work: list[Work]) -> list[tuple[str, str]]:
             [(item.identifier, item.course_id)]
             if isinstance(item, EnrollmentResult)
             else [(i, c) for i in item.identifiers for c in item.courses]
+            if isinstance(item, Batch)
+            else []
         )
     )
 
@@ -91,6 +94,17 @@ def test_courses_with_and_without_a_cohort_do_not_share_a_call() -> None:
         Batch(Action.ENROLL, ("c1", "c3"), ("jane",)),
         Batch(Action.ENROLL, ("c2",), ("jane",), ("red",)),
     ]
+
+
+def test_the_scope_names_all_places_before_the_first_batch() -> None:
+    intake = CrossProduct(Action.ENROLL, ["c2", "c1", "c,3"], {"c1": "red"}, LIMITS)
+    assert set(intake.scope.places) == {Place("c2", None), Place("c1", "red")}
+    roster_intake = RosterIntake(LIMITS)
+    roster_intake.feed(RosterEntry("jane", "c1"))
+    roster_intake.feed(RosterEntry("joe", "c1", cohort="red"))
+    scope, *_ = roster_intake.plan()
+    assert isinstance(scope, Scope)
+    assert set(scope.places) == {Place("c1", None), Place("c1", "red")}
 
 
 def test_a_million_identifiers_pass_through() -> None:

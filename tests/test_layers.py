@@ -10,8 +10,11 @@ import async_enroll
 FLOORS = [
     ["cli", "sandbox"],
     ["client"],
-    ["runner", "queries"],
-    ["report", "outcomes", "background", "intake"],
+    ["runner"],
+    ["pursuit"],
+    ["vetting", "settling", "patience"],
+    ["report", "outcomes", "queries"],
+    ["parcel", "background", "intake"],
     ["api"],
     ["verdict", "slots"],
     ["transport", "throttle"],

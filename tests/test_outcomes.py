@@ -1,13 +1,24 @@
 """What became of a pair, from the platform's word on the call."""
 
 from itertools import product
+from typing import Any
 
 import pytest
 
 from async_enroll import EnrollmentState, Outcome, PlatformError
+from async_enroll.batching import Placement
 from async_enroll.models import Action, Batch
-from async_enroll.outcomes import answered, outcome_of, unanswered, unsent
-from async_enroll.verdict import Failure, Meaning
+from async_enroll.outcomes import (
+    answered,
+    asked,
+    found,
+    given_up,
+    outcome_of,
+    rejected,
+    unconfirmed,
+    wanted,
+)
+from async_enroll.parcel import Parcel, Phase
 from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer
 
 NOTHING = EnrollmentState(True, False, False, True)
@@ -46,8 +57,12 @@ def test_ok_means_that_it_is_as_asked() -> None:
         assert outcome_of(action, before, after).ok == as_asked
 
 
-def answer_for(*pairs: PairAnswer) -> BulkAnswer:
-    return BulkAnswer({"c1": CourseAnswer(list(pairs)), "c2": CourseAnswer(list(pairs))})
+def answer_for(*answers: PairAnswer) -> BulkAnswer:
+    return BulkAnswer({"c1": CourseAnswer(list(answers)), "c2": CourseAnswer(list(answers))})
+
+
+def sent(batch: Batch, **history: Any) -> Parcel:
+    return Parcel(batch, **{"email": True, "attempts": 1, **history})
 
 
 def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
@@ -56,24 +71,21 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
         PairAnswer("stranger", NOTHING, ENROLLED),
         PairAnswer("jane", error=True),
     )
-    results = answered(BATCH, answer, email_students=False)
+    results, lacking = answered(sent(BATCH), answer)
     assert [(result.course_id, result.identifier, result.outcome) for result in results] == [
         ("c1", "jane", Outcome.ERROR),
         ("c1", "joe", Outcome.ENROLLED),
         ("c2", "jane", Outcome.ERROR),
         ("c2", "joe", Outcome.ENROLLED),
     ]
+    assert not lacking
 
 
-def test_a_pair_that_the_answer_lacks_is_unconfirmed() -> None:
+def test_the_pairs_that_an_answer_lacks() -> None:
     answer = BulkAnswer({"c1": CourseAnswer([PairAnswer("jane", NOTHING, ENROLLED)])})
-    results = answered(BATCH, answer, email_students=True)
-    assert [result.outcome for result in results] == [
-        Outcome.ENROLLED,
-        *[Outcome.UNCONFIRMED] * 3,
-    ]
-    assert [result.notified for result in results] == [True, None, None, None]
-    assert all(result.error for result in results[1:])
+    results, lacking = answered(sent(BATCH), answer)
+    assert [result.outcome for result in results] == [Outcome.ENROLLED]
+    assert lacking == [("joe", "c1"), ("jane", "c2"), ("joe", "c2")]
 
 
 @pytest.mark.parametrize(
@@ -90,39 +102,90 @@ def test_a_pair_that_the_answer_lacks_is_unconfirmed() -> None:
 )
 def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | None) -> None:
     batch = Batch(action, ("c1",), ("jane",))
-    (asked,) = answered(batch, answer_for(pair), email_students=True)
-    (not_asked,) = answered(batch, answer_for(pair), email_students=False)
-    assert (asked.notified, not_asked.notified) == (notified, False)
+    ((mailed,), _) = answered(sent(batch), answer_for(pair))
+    ((unmailed,), _) = answered(sent(batch, email=False), answer_for(pair))
+    ((quiet,), _) = answered(sent(batch, phase=Phase.QUIET), answer_for(pair))
+    assert (mailed.notified, unmailed.notified) == (notified, False)
+    assert quiet.notified is (False if notified is False else None)
 
 
 @pytest.mark.parametrize(
-    ("meaning", "courses", "outcome", "notified"),
+    ("action", "before", "after", "outcome", "known"),
     [
-        (Meaning.REFUSED, ("c1", "c2"), Outcome.REJECTED, False),
-        (Meaning.TOO_LARGE, ("c1", "c2"), Outcome.REJECTED, False),
-        (Meaning.THROTTLED, ("c1", "c2"), Outcome.REJECTED, False),
-        (Meaning.FATAL, ("c1", "c2"), Outcome.REJECTED, False),
-        (Meaning.MISSING, ("c1",), Outcome.REJECTED, False),
-        (Meaning.MISSING, ("c1", "c2"), Outcome.REJECTED, None),
-        (Meaning.UNDONE, ("c1",), Outcome.REJECTED, None),
-        (Meaning.UNKNOWN, ("c1",), Outcome.UNCONFIRMED, None),
+        (Action.ENROLL, ENROLLED, ENROLLED, Outcome.ENROLLED, False),
+        (Action.ENROLL, WAITING, WAITING, Outcome.ALLOWED, False),
+        (Action.ENROLL, NOTHING, ENROLLED, Outcome.ENROLLED, True),
+        (Action.UNENROLL, NOTHING, NOTHING, Outcome.UNENROLLED, False),
+        (Action.UNENROLL, WAITING, NOTHING, Outcome.WITHDRAWN, True),
+        (Action.UNENROLL, ENROLLED, NOTHING, Outcome.UNENROLLED, True),
     ],
 )
-def test_a_call_that_failed(
-    meaning: Meaning, courses: tuple[str, ...], outcome: Outcome, notified: bool | None
+def test_after_a_lost_call_nobody_knows_what_was_before_it(
+    action: Action, before: EnrollmentState, after: EnrollmentState, outcome: Outcome, known: bool
 ) -> None:
-    batch = Batch(Action.ENROLL, courses, ("jane", "joe"))
-    failure = Failure(meaning, PlatformError("its words", status=0))
-    results = unanswered(batch, failure, email_students=True)
-    assert len(results) == batch.pairs
-    assert {(result.outcome, result.notified) for result in results} == {(outcome, notified)}
-    assert all("its words" in (result.error or "") for result in results)
-    assert not any(
-        result.notified is None for result in unanswered(batch, failure, email_students=False)
+    parcel = sent(Batch(action, ("c1",), ("jane",)), lost=True, attempts=2)
+    ((result,), _) = answered(parcel, answer_for(PairAnswer("jane", before, after)))
+    assert (result.outcome, result.attempts) == (outcome, 2)
+    assert (result.before == before) == known
+    assert known or result.before is None
+
+
+def test_an_unenrollment_that_was_lost_may_have_mailed() -> None:
+    parcel = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), lost=True)
+    ((done,), _) = answered(parcel, answer_for(PairAnswer("jane", NOTHING, NOTHING)))
+    ((undone,), _) = answered(parcel, answer_for(PairAnswer("jane", ENROLLED, NOTHING)))
+    assert (done.notified, undone.notified) == (None, True)
+
+
+def test_what_asking_tells() -> None:
+    parcel = sent(Batch(Action.ENROLL, ("c1",), tuple("abcd")), lost=True, phase=Phase.ASK)
+    answer = answer_for(
+        PairAnswer("a", ENROLLED, ENROLLED),
+        PairAnswer("b", NOTHING, ENROLLED),
+        PairAnswer("c", invalidIdentifier=True),
+        PairAnswer("d", WAITING, WAITING),
     )
+    standing, never_done = asked(answered(parcel, answer)[0])
+    assert [(one.identifier, one.outcome, one.notified) for one in standing] == [
+        ("a", Outcome.ENROLLED, None),
+        ("c", Outcome.INVALID_IDENTIFIER, False),
+        ("d", Outcome.ALLOWED, None),
+    ]
+    assert never_done == [("b", "c1")]
 
 
-def test_a_call_that_was_not_sent() -> None:
-    results = unsent(BATCH, PlatformError("stopped", status=0))
-    assert {(result.outcome, result.attempts) for result in results} == {(Outcome.REJECTED, 0)}
-    assert results[0].error == "not sent: stopped"
+def test_what_is_found_in_the_listing() -> None:
+    (result,) = found(sent(BATCH, lost=True), [("jane", "c1")], auto_enroll=True)
+    assert (result.outcome, result.before, result.notified) == (Outcome.ENROLLED, None, None)
+    assert result.after == ENROLLED
+    assert result.attempts > 1
+    gone = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), email=False)
+    (result,) = found(gone, [("jane", "c1")], auto_enroll=True)
+    assert (result.outcome, result.notified) == (Outcome.UNENROLLED, False)
+
+
+def test_calls_that_come_to_nothing() -> None:
+    error = PlatformError("its words", status=400)
+    results = [
+        *rejected(sent(BATCH), error, notified=False),
+        *unconfirmed(sent(BATCH), error),
+        *given_up(sent(BATCH, attempts=0), error),
+        *given_up(sent(BATCH, phase=Phase.QUIET), error),
+        *given_up(sent(BATCH, lost=True), error),
+    ]
+    assert [(one.outcome, one.notified, one.error) for one in results[::4]] == [
+        (Outcome.REJECTED, False, "its words"),
+        (Outcome.UNCONFIRMED, None, "its words"),
+        (Outcome.REJECTED, False, "not sent: its words"),
+        (Outcome.REJECTED, None, "not sent: its words"),
+        (Outcome.UNCONFIRMED, None, "its words"),
+    ]
+    assert [one.attempts for one in results[::4]] == [1, 1, 0, 1, 1]
+
+
+def test_what_a_batch_wants_of_some_of_its_pairs() -> None:
+    batch = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"), ("red", "blue"))
+    assert wanted(batch, [("joe", "c2"), ("jane", "c1")]) == {
+        "joe": {"c2": Placement(Action.ENROLL, "blue")},
+        "jane": {"c1": Placement(Action.ENROLL, "red")},
+    }

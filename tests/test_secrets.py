@@ -81,7 +81,10 @@ async def test_identifiers_are_not_logged_below_debug(
 async def test_exceptions(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     shown = ""
-    async with saying(said) as url, EnrollmentClient(url, TOKEN) as client:
+    async with (
+        saying(said) as url,
+        EnrollmentClient(url, TOKEN, settle=0.02, patience=0.1) as client,
+    ):
         try:
             shown += repr(await client.bulk_enroll(["jane"], [COURSE]))
         except EnrollError as error:

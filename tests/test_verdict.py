@@ -38,7 +38,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
             PlatformError,
             "cohort red not found in course c.",
         ),
-        (answer(401, b'{"detail": "no"}'), Meaning.FATAL, AuthenticationError, "no"),
+        (answer(401, b'{"detail": "no"}'), Meaning.UNAUTHORIZED, AuthenticationError, "no"),
         (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
         (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
         (answer(404, PAGE), Meaning.FATAL, PlatformError, "no such endpoint"),
@@ -59,7 +59,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
             "redirects to https://new.example.org/",
         ),
         (answer(307), Meaning.FATAL, ConfigurationError, "redirects to nowhere"),
-        (TransportError("refused", sent=False), Meaning.FATAL, TransportError, "refused"),
+        (TransportError("refused", sent=False), Meaning.UNREACHABLE, TransportError, "refused"),
         (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
     ],
 )
@@ -85,6 +85,10 @@ def test_retry_after_as_a_date() -> None:
     seconds = classify(answer(429, Retry_After=then)).retry_after
     assert seconds is not None
     assert 28 < seconds <= 30
+
+
+def test_retry_after_of_a_site_under_maintenance() -> None:
+    assert classify(answer(503, Retry_After="30")).retry_after == 30
 
 
 def test_no_retry_after() -> None:

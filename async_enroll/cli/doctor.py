@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from async_enroll.api import BULK_ENROLL, LISTING
+from async_enroll.batching import NOBODY
 from async_enroll.cli.checks import Check, State, verdicts
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
@@ -34,8 +35,6 @@ Examples:
 
 Exit status: 0 nothing failed · 2 unusable URL or no token · 3 something failed"""
 
-# Neither a user nor a plausible address: it changes nothing, mails nothing, leaves no record.
-_NOBODY = "preflight@"
 _NO_COURSE = "preflight"
 _MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "red"), State.OPEN: ("-", "yellow")}
 
@@ -88,7 +87,7 @@ async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator
 
 
 async def _preflight(transport: Transport, course_id: str) -> Failure | None:
-    batch = Batch(Action.ENROLL, (course_id,), (_NOBODY,))
+    batch = Batch(Action.ENROLL, (course_id,), (NOBODY,))
     body = bulk_body(batch, auto_enroll=False, email_students=False)
     answer = await transport.call("POST", transport.site / BULK_ENROLL, body)
     if not answer.ok:

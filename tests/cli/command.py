@@ -46,9 +46,9 @@ async def run(*arguments: str | Path, env: Mapping[str, str], stdin: bytes = b""
     return ended
 
 
-def roster_file(path: Path, *rows: str) -> Path:
-    """A roster of identifier and course, one row for each string."""
-    path.write_text("\n".join(["identifier,course_id", *rows, ""]))
+def roster_file(path: Path, *rows: str, header: str = "identifier,course_id") -> Path:
+    """A roster, one row for each string."""
+    path.write_text("\n".join([header, *rows, ""]))
     return path
 
 

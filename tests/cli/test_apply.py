@@ -43,6 +43,38 @@ async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
     assert platform.is_enrolled("learner0", C0)
 
 
+async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path: Path) -> None:
+    async with Platform() as platform:
+        platform.add_course(C0, cohorts=["red"])
+        platform.add_course(C1, forbidden=True)
+        platform.add_user("poison", "poison@example.org", poisonous=True)
+        rows = [f"someone{number}@example.org,{C0},red" for number in range(20)]
+        rows += [
+            f"poison,{C0},red",
+            f"nobody@example.org,{C0},green",
+            f"nobody@example.org,{C1},",
+            "nobody@example.org,course-v1:Org+None+2026,",
+            "nobody@example.org,no-key,",
+        ]
+        header = "identifier,course_id,cohort"
+        roster = roster_file(tmp_path / "r.csv", *rows, header=header)
+        ended = await run("apply", roster, "--email-students", env=environment(platform))
+        assert len(platform.outbox) == len({mail.to for mail in platform.outbox})
+    assert ended.status == 1
+    failures = ended.out[ended.out.index("Not as asked") :]
+    assert failures.count("nobody@example.org") == 4
+    assert failures.count("  poison ") == 1
+    assert "someone" not in failures
+    for reason in (
+        "the platform fails on this learner",
+        "cohort green not found in course",
+        "the platform fails on this course",
+        "the course does not exist",
+        "Course key not valid: no-key",
+    ):
+        assert failures.count(reason) == 1
+
+
 async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: Path) -> None:
     rows = [f"nobody{number}@,{C0}" for number in range(53)]
     ended = await run("apply", roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
@@ -79,7 +111,7 @@ async def test_mail_and_registration_are_choices(platform: Platform, roster: Pat
 async def test_calls_are_as_large_as_told(platform: Platform, roster: Path) -> None:
     tuning = ("--batch-pairs", "1", "--concurrency", "1")
     assert (await run("apply", roster, *tuning, env=environment(platform))).status == 0
-    assert [request.pairs for request in platform.requests] == [1, 1]
+    assert [request.pairs for request in platform.requests] == [1] * 4  # half of them preflights
 
 
 async def test_json_is_the_whole_report(platform: Platform, faulty: Path, tmp_path: Path) -> None:
@@ -186,7 +218,7 @@ async def test_interrupted(tmp_path: Path) -> None:
     async with Platform(seconds_per_call=0.2) as platform:
         platform.add_course(C0)
         async with await anyio.open_process(command, env=environment(platform)) as process:
-            while len(platform.requests) < 2:
+            while len(platform.requests) < 4:
                 await anyio.sleep(0.01)
             process.send_signal(signal.SIGINT)
             assert process.stdout is not None

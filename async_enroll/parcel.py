@@ -1,0 +1,61 @@
+"""A batch on its way: what was tried with it so far, and what may be tried next."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from attrs import evolve, frozen
+
+from async_enroll.models import Action, Batch
+
+
+class Phase(Enum):
+    """How a batch is sent."""
+
+    SEND = auto()
+    """As the job wants it, with mail where that is wanted."""
+    ASK = auto()
+    """Without mail, to learn from `before` whether a lost call was done."""
+    QUIET = auto()
+    """Without mail, since some of its learners may have been mailed already."""
+
+
+@frozen
+class Parcel:
+    """A batch with its history.
+
+    `email`: whether the job wants its learners mailed. `lost`: whether the fate of an
+    earlier sending is not known. `attempts`: how often its pairs were sent. `vetted`: its
+    courses were found to be good after a call had failed. `failed_alone`: how often in a
+    row the platform failed on it when it was a single pair.
+    """
+
+    batch: Batch
+    email: bool
+    phase: Phase = Phase.SEND
+    lost: bool = False
+    attempts: int = 0
+    vetted: bool = False
+    failed_alone: int = 0
+
+    @property
+    def mails(self) -> bool:
+        """Whether the platform is to mail when the parcel is sent now."""
+        return self.email and self.phase is Phase.SEND
+
+    @property
+    def mail_at_stake(self) -> bool:
+        """Whether sending it once more could mail a second time.
+
+        Unenrolling mails only who is still enrolled or waiting: its repetition is silent.
+        """
+        return self.mails and self.batch.action is Action.ENROLL
+
+    @property
+    def notified_so_far(self) -> bool | None:
+        """Whether its learners were mailed, if nothing more comes of it: False, or nobody knows."""
+        return None if self.email and (self.lost or self.phase is not Phase.SEND) else False
+
+    def with_batch(self, batch: Batch) -> Parcel:
+        """Another batch, or a part of this one, with the same history."""
+        return evolve(self, batch=batch)

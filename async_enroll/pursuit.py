@@ -1,0 +1,312 @@
+"""Pursues a batch until every one of its pairs has a result, whatever its calls come to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+
+import anyio
+from attrs import evolve
+
+from async_enroll.api import Api
+from async_enroll.background import Emit
+from async_enroll.batching import NOBODY, halves, places, plan, without
+from async_enroll.errors import EnrollError
+from async_enroll.models import Batch, BatchLimits, EnrollmentResult
+from async_enroll.outcomes import (
+    Pair,
+    answered,
+    asked,
+    found,
+    given_up,
+    pairs,
+    rejected,
+    unconfirmed,
+    wanted,
+)
+from async_enroll.parcel import Parcel, Phase
+from async_enroll.patience import Patience
+from async_enroll.settling import Settling
+from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.verdict import Failure, Meaning
+from async_enroll.vetting import Vetting
+from async_enroll.wire import BulkAnswer
+
+MOST_ATTEMPTS = 8
+"""How often pairs are sent whose fate remains unknown."""
+
+_CERTAIN = 3
+"""How often the platform must fail on a pair alone: one failure may be passing."""
+
+_HOPELESS = 8
+"""After how many culprits in a row, nothing done in between, narrowing down is no use."""
+
+_AT_FAULT = (Meaning.REFUSED, Meaning.MISSING, Meaning.UNDONE)
+
+
+class Pursuit:
+    """The calls of one job.
+
+    `stopped_by` is what has shown that no further call of the job would fare better.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        throttle: Throttle,
+        patience: Patience,
+        settling: Settling,
+        emit: Emit[list[EnrollmentResult]],
+        *,
+        limits: BatchLimits,
+        concurrency: int,
+        auto_enroll: bool,
+    ) -> None:
+        self.stopped_by: EnrollError | None = None
+        self.vetting = Vetting(self._preflight, limits)
+        self.slots = anyio.Semaphore(concurrency)
+        """One for each batch in hand; those that only wait to be settled lend theirs."""
+        self.cut_off: list[EnrollmentResult] = []
+        """The results of what was in flight when the job was cancelled."""
+        self._api = api
+        self._throttle = throttle
+        self._patience = patience
+        self._settling = settling
+        self._emit = emit
+        self._limits = limits
+        self._auto_enroll = auto_enroll
+        self._line = anyio.Lock()
+        self._largest_taken = 0
+        self._smallest_too_large = math.inf
+        self._culprits_in_a_row = 0
+
+    async def pursue(self, parcel: Parcel) -> None:
+        """Send a parcel; emit one result for each of its pairs, as they become known."""
+        good, refused = without(parcel.batch, self.vetting.bad)
+        for batch in refused:
+            # The platform fails on entering such a course, before it mails anyone there.
+            error = self.vetting.bad[places(batch)[0]]
+            await self._emit(rejected(parcel.with_batch(batch), error, notified=False))
+        if good is None:
+            return
+        parcel = parcel.with_batch(good)
+        if good.pairs > 1 and _weight(good) >= self._smallest_too_large:
+            await self._pursue_halves(parcel)
+            return
+        reply = await self._send(parcel)
+        if reply is None:
+            await self._give_up(parcel)
+        else:
+            await self._conclude(evolve(parcel, attempts=parcel.attempts + 1), reply)
+
+    async def _send(self, parcel: Parcel) -> BulkAnswer | Failure | None:
+        """Send one call, again while it is sure to have done nothing; None once all is stopped."""
+        refusals = 0
+        while self.stopped_by is None:
+            try:
+                await self._patience.up()
+                reply = await self._send_in_turn(parcel)
+            except EnrollError as error:  # no patience left, no token, or no open client
+                self.stopped_by = self.stopped_by or error
+                break
+            if reply is None or isinstance(reply, BulkAnswer):
+                self._patience.answered()
+                return reply
+            match reply.meaning:
+                case Meaning.THROTTLED:
+                    self._patience.answered()
+                    refusals += 1
+                    if refusals < MOST_REFUSALS:
+                        continue
+                case Meaning.UNREACHABLE if self._patience.proven:
+                    self._patience.failed(reply.error)
+                    continue
+                case Meaning.UNREACHABLE | Meaning.UNAUTHORIZED | Meaning.FATAL:
+                    self.stopped_by = self.stopped_by or reply.error
+                case Meaning.UNKNOWN | Meaning.UNDONE:
+                    self._patience.failed(reply.error)
+                case _:
+                    self._patience.answered()
+            return reply
+        return None
+
+    async def _send_in_turn(self, parcel: Parcel) -> BulkAnswer | Failure | None:
+        async with AsyncExitStack() as stack:
+            # A job has one call at a time in line, and so leaves room for others however
+            # long it is.
+            async with self._line:
+                turn = await stack.enter_async_context(self._throttle.turn())
+            if self.stopped_by:
+                turn.unsent()
+                return None
+            with self._in_doubt(evolve(parcel, attempts=parcel.attempts + 1)):
+                return await self._api.bulk_enroll(
+                    parcel.batch,
+                    turn,
+                    auto_enroll=self._auto_enroll,
+                    email_students=parcel.mails,
+                )
+
+    @contextmanager
+    def _in_doubt(self, parcel: Parcel) -> Iterator[None]:
+        """Where the body is cancelled, nobody knows what has become of the parcel."""
+        try:
+            yield
+        except anyio.get_cancelled_exc_class():
+            if parcel.batch.identifiers != (NOBODY,):
+                self.cut_off += unconfirmed(parcel, "the job was cancelled meanwhile")
+            raise
+
+    async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
+        """Send a call without effect; again where nothing tells what became of it."""
+        for _ in range(MOST_ATTEMPTS):
+            reply = await self._send(Parcel(batch, email=False))
+            if reply is None or isinstance(reply, BulkAnswer):
+                break
+            if reply.meaning is not Meaning.UNKNOWN:
+                break
+        return reply or Failure(Meaning.FATAL, self.stopped_by or EnrollError("stopped"))
+
+    async def _conclude(self, parcel: Parcel, reply: BulkAnswer | Failure) -> None:
+        if isinstance(reply, BulkAnswer):
+            await self._settle_answer(parcel, reply)
+        elif reply.meaning is Meaning.UNKNOWN:
+            await self._settle(parcel, reply.error)
+        elif reply.meaning is Meaning.TOO_LARGE:
+            await self._shrink(parcel, reply)
+        elif reply.meaning in _AT_FAULT:
+            await self._isolate(parcel, reply)
+        elif parcel.lost:
+            await self._emit(unconfirmed(parcel, reply.error))
+        else:
+            await self._emit(rejected(parcel, reply.error, notified=parcel.notified_so_far))
+
+    async def _settle_answer(self, parcel: Parcel, answer: BulkAnswer) -> None:
+        self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
+        self._culprits_in_a_row = 0
+        results, lacking = answered(parcel, answer)
+        never_done: list[Pair] = []
+        if parcel.phase is Phase.ASK:
+            results, never_done = asked(results)
+        await self._emit(results)
+        again = evolve(parcel, phase=Phase.SEND, lost=True)
+        for batch in self._replanned(parcel.batch, never_done):
+            await self.pursue(again.with_batch(batch))
+        for batch in self._replanned(parcel.batch, lacking):
+            missing = EnrollError("the platform's answer does not mention this pair")
+            await self._settle(parcel.with_batch(batch), missing)
+
+    async def _settle(self, parcel: Parcel, error: EnrollError) -> None:
+        """Find out what became of a lost call; send again what it has not done."""
+        self.slots.release()
+        with self._in_doubt(parcel):
+            findings = await self._settling.found(parcel.batch)
+            await self.slots.acquire()
+        await self._emit(found(parcel, findings.done, auto_enroll=self._auto_enroll))
+        parcel = evolve(parcel, lost=True)
+        left = [pair for pair in pairs(parcel.batch) if pair not in findings.done]
+        if parcel.attempts >= MOST_ATTEMPTS:
+            for batch in self._replanned(parcel.batch, left):
+                await self._emit(unconfirmed(parcel.with_batch(batch), error))
+            return
+        # An address that is not listed may yet wait for registration, which no listing shows; a
+        # username that is not listed is not enrolled.
+        doubtful = [
+            pair
+            for pair in left
+            if parcel.mail_at_stake and not (findings.readable and "@" not in pair[0])
+        ]
+        certain = [pair for pair in left if pair not in set(doubtful)]
+        for batch in self._replanned(parcel.batch, certain):
+            await self.pursue(parcel.with_batch(batch))
+        for batch in self._replanned(parcel.batch, doubtful):
+            await self._ask(evolve(parcel, batch=batch, phase=Phase.ASK))
+
+    async def _ask(self, parcel: Parcel) -> None:
+        """Ask by writing without mail whether a lost call was done: first of one identifier.
+
+        Where the lost call is still at work after all, that one waits behind it on the rows
+        they share, and the others are asked about only then.
+        """
+        first, *others = parcel.batch.identifiers
+        await self.pursue(parcel.with_batch(evolve(parcel.batch, identifiers=(first,))))
+        if others:
+            await self.pursue(parcel.with_batch(evolve(parcel.batch, identifiers=tuple(others))))
+
+    async def _isolate(self, parcel: Parcel, failure: Failure) -> None:
+        """Narrow down what a call was refused or undone for; do the rest.
+
+        First by course, which costs nobody a thing, then by identifier, in halves.
+        """
+        if failure.meaning is not Meaning.REFUSED and parcel.mails:
+            parcel = evolve(parcel, phase=Phase.QUIET)
+        batch = parcel.batch
+        if not parcel.vetted or failure.meaning is Meaning.MISSING:
+            await self.vetting.vet(places(batch), again=True)
+            parcel = evolve(parcel, vetted=True)
+        if any(place in self.vetting.bad for place in places(batch)):
+            await self.pursue(parcel)
+        elif batch.pairs == 1 or self._culprits_in_a_row >= _HOPELESS:
+            await self._blame(parcel, failure)
+        elif len(batch.identifiers) > 1:
+            await self._pursue_halves(parcel)
+        else:
+            await self._isolate_courses(parcel, failure)
+
+    async def _isolate_courses(self, parcel: Parcel, failure: Failure) -> None:
+        """Narrow down where one learner fails; if in both halves of the courses, then in all."""
+        replies = [
+            (half, await self._send(parcel.with_batch(half))) for half in halves(parcel.batch)
+        ]
+        parcel = evolve(parcel, attempts=parcel.attempts + 1)
+        if all(isinstance(reply, Failure) and reply.meaning in _AT_FAULT for _, reply in replies):
+            await self._emit(_blamed(parcel, failure))
+            return
+        for half, reply in replies:
+            if reply is None:
+                await self._give_up(parcel.with_batch(half))
+            else:
+                await self._conclude(parcel.with_batch(half), reply)
+
+    async def _blame(self, parcel: Parcel, failure: Failure) -> None:
+        """Reject what the platform fails on when nothing else is sent, once that is certain."""
+        passing = failure.meaning is not Meaning.REFUSED
+        if passing and parcel.failed_alone + 1 < _CERTAIN:
+            await self.pursue(evolve(parcel, failed_alone=parcel.failed_alone + 1))
+        else:
+            self._culprits_in_a_row += 1
+            await self._emit(_blamed(parcel, failure))
+
+    async def _shrink(self, parcel: Parcel, failure: Failure) -> None:
+        """Halve a call that is too large, and remember the size if none as large was taken."""
+        weight = _weight(parcel.batch)
+        if weight > self._largest_taken:
+            self._smallest_too_large = min(self._smallest_too_large, weight)
+        if parcel.batch.pairs == 1:
+            await self._blame(parcel, failure)
+        else:
+            await self._pursue_halves(parcel)
+
+    async def _pursue_halves(self, parcel: Parcel) -> None:
+        for half in halves(parcel.batch):
+            await self.pursue(parcel.with_batch(half))
+
+    async def _give_up(self, parcel: Parcel) -> None:
+        if self.stopped_by:
+            await self._emit(given_up(parcel, self.stopped_by))
+
+    def _replanned(self, batch: Batch, some: Iterable[Pair]) -> list[Batch]:
+        return plan(wanted(batch, some), self._limits)
+
+
+def _weight(batch: Batch) -> int:
+    """The size of a call's body, but for a constant and what JSON escapes."""
+    return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
+
+
+def _blamed(parcel: Parcel, failure: Failure) -> list[EnrollmentResult]:
+    words = str(failure.error)
+    if failure.meaning is Meaning.UNDONE:
+        words = f"the platform fails on this learner; its log says why ({words})"
+    return rejected(parcel, words, notified=parcel.notified_so_far)
