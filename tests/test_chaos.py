@@ -55,7 +55,7 @@ async def ten_thousand_pairs(seed: int) -> None:
                 identifiers.append(name if part < 0.5 else f"{name}@example.org")
                 if part > 0.95:
                     platform.enroll(name, COURSES[0])
-    limits = BatchLimits(identifiers=50, pairs=200)
+    limits = BatchLimits(identifiers=100, pairs=400)
     async with platform, client_of(platform, batch=limits) as client:
         report = await client.bulk_enroll(identifiers, COURSES, email_students=mail)
     pairs = [(who, course_id) for who in identifiers for course_id in COURSES]
