@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import anyio
 from yarl import URL
 
 from async_enroll.batching import NOBODY
@@ -93,13 +94,17 @@ class Api:
                 visited.add(url)
                 reader = ListingReader(start=reader.count)
                 async with self._open(url) as pieces:
+                    since = anyio.current_time()
                     async for piece in pieces:
-                        records = reader.feed(piece)
-                        if wanted:
-                            records = list(filter(wanted, records))
+                        found = reader.feed(piece)
+                        records = list(filter(wanted, found)) if wanted else found
                         if records:
                             async with slot.lent():
                                 yield records
+                        if found:
+                            since = anyio.current_time()
+                        elif anyio.current_time() - since > self._transport.timeout:
+                            raise self._transport.too_slow()
                 url = self._next_page(url, reader.close())
                 if url in visited:
                     raise UnexpectedResponse("the pages lead in a circle", path="next")

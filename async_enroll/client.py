@@ -159,7 +159,7 @@ class EnrollmentClient:
             EnrollError: where one of them fails; the others are stopped.
 
         """
-        wanted = {query async for query in _each(queries, "queries")}
+        wanted = dict.fromkeys([query async for query in _each(queries, "queries")])
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             await side_by_side(self._api, wanted, emit, concurrency=self._concurrency)

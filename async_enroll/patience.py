@@ -37,6 +37,7 @@ class Patience:
         self._probe = probe
         self._failures = 0
         self._last: EnrollError | None = None
+        self._ended: TransportError | None = None
         self._line = anyio.Lock()
 
     def answered(self) -> None:
@@ -58,9 +59,14 @@ class Patience:
         """
         if self._failures < RUN:
             return
+        ended_before = self._ended
         async with self._line:
-            if self._failures >= RUN:
+            if self._failures < RUN:
+                return
+            if self._ended is ended_before:
                 await self._wait()
+            elif self._ended:  # while this one stood in line: one wait is enough for all
+                raise self._ended
 
     async def _wait(self) -> None:
         _log.warning("%d calls in a row have failed: waiting for the platform", self._failures)
@@ -73,11 +79,9 @@ class Patience:
         try:
             await probing(self._probe)
         except RetryError:
-            stopped_by = TransportError(
+            self._ended = TransportError(
                 f"the platform has not answered for {self._seconds:g} s; at last: {self._last}",
                 sent=False,
             )
-        else:
-            self.answered()
-            return
-        raise stopped_by
+            raise self._ended from None
+        self.answered()

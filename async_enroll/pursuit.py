@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 
 import anyio
 from attrs import evolve
@@ -102,6 +102,10 @@ class Pursuit:
 
     async def _send(self, parcel: Parcel) -> BulkAnswer | Failure | None:
         """Send one call, again while it is sure to have done nothing; None once all is stopped."""
+        with self._in_doubt(parcel) if parcel.lost else nullcontext():
+            return await self._send_until_taken(parcel)
+
+    async def _send_until_taken(self, parcel: Parcel) -> BulkAnswer | Failure | None:
         refusals = 0
         while self.stopped_by is None:
             try:
@@ -140,7 +144,8 @@ class Pursuit:
             if self.stopped_by:
                 turn.unsent()
                 return None
-            with self._in_doubt(evolve(parcel, attempts=parcel.attempts + 1)):
+            sent = evolve(parcel, attempts=parcel.attempts + 1)
+            with nullcontext() if parcel.lost else self._in_doubt(sent):
                 return await self._api.bulk_enroll(
                     parcel.batch,
                     turn,

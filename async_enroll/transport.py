@@ -119,7 +119,7 @@ class Transport:
     ) -> None:
         self.site = site
         self._auth = auth
-        self._timeout = timeout
+        self.timeout = timeout
         self._session = session
         self._owns_session = session is None
         self._credentials = 0
@@ -158,7 +158,7 @@ class Transport:
             TransportError: where no whole answer came.
 
         """
-        timeout = aiohttp.ClientTimeout(total=self._timeout, connect=self._timeout / 2)
+        timeout = aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
         credentials = self._credentials
         async with self._exchange(method, url, body, timeout) as response:
             return await self._read_whole(response, credentials)
@@ -175,7 +175,7 @@ class Transport:
 
         """
         timeout = aiohttp.ClientTimeout(
-            total=None, connect=self._timeout / 2, sock_read=self._timeout
+            total=None, connect=self.timeout / 2, sock_read=self.timeout
         )
         credentials = self._credentials
         async with self._exchange("GET", url, None, timeout) as response:
@@ -236,6 +236,11 @@ class Transport:
         # token, and inside the `except` they would be the context of ours.
         raise failure
 
+    def too_slow(self) -> TransportError:
+        """The failure of an exchange that takes longer than it may."""
+        site = self.site.origin()
+        return TransportError(f"no answer from {site} within {self.timeout:g} s", sent=True)
+
     def _failure(self, error: Exception) -> TransportError:
         site = self.site.origin()
         if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -248,10 +253,10 @@ class Transport:
         if isinstance(error, aiohttp.ClientConnectorError):
             return TransportError(f"no connection to {site}: {error.os_error}", sent=False)
         if isinstance(error, aiohttp.ConnectionTimeoutError):
-            seconds = self._timeout / 2
+            seconds = self.timeout / 2
             return TransportError(f"no connection to {site} within {seconds:g} s", sent=False)
         if isinstance(error, TimeoutError):
-            return TransportError(f"no answer from {site} within {self._timeout:g} s", sent=True)
+            return self.too_slow()
         if isinstance(error, aiohttp.ClientPayloadError):
             return TransportError(f"the answer from {site} was cut short", sent=True)
         if isinstance(error, aiohttp.ClientResponseError):

@@ -53,3 +53,26 @@ async def test_patience_ends() -> None:
     with pytest.raises(TransportError, match=r"not answered for 0.3 s; at last: status 502"):
         await patience.up()
     assert anyio.current_time() - start < 1
+
+
+async def test_patience_ends_once_for_all_who_wait() -> None:
+    async def probe() -> bool:
+        return False
+
+    patience = Patience(0.2, probe)
+    for _ in range(RUN):
+        patience.failed(DOWN)
+    start = anyio.current_time()
+    ended = 0
+
+    async def wait() -> None:
+        nonlocal ended
+        with pytest.raises(TransportError):
+            await patience.up()
+        ended += 1
+
+    async with anyio.create_task_group() as callers:
+        for _ in range(8):
+            callers.start_soon(wait)
+    assert ended == 8
+    assert anyio.current_time() - start < 0.5

@@ -24,6 +24,7 @@ from async_enroll import (
 from async_enroll.sandbox import ListingForm, Platform
 from tests.servers import answer, request, saying, talking
 
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 C0, C1, C2 = COURSES = [f"course-v1:Org+C{number}+2026" for number in range(3)]
 
 
@@ -104,9 +105,6 @@ async def test_records_come_while_the_body_is_still_arriving() -> None:
             assert [one async for one in records] == []
 
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
-
-
 @pytest.mark.parametrize(
     "said",
     [
@@ -125,6 +123,35 @@ async def test_a_body_cut_inside_a_record_is_an_error() -> None:
     async with saying(OK + b"Connection: close\r\n\r\n" + record() + b"," + record()[:-9]) as url:
         with pytest.raises(UnexpectedResponse, match="ends early, after 1 records"):
             await listed(url)
+
+
+async def test_a_listing_that_drips_is_given_up() -> None:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(OK + b"Connection: close\r\n\r\n[" + record() + b",{")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token", timeout=0.3) as client:
+        records = client.enrollments()
+        assert (await anext(records)).username == "jane"
+        with anyio.fail_after(3), pytest.raises(TransportError, match=r"within 0\.3 s"):
+            await anext(records)
+
+
+async def test_a_listing_without_end_takes_no_memory() -> None:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(OK + b"Content-Length: 10000000000\r\n\r\n[")
+        while True:
+            writer.write(b" " * 65536)
+            await writer.drain()
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token", timeout=0.3) as client:
+        with anyio.fail_after(10), pytest.raises((TransportError, UnexpectedResponse)):
+            await anext(client.enrollments())
 
 
 async def test_filters_sent_together_are_checked_here_too() -> None:
