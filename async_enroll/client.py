@@ -82,9 +82,9 @@ class EnrollmentClient:
         base_url: str,
         auth: str | Auth,
         *,
-        window: RequestWindow = RequestWindow(),  # noqa: B008  # frozen
+        window: RequestWindow = RequestWindow(),
         concurrency: int = 8,
-        batch: BatchLimits = BatchLimits(),  # noqa: B008  # frozen
+        batch: BatchLimits = BatchLimits(),
         timeout: float = 60.0,
         settle: float = 60.0,
         patience: float = 300.0,

@@ -71,7 +71,7 @@ def apply(
     no_auto_enroll: Flag = False,
     report: Path | None = None,
     json: Flag = False,
-    connection: Connection = Connection(),  # noqa: B008  # frozen
+    connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
     """Do what a roster says, and account for every pair.

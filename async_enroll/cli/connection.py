@@ -41,8 +41,8 @@ class Connection:
         self,
         *,
         concurrency: int,
-        window: RequestWindow = RequestWindow(),  # noqa: B008  # frozen
-        batch: BatchLimits = BatchLimits(),  # noqa: B008  # frozen
+        window: RequestWindow = RequestWindow(),
+        batch: BatchLimits = BatchLimits(),
     ) -> EnrollmentClient:
         """A client for the site. Raises ConfigurationError for what cannot work."""
         return EnrollmentClient(

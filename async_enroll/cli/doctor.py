@@ -43,7 +43,7 @@ def doctor(
     *,
     course_id: Annotated[str | None, Parameter(metavar="KEY")] = None,
     json: Flag = False,
-    connection: Connection = Connection(),  # noqa: B008  # frozen
+    connection: Connection = Connection(),
 ) -> ExitStatus:
     """Check that everything is in place; say how to mend what is not.
 

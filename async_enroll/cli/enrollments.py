@@ -45,7 +45,7 @@ def enrollments(
     format: Format | None = None,  # noqa: A002  # the option's name
     output: Path | None = None,
     concurrency: int = 8,
-    connection: Connection = Connection(),  # noqa: B008  # frozen
+    connection: Connection = Connection(),
 ) -> ExitStatus:
     """List who is enrolled, and who was.
 

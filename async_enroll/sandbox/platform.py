@@ -58,7 +58,7 @@ class Platform:
     def __init__(
         self,
         *,
-        window: RequestWindow | None = RequestWindow(),  # noqa: B008 -- a frozen value
+        window: RequestWindow | None = RequestWindow(),
         listing: ListingForm | None = ListingForm.ARRAY,
         page_size: int = 100,
         seconds_per_call: float = 0.0,
