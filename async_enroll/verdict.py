@@ -80,7 +80,7 @@ def classify(came_back: Answer | TransportError) -> Failure:
             return Failure(Meaning.UNAUTHORIZED, error)
         case 403:
             return _fatal(PermissionDenied(f"the token's user may not do this: {words}"))
-        case 404 if _json(came_back) is None:
+        case 404 if not _is_json(came_back):
             return _fatal(PlatformError(f"the site has no such endpoint: {words}", status=404))
         case 404:
             return Failure(Meaning.MISSING, PlatformError(words, status=404))
@@ -106,6 +106,11 @@ def _json(answer: Answer) -> Any:
         return orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         return None
+
+
+def _is_json(answer: Answer) -> bool:
+    """Whether the platform itself has answered, be it garbled, and not its web server."""
+    return "json" in answer.headers.get("Content-Type", "") or _json(answer) is not None
 
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)</title>", re.IGNORECASE)

@@ -46,7 +46,7 @@ async def answering(*answers: bytes, calls: Iterator[int] | None = None) -> Asyn
             head, body = await whole_request(reader)
             next(calls or itertools.count())
             if head.startswith(b"GET"):
-                said = answer("404 Not Found", PAGE)
+                said = answer("404 Not Found", PAGE, kind="text/html")
             elif b"preflight@" in body:
                 said = answer("200 OK", b'{"courses": {}}')
             else:
@@ -138,7 +138,7 @@ async def test_a_time_out_is_settled() -> None:
     [
         (answer("401 Unauthorized", b'{"detail": "Expired."}'), AuthenticationError, "Expired."),
         (answer("403 Forbidden", b'{"detail": "Staff only."}'), PermissionDenied, "Staff only."),
-        (answer("404 Not Found", PAGE), PlatformError, "no such endpoint"),
+        (answer("404 Not Found", PAGE, kind="text/html"), PlatformError, "no such endpoint"),
         (
             answer("301 Moved", b"", "Location: https://new.example.org/x"),
             ConfigurationError,
@@ -248,7 +248,7 @@ async def test_a_refused_call_goes_again() -> None:
     [
         (answer("401 Unauthorized", b"{}"), AuthenticationError),
         (answer("403 Forbidden", b"{}"), PermissionDenied),
-        (answer("404 Not Found", PAGE), PlatformError),
+        (answer("404 Not Found", PAGE, kind="text/html"), PlatformError),
         (answer("404 Not Found", b'{"detail": "no"}'), PlatformError),
         (answer("502 Bad Gateway", PAGE), PlatformError),
         (answer("302 Found", b"", "Location: /login"), ConfigurationError),

@@ -42,6 +42,12 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
         (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
         (answer(404, PAGE), Meaning.FATAL, PlatformError, "no such endpoint"),
+        (
+            answer(404, b'{"deta', Content_Type="application/json"),
+            Meaning.MISSING,
+            PlatformError,
+            "status 404",
+        ),
         (answer(405, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
         (answer(408), Meaning.UNKNOWN, PlatformError, "status 408"),
         (answer(413, PAGE), Meaning.TOO_LARGE, PlatformError, "status 413"),
