@@ -12,6 +12,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing
+from itertools import chain
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -254,7 +255,9 @@ class EnrollmentClient:
 
         Raises what `apply` raises, once all pairs have their results, and without a report.
         A consumer that takes its time slows the job down. One that leaves the loop cancels
-        it: calls in flight are cut off, and what becomes of them is not known.
+        it: calls in flight are cut off, and what becomes of them is not known. One that is
+        cancelled while it waits finds the results that it was not given as `results` of
+        the CancelledError, what was in flight as UNCONFIRMED.
         """
         results = self._results(
             self._roster(roster),
@@ -294,7 +297,7 @@ class EnrollmentClient:
             raise
         return builder.report()
 
-    def _results(
+    async def _results(
         self,
         work: AsyncGenerator[Work],
         *,
@@ -302,13 +305,30 @@ class EnrollmentClient:
         email_students: bool,
         preflight: bool | None,
     ) -> AsyncGenerator[list[EnrollmentResult]]:
-        async def produce(emit: Emit[list[EnrollmentResult]]) -> None:
-            pursuit = self._pursuit(emit, auto_enroll=auto_enroll)
-            job = Job(pursuit, emit, email_students=email_students, preflight=preflight)
-            async with aclosing(work):
-                await job.run(work)
+        not_given: dict[int, list[EnrollmentResult]] = {}
 
-        return self._background.stream(produce, buffer=self._concurrency)
+        async def produce(emit: Emit[list[EnrollmentResult]]) -> None:
+            async def add(results: list[EnrollmentResult]) -> None:
+                not_given[id(results)] = results
+                await emit(results)
+
+            pursuit = self._pursuit(add, auto_enroll=auto_enroll)
+            job = Job(pursuit, add, email_students=email_students, preflight=preflight)
+            try:
+                async with aclosing(work):
+                    await job.run(work)
+            finally:
+                not_given[id(pursuit)] = pursuit.cut_off
+
+        try:
+            async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
+                async for some in all_:
+                    del not_given[id(some)]
+                    yield some
+        except asyncio.CancelledError as cancelled:
+            results = tuple(chain.from_iterable(not_given.values()))
+            cancelled.results = results  # type: ignore[attr-defined]  # documented
+            raise
 
     def _pursuit(self, emit: Emit[list[EnrollmentResult]], *, auto_enroll: bool) -> Pursuit:
         return Pursuit(

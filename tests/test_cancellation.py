@@ -152,3 +152,32 @@ async def test_a_cancelled_job_leaves_its_report_so_far() -> None:
     assert len(told) == len(set(told))
     # Whoever was mailed is in it.
     assert {mail.to for mail in platform.outbox} <= set(told)
+
+
+async def test_a_consumer_that_is_cancelled_finds_what_it_was_not_given() -> None:
+    async with Platform(seconds_per_call=0.1) as platform:
+        platform.add_course(COURSE)
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(identifiers=1), concurrency=2
+        ) as client:
+            roster = [RosterEntry(f"new{number}@example.org", COURSE) for number in range(50)]
+            given: list[str] = []
+
+            async def consume() -> None:
+                async for result in client.stream(roster):
+                    given.append(result.identifier)  # noqa: PERF401  # as they come
+
+            consumer = asyncio.ensure_future(consume())
+            await until(lambda: len(given) >= 4)
+            await asyncio.sleep(0.05)
+            consumer.cancel()
+            with pytest.raises(asyncio.CancelledError) as raised:
+                await consumer
+        results = getattr(raised.value, "results", ())
+        assert {result.outcome for result in results} == {Outcome.UNCONFIRMED}
+        assert len(results) == 2
+        assert not set(given) & {result.identifier for result in results}
+        told = {*given, *(result.identifier for result in results)}
+        for entry in roster:
+            if platform.is_allowed(entry.identifier, COURSE):
+                assert entry.identifier in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from contextlib import aclosing
 from pathlib import Path
@@ -111,8 +112,8 @@ def apply(
     except KeyboardInterrupt:
         left = len(entries) - len(builder.report().results)
         complain(
-            f"calls in flight were cut off: {left:,} pairs have no result, and some of them may "
-            "have been done"
+            "calls in flight were cut off: what became of their pairs is unconfirmed; "
+            f"{left:,} pairs more have no result"
         )
         raise
     finally:
@@ -145,7 +146,11 @@ async def carry_out(
     """Do what `roster` says, with a progress bar; `builder` has the results so far."""
     results = client.stream(roster, auto_enroll=auto_enroll, email_students=email_students)
     with PairsProgress(len(roster)) as progress:
-        async with aclosing(results):
-            async for result in results:
-                builder.add([result])
-                progress.count(result)
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    builder.add([result])
+                    progress.count(result)
+        except asyncio.CancelledError as cancelled:
+            builder.add(getattr(cancelled, "results", ()))
+            raise
