@@ -224,7 +224,10 @@ class Pursuit:
         ]
         certain = [pair for pair in left if pair not in set(doubtful)]
         for batch in self._replanned(parcel.batch, certain):
-            await self.pursue(parcel.with_batch(batch))
+            # Lost more than once: it may be more than a gateway has the patience for.
+            parts = halves(batch) if parcel.attempts > 1 and batch.pairs > 1 else [batch]
+            for part in parts:
+                await self.pursue(parcel.with_batch(part))
         for batch in self._replanned(parcel.batch, doubtful):
             await self._ask(evolve(parcel, batch=batch, phase=Phase.ASK))
 

@@ -129,6 +129,20 @@ async def test_one_look_serves_all_that_wait() -> None:
         assert len(looks) <= 2
 
 
+@pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
+@pytest.mark.parametrize("readable", [True, False], ids=["listed", "unlisted"])
+async def test_a_gateway_that_gives_up_while_the_platform_works_on(
+    mail: bool, readable: bool
+) -> None:
+    settings = {} if readable else {"listing": None}
+    async with site(gateway_timeout=0.1, seconds_per_pair=0.004, **settings) as platform:
+        async with client_of(platform, timeout=5.0, settle=0.8, patience=30) as client:
+            report = await client.bulk_enroll(EVERYBODY, COURSES, email_students=mail)
+        assert 504 in {request.status for request in platform.requests}
+        assert_account(report, platform, PAIRS)
+    assert report.ok
+
+
 async def test_a_fate_that_stays_unknown_is_unconfirmed() -> None:
     always = Faults.chance(1.0, 0, among=[Fault.RESET_BEFORE])
     async with site(always) as platform:
