@@ -22,7 +22,12 @@ from attrs import frozen
 from yarl import URL
 
 from async_enroll.auth import Auth
-from async_enroll.errors import ConfigurationError, TransportError
+from async_enroll.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    EnrollError,
+    TransportError,
+)
 
 T = TypeVar("T")
 
@@ -91,6 +96,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+async def _from_source(asked: Awaitable[T]) -> T:
+    """What an application's own source of tokens gives."""
+    try:
+        return await asked
+    except EnrollError:
+        raise
+    except Exception as error:
+        kind = type(error).__name__
+        raise AuthenticationError(f"the source of the token has failed: {kind}") from error
+
+
 class Pieces:
     """The body of an answer, piece by piece as it arrives."""
 
@@ -147,7 +163,7 @@ class Transport:
     async def renew(self, refused: int) -> bool:
         """Whether there are newer credentials than those refused; one renewal serves all."""
         async with self._renewing:
-            if self._credentials == refused and await self._auth.renew():
+            if self._credentials == refused and await _from_source(self._auth.renew()):
                 self._credentials += 1
             return self._credentials > refused
 
@@ -191,7 +207,7 @@ class Transport:
         if self._session is None:
             raise ConfigurationError("the client is not open; use it in an `async with` block")
         headers = {
-            "Authorization": await self._auth.authorization(),
+            "Authorization": await _from_source(self._auth.authorization()),
             # Both required by the platform's reference, also on a GET.
             "Access-Control-Request-Headers": "authorization",
             "Content-Type": "application/json",

@@ -270,3 +270,40 @@ async def test_a_closed_client_says_so(platform: Platform) -> None:
         pass
     with pytest.raises(ConfigurationError, match="async with"):
         await anext(client.enrollments())
+
+
+class Broken:
+    """A source of tokens whose vault is shut."""
+
+    async def authorization(self) -> str:
+        raise LookupError("vault")
+
+    async def renew(self) -> bool:
+        raise LookupError("vault")
+
+
+async def test_a_source_of_tokens_that_fails_stops_the_job(platform: Platform) -> None:
+    async with EnrollmentClient(platform.url, Broken()) as client:
+        with pytest.raises(AuthenticationError, match="LookupError") as raised:
+            await client.bulk_enroll(["jane"], [C0])
+        assert isinstance(raised.value.__cause__, LookupError)
+        assert raised.value.report is not None
+        assert raised.value.report.counts == {Outcome.REJECTED: 1}
+        with pytest.raises(AuthenticationError):
+            await anext(client.enrollments())
+
+
+async def test_a_client_that_is_left_while_a_job_runs_gives_its_account() -> None:
+    async with Platform(seconds_per_call=0.2) as platform:
+        platform.add_course(C0)
+        client = EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(identifiers=1), settle=0.3
+        )
+        async with client:
+            job = asyncio.ensure_future(client.bulk_enroll(TWO_CALLS[:20], [C0]))
+            await asyncio.sleep(0.5)
+        with pytest.raises(ConfigurationError, match="not open") as raised:
+            await asyncio.wait_for(job, 5)
+    report = raised.value.report
+    assert report is not None
+    assert sum(report.counts.values()) == 20
