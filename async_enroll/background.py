@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import anyio
 
+from async_enroll.errors import ConfigurationError
+
 T = TypeVar("T")
 Emit = Callable[[T], Awaitable[None]]
 """Hands a value to the consumer; waits while that has enough to do."""
@@ -30,7 +32,8 @@ class Background:
     ) -> AsyncGenerator[T]:
         """Give what `produce` emits, at most `buffer` values ahead of the consumer.
 
-        What `produce` raises is raised here, after all it has emitted. When the consumer
+        What `produce` raises is raised here, after all it has emitted, and
+        ConfigurationError where `aclose` has ended it. When the consumer
         stops, however it does, `produce` is cancelled and has ended before this has.
         """
         sender, receiver = anyio.create_memory_object_stream[T](buffer)
@@ -48,6 +51,8 @@ class Background:
                 async for value in receiver:
                     yield value
             await task
+            if scope.cancelled_caught:
+                raise ConfigurationError("the client was closed while this was under way")
         finally:
             await self._end(task)
 

@@ -24,7 +24,7 @@ from anyio import to_thread
 from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
-from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.errors import ConfigurationError
 from async_enroll.intake import CrossProduct, RosterIntake, Work
 from async_enroll.models import (
     Action,
@@ -228,8 +228,9 @@ class EnrollmentClient:
 
         `preflight`: whether one call without effect first checks all courses and cohorts, so
         that pairs of bad ones are rejected before anybody is touched; None: whenever mail is
-        at stake or the work is more than one batch. A job that is cancelled leaves its
-        report so far as `report` of the CancelledError, what was in flight as UNCONFIRMED.
+        at stake or the work is more than one batch. Whatever ends the job early, also its
+        being cancelled or an exception of the roster's own, has the report so far as its
+        `report`, with what was in flight as UNCONFIRMED.
 
         Raises:
             RosterError: where entries contradict each other; nothing is sent then.
@@ -288,12 +289,9 @@ class EnrollmentClient:
             async with aclosing(work):
                 job = Job(pursuit, add, email_students=email_students, preflight=preflight)
                 await job.run(work)
-        except EnrollError as error:
-            error.report = builder.report()
-            raise
-        except asyncio.CancelledError as cancelled:
+        except (Exception, asyncio.CancelledError) as error:
             builder.add(pursuit.cut_off)
-            cancelled.report = builder.report()  # type: ignore[attr-defined]  # documented
+            error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
         return builder.report()
 

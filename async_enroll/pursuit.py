@@ -42,6 +42,7 @@ _CERTAIN = 3
 _HOPELESS = 8
 """After how many culprits in a row, nothing done in between, narrowing down is no use."""
 
+_CANCELLED = "the job was cancelled meanwhile"
 _AT_FAULT = (Meaning.REFUSED, Meaning.MISSING, Meaning.UNDONE)
 
 
@@ -94,11 +95,7 @@ class Pursuit:
         if good.pairs > 1 and _weight(good) >= self._smallest_too_large:
             await self._pursue_halves(parcel)
             return
-        reply = await self._send(parcel)
-        if reply is None:
-            await self._give_up(parcel)
-        else:
-            await self._conclude(evolve(parcel, attempts=parcel.attempts + 1), reply)
+        await self._follow(parcel, await self._send(parcel))
 
     async def _send(self, parcel: Parcel) -> BulkAnswer | Failure | None:
         """Send one call, again while it is sure to have done nothing; None once all is stopped."""
@@ -160,7 +157,7 @@ class Pursuit:
             yield
         except anyio.get_cancelled_exc_class():
             if parcel.batch.identifiers != (NOBODY,):
-                self.cut_off += unconfirmed(parcel, "the job was cancelled meanwhile")
+                self.cut_off += unconfirmed(parcel, _CANCELLED)
             raise
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
@@ -172,6 +169,13 @@ class Pursuit:
             if reply.meaning is not Meaning.UNKNOWN:
                 break
         return reply or Failure(Meaning.FATAL, self.stopped_by or EnrollError("stopped"))
+
+    async def _follow(self, parcel: Parcel, reply: BulkAnswer | Failure | None) -> None:
+        """Do what a reply calls for; None is that all was stopped before the parcel was sent."""
+        if reply is not None:
+            await self._conclude(evolve(parcel, attempts=parcel.attempts + 1), reply)
+        elif self.stopped_by:
+            await self._emit(given_up(parcel, self.stopped_by))
 
     async def _conclude(self, parcel: Parcel, reply: BulkAnswer | Failure) -> None:
         if isinstance(reply, BulkAnswer):
@@ -196,8 +200,8 @@ class Pursuit:
             results, never_done = asked(results)
         await self._emit(results)
         again = evolve(parcel, phase=Phase.SEND, lost=True)
-        for batch in self._replanned(parcel.batch, never_done):
-            await self.pursue(again.with_batch(batch))
+        batches = self._replanned(parcel.batch, never_done)
+        await self._pursue_all([again.with_batch(batch) for batch in batches])
         for batch in self._replanned(parcel.batch, lacking):
             missing = EnrollError("the platform's answer does not mention this pair")
             await self._settle(parcel.with_batch(batch), missing)
@@ -223,24 +227,20 @@ class Pursuit:
             if parcel.mail_at_stake and not (findings.readable and "@" not in pair[0])
         ]
         certain = [pair for pair in left if pair not in set(doubtful)]
+        again: list[Parcel] = []
         for batch in self._replanned(parcel.batch, certain):
             # Lost more than once: it may be more than a gateway has the patience for.
             parts = halves(batch) if parcel.attempts > 1 and batch.pairs > 1 else [batch]
-            for part in parts:
-                await self.pursue(parcel.with_batch(part))
+            again += [parcel.with_batch(part) for part in parts]
         for batch in self._replanned(parcel.batch, doubtful):
-            await self._ask(evolve(parcel, batch=batch, phase=Phase.ASK))
-
-    async def _ask(self, parcel: Parcel) -> None:
-        """Ask by writing without mail whether a lost call was done: first of one identifier.
-
-        Where the lost call is still at work after all, that one waits behind it on the rows
-        they share, and the others are asked about only then.
-        """
-        first, *others = parcel.batch.identifiers
-        await self.pursue(parcel.with_batch(evolve(parcel.batch, identifiers=(first,))))
-        if others:
-            await self.pursue(parcel.with_batch(evolve(parcel.batch, identifiers=tuple(others))))
+            # Ask by writing without mail whether it was done, first of one identifier: where
+            # the lost call is still at work after all, that one waits behind it on the rows
+            # they share, and the others are asked about only then.
+            first, *others = batch.identifiers
+            for some in filter(None, [(first,), tuple(others)]):
+                asking = evolve(batch, identifiers=some)
+                again.append(evolve(parcel, batch=asking, phase=Phase.ASK))
+        await self._pursue_all(again)
 
     async def _isolate(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down what a call was refused or undone for; do the rest.
@@ -264,18 +264,19 @@ class Pursuit:
 
     async def _isolate_courses(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down where one learner fails; if in both halves of the courses, then in all."""
-        replies = [
-            (half, await self._send(parcel.with_batch(half))) for half in halves(parcel.batch)
-        ]
-        parcel = evolve(parcel, attempts=parcel.attempts + 1)
-        if all(isinstance(reply, Failure) and reply.meaning in _AT_FAULT for _, reply in replies):
-            await self._emit(_blamed(parcel, failure))
+        first, second = (parcel.with_batch(half) for half in halves(parcel.batch))
+        reply = await self._send(first)
+        if not _is_at_fault(reply):
+            await self._follow(first, reply)
+            await self.pursue(second)
             return
-        for half, reply in replies:
-            if reply is None:
-                await self._give_up(parcel.with_batch(half))
-            else:
-                await self._conclude(parcel.with_batch(half), reply)
+        other = await self._send(second)
+        if _is_at_fault(other):
+            parcel = evolve(parcel, attempts=parcel.attempts + 1)
+            await self._emit(_blamed(parcel, failure))
+        else:
+            await self._follow(second, other)
+            await self._follow(first, reply)
 
     async def _blame(self, parcel: Parcel, failure: Failure) -> None:
         """Reject what the platform fails on when nothing else is sent, once that is certain."""
@@ -297,15 +298,26 @@ class Pursuit:
             await self._pursue_halves(parcel)
 
     async def _pursue_halves(self, parcel: Parcel) -> None:
-        for half in halves(parcel.batch):
-            await self.pursue(parcel.with_batch(half))
+        await self._pursue_all([parcel.with_batch(half) for half in halves(parcel.batch)])
 
-    async def _give_up(self, parcel: Parcel) -> None:
-        if self.stopped_by:
-            await self._emit(given_up(parcel, self.stopped_by))
+    async def _pursue_all(self, parcels: list[Parcel]) -> None:
+        """Pursue one after the other; when cancelled, account for those that wait, too."""
+        waiting = list(parcels)
+        try:
+            while waiting:
+                await self.pursue(waiting.pop(0))
+        except anyio.get_cancelled_exc_class():
+            for parcel in waiting:
+                if parcel.lost or parcel.phase is not Phase.SEND:
+                    self.cut_off += unconfirmed(parcel, _CANCELLED)
+            raise
 
     def _replanned(self, batch: Batch, some: Iterable[Pair]) -> list[Batch]:
         return plan(wanted(batch, some), self._limits)
+
+
+def _is_at_fault(reply: BulkAnswer | Failure | None) -> bool:
+    return isinstance(reply, Failure) and reply.meaning in _AT_FAULT
 
 
 def _weight(batch: Batch) -> int:

@@ -76,7 +76,10 @@ class Settling:
         self._next: _Look | None = None
 
     async def found(self, batch: Batch) -> Findings:
-        """Wait, and look for the pairs of a lost call; return early if all are as wanted."""
+        """Wait, and look for the pairs of a lost call; return early if all are as wanted.
+
+        The listing says nothing of cohorts: of a call that names some, nothing is found.
+        """
         since = anyio.current_time()
         wanted = batch.action is Action.ENROLL
         found: set[Pair] = set()
@@ -91,9 +94,9 @@ class Settling:
                 for course_id in batch.courses
                 if look.active.get((identifier.casefold(), course_id)) is wanted
             }
-            if len(found) == batch.pairs:
+            if len(found) == batch.pairs and batch.cohorts is None:
                 break
-        return Findings(found, readable)
+        return Findings(found if batch.cohorts is None else set(), readable)
 
     async def _look(self, batch: Batch) -> _Look:
         if self._next is not None:

@@ -102,9 +102,10 @@ async def _from_source(asked: Awaitable[T]) -> T:
         return await asked
     except EnrollError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever an application's own code raises
         kind = type(error).__name__
-        raise AuthenticationError(f"the source of the token has failed: {kind}") from error
+    # Outside of the `except`: what the source says of its failure may hold its secrets.
+    raise AuthenticationError(f"the source of the token has failed: {kind}")
 
 
 class Pieces:
@@ -156,9 +157,9 @@ class Transport:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._owns_session and self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        if self._owns_session and session is not None:
+            await session.close()
 
     async def renew(self, refused: int) -> bool:
         """Whether there are newer credentials than those refused; one renewal serves all."""
@@ -204,7 +205,7 @@ class Transport:
     async def _exchange(
         self, method: str, url: URL, body: bytes | None, timeout: aiohttp.ClientTimeout
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None:
+        if self._session is None or self._session.closed:
             raise ConfigurationError("the client is not open; use it in an `async with` block")
         headers = {
             "Authorization": await _from_source(self._auth.authorization()),

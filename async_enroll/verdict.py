@@ -93,7 +93,8 @@ def classify(came_back: Answer | TransportError) -> Failure:
         case _ if 400 <= status < 500 and status != 408:
             return Failure(Meaning.REFUSED, PlatformError(words, status=status))
         case _ if status >= 500 or status == 408:
-            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status), retry_after)
+            pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE)
+            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status), pause)
     return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
 
 
@@ -113,6 +114,8 @@ def _is_json(answer: Answer) -> bool:
     return "json" in answer.headers.get("Content-Type", "") or _json(answer) is not None
 
 
+# A site under maintenance may name hours; how long to wait for it is the caller's to say.
+_LONGEST_PAUSE = 60.0
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 
 

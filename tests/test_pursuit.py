@@ -1,5 +1,6 @@
 """Calls that go wrong, each way alone: nothing is lost, and nobody is mailed twice."""
 
+import asyncio
 import math
 
 import anyio
@@ -276,3 +277,30 @@ async def test_a_platform_that_restarts_is_waited_for() -> None:
 
 def test_notification_unknown_is_a_roster() -> None:
     assert list(EnrollmentReport({}).notification_unknown) == []
+
+
+@pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
+async def test_a_lost_call_that_names_a_cohort_is_not_found_by_being_enrolled(mail: bool) -> None:
+    platform = site(Faults.schedule({1 if mail else 0: Fault.RESET_BEFORE}))
+    platform.enroll("learner1", C0)
+    async with platform, client_of(platform) as client:
+        report = await client.bulk_enroll(
+            ["learner1"], [C0], cohorts={C0: "red"}, email_students=mail
+        )
+        assert report.ok
+        assert platform.cohort_of("learner1", C0) == "red"
+
+
+async def test_a_job_cancelled_while_it_asks_accounts_for_all_that_was_sent() -> None:
+    faults = Faults.schedule({1: Fault.RESET_AFTER, 2: Fault.STALL})
+    async with site(faults) as platform, client_of(platform, timeout=5.0, settle=0.2) as client:
+        job = asyncio.ensure_future(client.bulk_enroll(NEWCOMERS, [C0], email_students=True))
+        await until(lambda: len(platform.faults_made) == 2)
+        await anyio.sleep(0.05)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await job
+        report = getattr(raised.value, "report", None)
+        assert isinstance(report, EnrollmentReport)
+        assert report.counts == {Outcome.UNCONFIRMED: len(NEWCOMERS)}
+        assert {one.notified for one in report.results} == {None}

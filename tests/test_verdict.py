@@ -95,6 +95,7 @@ def test_retry_after_as_a_date() -> None:
 
 def test_retry_after_of_a_site_under_maintenance() -> None:
     assert classify(answer(503, Retry_After="30")).retry_after == 30
+    assert classify(answer(503, Retry_After="86400")).retry_after == 60
 
 
 def test_no_retry_after() -> None:
