@@ -215,11 +215,12 @@ async def test_interrupted(tmp_path: Path) -> None:
     roster, report = roster_file(tmp_path / "r.csv", *rows), tmp_path / "report.csv"
     tuning = ("--batch-pairs", "1", "--concurrency", "1")
     command = [*COMMAND, "apply", str(roster), "--report", str(report), *tuning]
-    async with Platform(seconds_per_call=0.2) as platform:
+    async with Platform(seconds_per_call=0.5) as platform:
         platform.add_course(C0)
         async with await anyio.open_process(command, env=environment(platform)) as process:
             while len(platform.requests) < 4:
                 await anyio.sleep(0.01)
+            await anyio.sleep(0.25)  # well into the next call
             process.send_signal(signal.SIGINT)
             assert process.stdout is not None
             assert process.stderr is not None
