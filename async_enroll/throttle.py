@@ -25,8 +25,8 @@ MOST_REFUSALS = 12
 
 
 @frozen(eq=False)
-class Place:
-    """One call's place in the window: when it was sent, and when answered."""
+class Call:
+    """A call that takes a place in the window: when it was sent, and when answered."""
 
     sent: float
     answered: float = math.inf
@@ -44,8 +44,8 @@ class WindowLog:
     concurrency: int
     calls: int = field(init=False)
     held_until: float = field(default=-math.inf, init=False)
-    _in_flight: set[Place] = field(factory=set, init=False)
-    _answered: deque[Place] = field(factory=deque, init=False)
+    _in_flight: set[Call] = field(factory=set, init=False)
+    _answered: deque[Call] = field(factory=deque, init=False)
     _unexplained: int = field(default=0, init=False)
 
     @calls.default
@@ -64,23 +64,23 @@ class WindowLog:
             return 0.0
         return max(0.0, self._answered[over].answered + self.window.seconds - now)
 
-    def send(self, now: float) -> Place:
+    def send(self, now: float) -> Call:
         """Take a place; only after `wait` said 0."""
-        place = Place(now)
+        place = Call(now)
         self._in_flight.add(place)
         return place
 
-    def answered(self, place: Place, now: float) -> None:
+    def answered(self, place: Call, now: float) -> None:
         """The platform counted this call, or may have: its place grows old from now."""
         self._in_flight.remove(place)
-        self._answered.append(Place(place.sent, now))
+        self._answered.append(Call(place.sent, now))
         self._unexplained = 0
 
-    def unsent(self, place: Place) -> None:
+    def unsent(self, place: Call) -> None:
         """The call never reached the platform: its place is free again."""
         self._in_flight.remove(place)
 
-    def refused(self, place: Place, retry_after: float | None, now: float) -> None:
+    def refused(self, place: Call, retry_after: float | None, now: float) -> None:
         """The platform answered 429, did not count the call, and named `retry_after` seconds."""
         self._in_flight.remove(place)
         self._forget(now)
@@ -99,7 +99,7 @@ class WindowLog:
             self._unexplained += 1
         self.held_until = max(self.held_until, now + retry_after)
 
-    def _explains(self, retry_after: float, refused: Place, now: float) -> bool:
+    def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
         """Whether our own calls account for the refusal.
 
         The platform names the time until its oldest request leaves the window, rounded up
@@ -123,7 +123,7 @@ class WindowLog:
 class Turn:
     """A call that may be sent now. It counts as answered unless one of these says otherwise."""
 
-    def __init__(self, throttle: Throttle, place: Place) -> None:
+    def __init__(self, throttle: Throttle, place: Call) -> None:
         self._throttle = throttle
         self._place = place
         self.settled = False

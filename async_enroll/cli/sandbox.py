@@ -66,7 +66,7 @@ def sandbox(
 
 async def _serve(platform: Platform) -> None:
     async with platform:
-        print(f"export ASYNC_ENROLL_URL={platform.url}")  # noqa: T201
-        print(f"export ASYNC_ENROLL_TOKEN={platform.token}", flush=True)  # noqa: T201
+        print(f"export ASYNC_ENROLL_URL={platform.url}")
+        print(f"export ASYNC_ENROLL_TOKEN={platform.token}", flush=True)
         note("The platform is being served; Ctrl-C ends it.")
         await anyio.sleep_forever()
