@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from attrs import evolve, frozen
 
 from async_enroll.models import Action, Batch, BatchLimits
+from async_enroll.wanted import Wanted, Wish
 from async_enroll.wire import bulk_body
 
 # Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
@@ -69,14 +70,6 @@ class Target:
 
 
 @frozen
-class Placement:
-    """What is wanted of one pair: in or out, and in which cohort."""
-
-    action: Action
-    cohort: str | None = None
-
-
-@frozen
 class Place:
     """A course and the cohort, if any, that learners are placed in there."""
 
@@ -105,23 +98,22 @@ def _only(batch: Batch, some: list[Place]) -> Batch:
     return evolve(batch, courses=tuple(place.course_id for place in some), cohorts=cohorts)
 
 
-def targets(wanted: Mapping[str, Placement]) -> list[Target]:
-    """The targets of an identifier with these placements by course key.
+def targets(wishes: Iterable[Wish]) -> list[Target]:
+    """The targets of a learner of whom this is wanted, each course once.
 
     Courses of different actions cannot share a call, nor can those with and without a
     cohort. The courses of a target are sorted, so that equal ones are equal targets.
     """
-    alike: dict[tuple[Action, bool], list[str]] = defaultdict(list)
-    for course_id in sorted(wanted):
-        placement = wanted[course_id]
-        alike[placement.action, placement.cohort is not None].append(course_id)
+    alike: dict[tuple[Action, bool], list[Wish]] = defaultdict(list)
+    for wish in sorted(wishes, key=lambda wish: wish.course_id):
+        alike[wish.action, wish.cohort is not None].append(wish)
     return [
         Target(
             action,
-            tuple(courses),
-            tuple(wanted[course_id].cohort or "" for course_id in courses) if cohorted else None,
+            tuple(wish.course_id for wish in some),
+            tuple(wish.cohort or "" for wish in some) if cohorted else None,
         )
-        for (action, cohorted), courses in alike.items()
+        for (action, cohorted), some in alike.items()
     ]
 
 
@@ -173,19 +165,19 @@ class Chunker:
         ]
 
 
-def plan(wanted: Mapping[str, Mapping[str, Placement]], limits: BatchLimits) -> list[Batch]:
-    """The calls for placements by identifier and course key.
+def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
+    """The calls for what is wanted.
 
-    Identifiers with the same targets share calls, or those of the same course do,
+    Learners of whom the same is wanted share calls, or those of the same course do,
     whichever takes fewer calls.
     """
     by_target: dict[Target, list[str]] = defaultdict(list)
     by_course: dict[Target, list[str]] = defaultdict(list)
-    for identifier, placements in wanted.items():
-        for target in targets(placements):
-            by_target[target].append(identifier)
+    for numbers, identifiers in wanted.groups().items():
+        for target in targets(wanted.wishes[number] for number in numbers):
+            by_target[target] += identifiers
             for single in target.parts(len(target.courses)):
-                by_course[single].append(identifier)
+                by_course[single] += identifiers
     return min(_chunked(by_target, limits), _chunked(by_course, limits), key=len)
 
 

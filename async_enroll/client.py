@@ -25,7 +25,7 @@ from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
 from async_enroll.errors import ConfigurationError
-from async_enroll.intake import CrossProduct, RosterIntake, Work
+from async_enroll.intake import CrossProduct, RosterIntake, Work, planned
 from async_enroll.models import (
     Action,
     BatchLimits,
@@ -357,10 +357,10 @@ class EnrollmentClient:
             yield work
 
     async def _roster(self, roster: AnyIterable[RosterEntry]) -> AsyncGenerator[Work]:
-        intake = RosterIntake(self._limits)
+        intake = RosterIntake()
         async for entry in _each(roster, "roster"):
             intake.feed(entry)
-        for work in await to_thread.run_sync(intake.plan):
+        for work in await to_thread.run_sync(planned, intake.wanted, self._limits):
             yield work
 
 

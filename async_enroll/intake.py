@@ -6,7 +6,6 @@ for has one.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 
 from attrs import frozen
@@ -14,7 +13,6 @@ from attrs import frozen
 from async_enroll.batching import (
     Chunker,
     Place,
-    Placement,
     places,
     plan,
     targets,
@@ -30,6 +28,7 @@ from async_enroll.models import (
     Outcome,
     RosterEntry,
 )
+from async_enroll.wanted import Wanted, Wish
 
 
 @frozen
@@ -63,19 +62,17 @@ class CrossProduct:
     ) -> None:
         self._limits = limits
         self._seen: set[str] = set()
-        self._wanted = {_stripped(key, "course key"): Placement(action) for key in courses}
-        if not self._wanted:
+        keys = list(dict.fromkeys(_stripped(key, "course key") for key in courses))
+        if not keys:
             raise ConfigurationError("no courses are given; expected at least one course key")
+        cohort_in: dict[str, str] = {}
         for key, cohort in (cohorts or {}).items():
             course_id = _stripped(key, "course key")
-            if course_id not in self._wanted:
+            if course_id not in keys:
                 raise ConfigurationError(f"cohorts names {course_id!r}, which is not in courses")
-            self._wanted[course_id] = Placement(action, _stripped(cohort, "cohort"))
-        sendable = {
-            course_id: placement
-            for course_id, placement in self._wanted.items()
-            if not _why_unsendable_in(course_id, placement, limits)
-        }
+            cohort_in[course_id] = _stripped(cohort, "cohort")
+        self._wishes = [Wish(key, action, cohort_in.get(key)) for key in keys]
+        sendable = [wish for wish in self._wishes if not _why_unsendable(wish, limits)]
         found = targets(sendable)
         self.scope = Scope(tuple(place for target in found for place in places(target)))
         """Where all batches lead."""
@@ -88,11 +85,9 @@ class CrossProduct:
             return []
         self._seen.add(identifier)
         work: list[Work] = [
-            result
-            for course_id, placement in self._wanted.items()
-            if (result := _refusal(identifier, course_id, placement, self._limits))
+            result for wish in self._wishes if (result := _refusal(identifier, wish, self._limits))
         ]
-        if len(work) < len(self._wanted):
+        if len(work) < len(self._wishes):
             for chunker in self._chunkers:
                 work += chunker.feed(identifier)
         return work
@@ -103,16 +98,14 @@ class CrossProduct:
 
 
 class RosterIntake:
-    """Feed the entries of a roster, then `plan` the work of all of them.
+    """Feed the entries of a roster, then plan the work of all that is `wanted`.
 
     An entry that repeats a pair counts once; one that contradicts an earlier one (the
     other action, another cohort) is a problem.
     """
 
-    def __init__(self, limits: BatchLimits) -> None:
-        self._limits = limits
-        self._wanted: dict[str, dict[str, Placement]] = {}
-        self._placements: dict[tuple[Action, str | None], Placement] = {}
+    def __init__(self) -> None:
+        self._wanted = Wanted()
         self._problems: list[str] = []
         self._count = 0
 
@@ -125,16 +118,13 @@ class RosterIntake:
                 "expected a RosterEntry"
             )
         identifier = _stripped(entry.identifier, "identifier")
-        # Few course keys and placements stand in millions of entries: equal ones are one object.
-        course_id = sys.intern(_stripped(entry.course_id, "course key"))
+        course_id = _stripped(entry.course_id, "course key")
         cohort = _stripped(entry.cohort or "", "cohort") or None
-        wish = entry.action, cohort
-        placement = self._placements.setdefault(wish, Placement(*wish))
-        first = self._wanted.setdefault(identifier, {}).setdefault(course_id, placement)
-        if first != placement:
+        first = self._wanted.add(identifier, course_id, entry.action, cohort)
+        if first is not None:
             self._problems.append(
-                f"entry {self._count}: {_wish(placement)} contradicts an earlier entry for the "
-                f"same pair, {_wish(first)}: {identifier!r} in {course_id!r}"
+                f"entry {self._count}: {Wish(course_id, entry.action, cohort)} contradicts an "
+                f"earlier entry for the same pair, {first}: {identifier!r} in {course_id!r}"
             )
         elif cohort is not None and entry.action is Action.UNENROLL:
             self._problems.append(
@@ -142,8 +132,9 @@ class RosterIntake:
                 "the platform takes cohorts with enroll only"
             )
 
-    def plan(self) -> list[Work]:
-        """Give the work.
+    @property
+    def wanted(self) -> Wanted:
+        """What all entries together want.
 
         Raises:
             RosterError: where entries contradict each other.
@@ -151,17 +142,26 @@ class RosterIntake:
         """
         if self._problems:
             raise RosterError("roster", self._problems)
-        unsent: list[Work] = []
-        sendable: dict[str, dict[str, Placement]] = {}
-        for identifier, placements in self._wanted.items():
-            for course_id, placement in placements.items():
-                if result := _refusal(identifier, course_id, placement, self._limits):
-                    unsent.append(result)
-                else:
-                    sendable.setdefault(identifier, {})[course_id] = placement
-        batches = plan(sendable, self._limits)
-        scope = dict.fromkeys(place for batch in batches for place in places(batch))
-        return [*unsent, Scope(tuple(scope)), *batches]
+        return self._wanted
+
+
+def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
+    """The work of what is wanted: first what cannot be sent, then its scope and its batches."""
+    unsent = [
+        result
+        for identifier, wish in wanted.pairs()
+        if (result := _refusal(identifier, wish, limits))
+    ]
+    if unsent:
+        refused = {(result.identifier, result.course_id) for result in unsent}
+        sendable = Wanted()
+        for identifier, wish in wanted.pairs():
+            if (identifier, wish.course_id) not in refused:
+                sendable.add(identifier, wish.course_id, wish.action, wish.cohort)
+        wanted = sendable
+    batches = plan(wanted, limits)
+    scope = dict.fromkeys(place for batch in batches for place in places(batch))
+    return [*unsent, Scope(tuple(scope)), *batches]
 
 
 def _stripped(text: str, what: str) -> str:
@@ -170,29 +170,22 @@ def _stripped(text: str, what: str) -> str:
     return text.strip()
 
 
-def _wish(placement: Placement) -> str:
-    cohort = f" in cohort {placement.cohort!r}" if placement.cohort else ""
-    return placement.action.value + cohort
-
-
-def _refusal(
-    identifier: str, course_id: str, placement: Placement, limits: BatchLimits
-) -> EnrollmentResult | None:
+def _refusal(identifier: str, wish: Wish, limits: BatchLimits) -> EnrollmentResult | None:
     """The result of a pair that cannot be sent; None where it can."""
     if words := why_unsendable(identifier, limits):
         outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {words}"
-    elif words := _why_unsendable_in(course_id, placement, limits):
+    elif words := _why_unsendable(wish, limits):
         outcome, error = Outcome.REJECTED, f"not sent: {words}"
     else:
         return None
     return EnrollmentResult(
-        identifier, course_id, placement.action, outcome, error=error, attempts=0
+        identifier, wish.course_id, wish.action, outcome, error=error, attempts=0
     )
 
 
-def _why_unsendable_in(course_id: str, placement: Placement, limits: BatchLimits) -> str | None:
-    if words := why_unsendable(course_id, limits):
+def _why_unsendable(wish: Wish, limits: BatchLimits) -> str | None:
+    if words := why_unsendable(wish.course_id, limits):
         return f"the course key {words}"
-    if placement.cohort is not None and (words := why_unsendable_cohort(placement.cohort, limits)):
+    if wish.cohort is not None and (words := why_unsendable_cohort(wish.cohort, limits)):
         return f"the cohort's name {words}"
     return None

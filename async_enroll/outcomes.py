@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from async_enroll.batching import Placement
 from async_enroll.errors import EnrollError
 from async_enroll.models import (
     Action,
@@ -15,13 +13,11 @@ from async_enroll.models import (
     Outcome,
 )
 from async_enroll.parcel import Parcel, Phase
+from async_enroll.wanted import Wanted
 from async_enroll.wire import BulkAnswer, PairAnswer
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
-
-Wanted = dict[str, dict[str, Placement]]
-"""What is wanted, by identifier and course key: what a plan is made from."""
 
 
 def pairs(batch: Batch) -> Iterator[Pair]:
@@ -32,13 +28,10 @@ def pairs(batch: Batch) -> Iterator[Pair]:
 def wanted(batch: Batch, some: Iterable[Pair]) -> Wanted:
     """What a batch wants of some of its pairs."""
     cohorts = batch.cohorts or [None] * len(batch.courses)
-    placements = {
-        key: Placement(batch.action, cohort)
-        for key, cohort in zip(batch.courses, cohorts, strict=True)
-    }
-    found: defaultdict[str, dict[str, Placement]] = defaultdict(dict)
+    cohort_in = dict(zip(batch.courses, cohorts, strict=True))
+    found = Wanted()
     for identifier, key in some:
-        found[identifier][key] = placements[key]
+        found.add(identifier, key, batch.action, cohort_in[key])
     return found
 
 

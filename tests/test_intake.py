@@ -16,7 +16,7 @@ from async_enroll import (
     RosterError,
 )
 from async_enroll.batching import Place
-from async_enroll.intake import CrossProduct, RosterIntake, Scope, Work
+from async_enroll.intake import CrossProduct, RosterIntake, Scope, Work, planned
 from async_enroll.models import Batch
 
 LIMITS = BatchLimits()
@@ -30,10 +30,10 @@ def cross(identifiers: Iterable[str], courses: Iterable[str], **cohorts: str) ->
 
 
 def roster(*entries: RosterEntry) -> list[Work]:
-    intake = RosterIntake(LIMITS)
+    intake = RosterIntake()
     for entry in entries:
         intake.feed(entry)
-    return [item for item in intake.plan() if not isinstance(item, Scope)]
+    return [item for item in planned(intake.wanted, LIMITS) if not isinstance(item, Scope)]
 
 
 def pairs(work: list[Work]) -> list[tuple[str, str]]:
@@ -99,10 +99,10 @@ def test_courses_with_and_without_a_cohort_do_not_share_a_call() -> None:
 def test_the_scope_names_all_places_before_the_first_batch() -> None:
     intake = CrossProduct(Action.ENROLL, ["c2", "c1", "c,3"], {"c1": "red"}, LIMITS)
     assert set(intake.scope.places) == {Place("c2", None), Place("c1", "red")}
-    roster_intake = RosterIntake(LIMITS)
+    roster_intake = RosterIntake()
     roster_intake.feed(RosterEntry("jane", "c1"))
     roster_intake.feed(RosterEntry("joe", "c1", cohort="red"))
-    scope, *_ = roster_intake.plan()
+    scope, *_ = planned(roster_intake.wanted, LIMITS)
     assert isinstance(scope, Scope)
     assert set(scope.places) == {Place("c1", None), Place("c1", "red")}
 

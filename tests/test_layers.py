@@ -19,7 +19,7 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing"],
-    ["wire"],
+    ["wire", "wanted"],
     ["models", "files"],
     ["errors"],
 ]

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from async_enroll import EnrollmentState, Outcome, PlatformError
-from async_enroll.batching import Placement
+from async_enroll import EnrollmentState, Outcome, PlatformError, RosterEntry
 from async_enroll.models import Action, Batch
 from async_enroll.outcomes import (
     answered,
@@ -185,7 +184,7 @@ def test_calls_that_come_to_nothing() -> None:
 
 def test_what_a_batch_wants_of_some_of_its_pairs() -> None:
     batch = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"), ("red", "blue"))
-    assert wanted(batch, [("joe", "c2"), ("jane", "c1")]) == {
-        "joe": {"c2": Placement(Action.ENROLL, "blue")},
-        "jane": {"c1": Placement(Action.ENROLL, "red")},
-    }
+    assert list(wanted(batch, [("joe", "c2"), ("jane", "c1")])) == [
+        RosterEntry("joe", "c2", Action.ENROLL, "blue"),
+        RosterEntry("jane", "c1", Action.ENROLL, "red"),
+    ]
