@@ -1,5 +1,7 @@
 """Move learners in and out of courses on MOOCit and Open edX, asynchronously and accounted for."""
 
+import logging
+
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import (
@@ -7,6 +9,8 @@ from async_enroll.errors import (
     ConfigurationError,
     EnrollError,
     EnrollmentFailures,
+    JobStopped,
+    JournalError,
     PermissionDenied,
     PlatformError,
     RosterError,
@@ -43,6 +47,8 @@ __all__ = [
     "EnrollmentReport",
     "EnrollmentResult",
     "EnrollmentState",
+    "JobStopped",
+    "JournalError",
     "Outcome",
     "PermissionDenied",
     "PlatformError",
@@ -53,3 +59,6 @@ __all__ = [
     "TransportError",
     "UnexpectedResponse",
 ]
+
+# Where nobody listens, nothing is printed.
+logging.getLogger(__name__).addHandler(logging.NullHandler())

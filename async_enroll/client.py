@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
     AsyncIterator,
+    Awaitable,
+    Callable,
     Iterable,
     Mapping,
 )
 from contextlib import aclosing
-from itertools import chain
+from itertools import chain, count
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -20,12 +23,15 @@ import aiohttp
 import anyio
 import anyio.lowlevel
 from anyio import to_thread
+from attrs import frozen
 
 from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
+from async_enroll.chronicle import Chronicle, OnEvent
 from async_enroll.errors import ConfigurationError
 from async_enroll.intake import CrossProduct, RosterIntake, Work, planned
+from async_enroll.journal import Description, Journal, digest_of, now, open_journal
 from async_enroll.models import (
     Action,
     BatchLimits,
@@ -35,21 +41,38 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
 from async_enroll.pursuit import Pursuit
 from async_enroll.queries import side_by_side
 from async_enroll.report import EnrollmentReport, ReportBuilder
-from async_enroll.runner import Job
+from async_enroll.roster import Roster
+from async_enroll.runner import Job, Signal
 from async_enroll.settling import Settling
 from async_enroll.slots import Slots
 from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport, site_url
+from async_enroll.wanted import Wanted
 
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
+_Emit = Emit[list[EnrollmentResult]]
+_CarryOut = Callable[[_Emit, list[EnrollmentResult]], Awaitable[None]]
+"""Does a job: emits its results, and leaves in the list what was cut off."""
+
 _BREATH = 1024
 """How many items of a plain iterable are taken before other tasks get a chance to run."""
+
+
+@frozen
+class _Options:
+    """How a job is to be done."""
+
+    auto_enroll: bool
+    email_students: bool
+    preflight: bool | None = None
+    stop: Signal | None = None
 
 
 class EnrollmentClient:
@@ -70,6 +93,8 @@ class EnrollmentClient:
         timeout: Seconds for one call; for a query, seconds of silence.
         settle: Seconds after which a lost call is taken to have ended, one way or the other.
         patience: Seconds to wait for a platform that fails every call, before a job stops.
+        on_event: Called with every event of every job (`async_enroll.events`), as it happens;
+            it must not block, and what it raises is logged and goes no further.
         session: An aiohttp session to use and leave open; None for one of its own.
         allow_http: Whether plain http to other hosts is meant.
 
@@ -89,6 +114,7 @@ class EnrollmentClient:
         timeout: float = 60.0,
         settle: float = 60.0,
         patience: float = 300.0,
+        on_event: OnEvent | None = None,
         session: aiohttp.ClientSession | None = None,
         allow_http: bool = False,
     ) -> None:
@@ -106,6 +132,8 @@ class EnrollmentClient:
         self._api = Api(self._transport, self._throttle, Slots(concurrency))
         self._patience = Patience(patience, self._api.answers)
         self._settle = settle
+        self._on_event = on_event
+        self._jobs = count(1)
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -199,7 +227,7 @@ class EnrollmentClient:
 
         """
         work = self._cross_product(Action.ENROLL, identifiers, courses, cohorts)
-        return await self._report(work, auto_enroll=auto_enroll, email_students=email_students)
+        return await self._bulk(work, _Options(auto_enroll, email_students))
 
     async def bulk_unenroll(
         self,
@@ -214,7 +242,17 @@ class EnrollmentClient:
         enrolled or waiting.
         """
         work = self._cross_product(Action.UNENROLL, identifiers, courses, None)
-        return await self._report(work, auto_enroll=True, email_students=email_students)
+        return await self._bulk(work, _Options(auto_enroll=True, email_students=email_students))
+
+    async def _bulk(self, work: AsyncGenerator[Work], options: _Options) -> EnrollmentReport:
+        builder = ReportBuilder(
+            auto_enroll=options.auto_enroll, email_students=options.email_students
+        )
+
+        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+            await self._carry_out(work, emit, cut_off, options)
+
+        return await self._report(carry_out, builder)
 
     async def apply(
         self,
@@ -223,26 +261,45 @@ class EnrollmentClient:
         auto_enroll: bool = True,
         email_students: bool = False,
         preflight: bool | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        stop: Signal | None = None,
     ) -> EnrollmentReport:
         """Do what a roster says, in as few calls as its entries can share.
 
-        `preflight`: whether one call without effect first checks all courses and cohorts, so
-        that pairs of bad ones are rejected before anybody is touched; None: whenever mail is
-        at stake or the work is more than one batch. Whatever ends the job early, also its
-        being cancelled or an exception of the roster's own, has the report so far as its
-        `report`, with what was in flight as UNCONFIRMED.
+        Whatever ends the job early, also its being cancelled or an exception of the
+        roster's own, has the report so far as its `report`, with what was in flight as
+        UNCONFIRMED.
+
+        Args:
+            roster: Entries; a `Roster`, or any other iterable of them.
+            auto_enroll: Whether an address without an account is enrolled on registering.
+            email_students: Whether the platform mails everyone, also those enrolled already.
+            preflight: Whether one call without effect first checks all courses and cohorts,
+                so that pairs of bad ones are rejected before anybody is touched; None:
+                whenever mail is at stake or the work is more than one batch.
+            journal: A file that keeps what is sent and what comes back, readable by its owner
+                alone. If it is there already, of the same roster, site and options, the job
+                goes on where it was left; the report has all of it.
+            stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
+                finished, no more are sent, and JobStopped is raised.
 
         Raises:
             RosterError: where entries contradict each other; nothing is sent then.
-            EnrollError: what stopped the job, with the `report` so far.
+            ConfigurationError: where the journal is of another job, or in use.
+            JobStopped: when `stop` was set.
+            EnrollError: what else stopped the job, with the `report` so far.
 
         """
-        return await self._report(
-            self._roster(roster),
-            auto_enroll=auto_enroll,
-            email_students=email_students,
-            preflight=preflight,
-        )
+        builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
+        options = _Options(auto_enroll, email_students, preflight, stop)
+
+        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+            if journal is None:
+                await self._carry_out(self._roster(roster), emit, cut_off, options)
+            else:
+                await self._keep(roster, journal, emit, cut_off, options, earlier=True)
+
+        return await self._report(carry_out, builder)
 
     async def stream(
         self,
@@ -251,72 +308,176 @@ class EnrollmentClient:
         auto_enroll: bool = True,
         email_students: bool = False,
         preflight: bool | None = None,
+        journal: str | os.PathLike[str] | None = None,
+        stop: Signal | None = None,
     ) -> AsyncGenerator[EnrollmentResult]:
         """Do what a roster says; give the results as calls return.
 
-        Raises what `apply` raises, once all pairs have their results, and without a report.
+        Arguments and exceptions as for `apply`; exceptions are raised once all results are
+        given, and without a report. Of a job that goes on, only the new results are given.
         A consumer that takes its time slows the job down. One that leaves the loop cancels
         it: calls in flight are cut off, and what becomes of them is not known. One that is
         cancelled while it waits finds the results that it was not given as `results` of
         the CancelledError, what was in flight as UNCONFIRMED.
         """
-        results = self._results(
-            self._roster(roster),
-            auto_enroll=auto_enroll,
-            email_students=email_students,
-            preflight=preflight,
-        )
-        async with aclosing(results):
+        options = _Options(auto_enroll, email_students, preflight, stop)
+
+        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+            if journal is None:
+                await self._carry_out(self._roster(roster), emit, cut_off, options)
+            else:
+                await self._keep(roster, journal, emit, cut_off, options, earlier=False)
+
+        async with aclosing(self._results(carry_out)) as results:
             async for some in results:
                 for result in some:
                     yield result
 
-    async def _report(
+    async def resume(
+        self, journal: str | os.PathLike[str], *, stop: Signal | None = None
+    ) -> AsyncGenerator[EnrollmentResult]:
+        """Go on with the job of a journal, as it was begun; give the new results, as `stream` does.
+
+        Nothing that is finished is sent again; what was in flight when the job ended is
+        looked for on the platform first. A finished job sends nothing.
+
+        Args:
+            journal: The file that `apply` or `stream` was given.
+            stop: As for `apply`.
+
+        Raises:
+            ConfigurationError: where it is no journal, of another site, or in use.
+            EnrollError: as for `apply`, once all results are given.
+
+        """
+
+        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+            async with open_journal(journal, self._limits) as opened:
+                await self._go_on(opened, emit, cut_off, stop=stop)
+
+        async with aclosing(self._results(carry_out)) as results:
+            async for some in results:
+                for result in some:
+                    yield result
+
+    async def _keep(
         self,
-        work: AsyncGenerator[Work],
+        roster: AnyIterable[RosterEntry],
+        path: str | os.PathLike[str],
+        emit: _Emit,
+        cut_off: list[EnrollmentResult],
+        options: _Options,
         *,
-        auto_enroll: bool,
-        email_students: bool,
+        earlier: bool,
+    ) -> None:
+        """Carry out a roster with a journal; `earlier`: emit also what earlier runs have done."""
+        wanted = await self._wanted(roster)
+        site = str(self._transport.site)
+        flags = options.auto_enroll, options.email_students
+        digest = await to_thread.run_sync(lambda: digest_of(wanted, site, *flags))
+
+        def new() -> tuple[Description, list[Work]]:
+            source = roster.source if isinstance(roster, Roster) else "entries"
+            description = Description(site, source, len(wanted), *flags, digest, now())
+            return description, planned(wanted, self._limits)
+
+        async with open_journal(path, self._limits, expected=digest, new=new) as opened:
+            if earlier:
+                async for some in opened.earlier():
+                    await emit(some)
+            preflight, stop = options.preflight, options.stop
+            await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
+
+    async def _go_on(
+        self,
+        journal: Journal,
+        emit: _Emit,
+        cut_off: list[EnrollmentResult],
+        *,
         preflight: bool | None = None,
-    ) -> EnrollmentReport:
-        builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
+        stop: Signal | None = None,
+    ) -> None:
+        job = journal.description
+        if job.site != str(self._transport.site):
+            raise ConfigurationError(
+                f"the journal is of {job.site}; this client is of {self._transport.site}"
+            )
+        pending = await journal.pending()
+        if not pending and not journal.fresh:
+            return
+        options = _Options(job.auto_enroll, job.email_students, preflight, stop)
+        await self._carry_out(
+            journal.work(),
+            emit,
+            cut_off,
+            options,
+            journal=journal,
+            pairs=job.pairs,
+            done=0 if journal.fresh else job.pairs - pending,
+            calls=await journal.calls(),
+        )
+
+    async def _carry_out(
+        self,
+        work: AsyncGenerator[Work | Parcel] | AsyncGenerator[Work],
+        emit: _Emit,
+        cut_off: list[EnrollmentResult],
+        options: _Options,
+        *,
+        journal: Journal | None = None,
+        pairs: int | None = None,
+        done: int | None = None,
+        calls: int = 0,
+    ) -> None:
+        chronicle = Chronicle(next(self._jobs), journal, self._on_event)
+        pursuit = Pursuit(
+            self._api,
+            self._throttle,
+            self._patience,
+            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
+            chronicle,
+            emit,
+            cut_off,
+            calls=count(calls + 1),
+            limits=self._limits,
+            concurrency=self._concurrency,
+            auto_enroll=options.auto_enroll,
+        )
+        job = Job(
+            pursuit,
+            chronicle,
+            email_students=options.email_students,
+            preflight=options.preflight,
+            stop=options.stop,
+        )
+        async with aclosing(work):
+            await job.run(work, pairs=pairs, done=done)
+
+    async def _report(self, carry_out: _CarryOut, builder: ReportBuilder) -> EnrollmentReport:
+        cut_off: list[EnrollmentResult] = []
 
         async def add(results: list[EnrollmentResult]) -> None:
             builder.add(results)
 
-        pursuit = self._pursuit(add, auto_enroll=auto_enroll)
         try:
-            async with aclosing(work):
-                job = Job(pursuit, add, email_students=email_students, preflight=preflight)
-                await job.run(work)
+            await carry_out(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
-            builder.add(pursuit.cut_off)
+            builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
         return builder.report()
 
-    async def _results(
-        self,
-        work: AsyncGenerator[Work],
-        *,
-        auto_enroll: bool,
-        email_students: bool,
-        preflight: bool | None,
-    ) -> AsyncGenerator[list[EnrollmentResult]]:
+    async def _results(self, carry_out: _CarryOut) -> AsyncGenerator[list[EnrollmentResult]]:
         not_given: dict[int, list[EnrollmentResult]] = {}
 
-        async def produce(emit: Emit[list[EnrollmentResult]]) -> None:
+        async def produce(emit: _Emit) -> None:
             async def add(results: list[EnrollmentResult]) -> None:
                 not_given[id(results)] = results
                 await emit(results)
 
-            pursuit = self._pursuit(add, auto_enroll=auto_enroll)
-            job = Job(pursuit, add, email_students=email_students, preflight=preflight)
-            try:
-                async with aclosing(work):
-                    await job.run(work)
-            finally:
-                not_given[id(pursuit)] = pursuit.cut_off
+            cut_off: list[EnrollmentResult] = []
+            not_given[id(cut_off)] = cut_off
+            await carry_out(add, cut_off)
 
         try:
             async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
@@ -327,18 +488,6 @@ class EnrollmentClient:
             results = tuple(chain.from_iterable(not_given.values()))
             cancelled.results = results  # type: ignore[attr-defined]  # documented
             raise
-
-    def _pursuit(self, emit: Emit[list[EnrollmentResult]], *, auto_enroll: bool) -> Pursuit:
-        return Pursuit(
-            self._api,
-            self._throttle,
-            self._patience,
-            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
-            emit,
-            limits=self._limits,
-            concurrency=self._concurrency,
-            auto_enroll=auto_enroll,
-        )
 
     async def _cross_product(
         self,
@@ -357,11 +506,15 @@ class EnrollmentClient:
             yield work
 
     async def _roster(self, roster: AnyIterable[RosterEntry]) -> AsyncGenerator[Work]:
+        wanted = await self._wanted(roster)
+        for work in await to_thread.run_sync(planned, wanted, self._limits):
+            yield work
+
+    async def _wanted(self, roster: AnyIterable[RosterEntry]) -> Wanted:
         intake = RosterIntake()
         async for entry in _each(roster, "roster"):
             intake.feed(entry)
-        for work in await to_thread.run_sync(planned, intake.wanted, self._limits):
-            yield work
+        return intake.wanted
 
 
 async def _each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

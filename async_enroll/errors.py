@@ -81,6 +81,14 @@ class UnexpectedResponse(EnrollError):
         super().__init__(f"{path}: {message}" if path else message)
 
 
+class JournalError(EnrollError):
+    """The journal cannot be written on, as on a full disk: the job stops before it sends more."""
+
+
+class JobStopped(EnrollError):
+    """The job was asked to stop, and has finished what was in flight."""
+
+
 class EnrollmentFailures(EnrollError):
     """Some pairs are not as they were asked to be; raised by `raise_for_failures` only."""
 

@@ -24,6 +24,8 @@ class Phase(Enum):
 class Parcel:
     """A batch with its history.
 
+    `planned`: the number of the planned batch that it is, or is a part of; None for one of
+    the job's own questions to the platform.
     `email`: whether the job wants its learners mailed. `lost`: whether the fate of an
     earlier sending is not known. `attempts`: how often its pairs were sent. `vetted`: its
     courses were found to be good after a call had failed. `failed_alone`: how often in a
@@ -32,6 +34,7 @@ class Parcel:
 
     batch: Batch
     email: bool
+    planned: int | None = None
     phase: Phase = Phase.SEND
     lost: bool = False
     attempts: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -18,8 +17,6 @@ from async_enroll.errors import EnrollError, TransportError
 
 RUN = 5
 """How many calls must fail in a row for the platform to be taken to be down."""
-
-_log = logging.getLogger("async_enroll")
 
 
 class Patience:
@@ -40,6 +37,10 @@ class Patience:
         self._ended: TransportError | None = None
         self._line = anyio.Lock()
 
+    def is_tried(self) -> bool:
+        """Whether the platform is taken to be down."""
+        return self._failures >= RUN
+
     def answered(self) -> None:
         """Take note of an answer, whatever it says."""
         self.proven = True
@@ -57,11 +58,11 @@ class Patience:
             TransportError: where it stays so for longer than `seconds`.
 
         """
-        if self._failures < RUN:
+        if not self.is_tried():
             return
         ended_before = self._ended
         async with self._line:
-            if self._failures < RUN:
+            if not self.is_tried():
                 return
             if self._ended is ended_before:
                 await self._wait()
@@ -69,7 +70,6 @@ class Patience:
                 raise self._ended
 
     async def _wait(self) -> None:
-        _log.warning("%d calls in a row have failed: waiting for the platform", self._failures)
         probing = AsyncRetrying(
             retry=retry_if_result(lambda answered: not answered),
             wait=wait_random_exponential(multiplier=self._seconds / 60, max=self._seconds / 5),

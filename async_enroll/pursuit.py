@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, nullcontext
+from weakref import WeakSet
 
 import anyio
 from attrs import evolve
@@ -12,7 +13,17 @@ from attrs import evolve
 from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.batching import NOBODY, halves, places, plan, without
-from async_enroll.errors import EnrollError
+from async_enroll.chronicle import Chronicle
+from async_enroll.errors import EnrollError, JournalError
+from async_enroll.events import (
+    BatchAnswered,
+    BatchSent,
+    BatchSettled,
+    BatchSplit,
+    Continued,
+    Paused,
+    Throttled,
+)
 from async_enroll.models import Batch, BatchLimits, EnrollmentResult
 from async_enroll.outcomes import (
     Pair,
@@ -27,8 +38,8 @@ from async_enroll.outcomes import (
 )
 from async_enroll.parcel import Parcel, Phase
 from async_enroll.patience import Patience
-from async_enroll.settling import Settling
-from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.settling import Findings, Settling
+from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
 from async_enroll.verdict import Failure, Meaning
 from async_enroll.vetting import Vetting
 from async_enroll.wire import BulkAnswer
@@ -44,12 +55,16 @@ _HOPELESS = 8
 
 _CANCELLED = "the job was cancelled meanwhile"
 _AT_FAULT = (Meaning.REFUSED, Meaning.MISSING, Meaning.UNDONE)
+_STOPPING = (Meaning.UNREACHABLE, Meaning.UNAUTHORIZED, Meaning.FATAL)
 
 
 class Pursuit:
     """The calls of one job.
 
-    `stopped_by` is what has shown that no further call of the job would fare better.
+    `chronicle` is told of every one of them before it is sent, and of what became of its
+    pairs before `emit` has it. `cut_off` takes the results of what was in flight when the
+    job was cancelled. `stopped_by` is what has shown that no further call of the job would
+    fare better.
     """
 
     def __init__(
@@ -58,8 +73,11 @@ class Pursuit:
         throttle: Throttle,
         patience: Patience,
         settling: Settling,
+        chronicle: Chronicle,
         emit: Emit[list[EnrollmentResult]],
+        cut_off: list[EnrollmentResult],
         *,
+        calls: Iterator[int],
         limits: BatchLimits,
         concurrency: int,
         auto_enroll: bool,
@@ -68,19 +86,53 @@ class Pursuit:
         self.vetting = Vetting(self._preflight, limits)
         self.slots = anyio.Semaphore(concurrency)
         """One for each batch in hand; those that only wait to be settled lend theirs."""
-        self.cut_off: list[EnrollmentResult] = []
-        """The results of what was in flight when the job was cancelled."""
         self._api = api
         self._throttle = throttle
         self._patience = patience
         self._settling = settling
+        self._chronicle = chronicle
         self._emit = emit
+        self._cut_off = cut_off
+        self._calls = calls
         self._limits = limits
         self._auto_enroll = auto_enroll
         self._line = anyio.Lock()
+        self._waits: WeakSet[anyio.CancelScope] = WeakSet()
         self._largest_taken = 0
         self._smallest_too_large = math.inf
         self._culprits_in_a_row = 0
+
+    def stop(self, why: EnrollError) -> None:
+        """Send nothing more; what is in flight is finished."""
+        self.stopped_by = self.stopped_by or why
+        for wait in self._waits:
+            wait.cancel()
+
+    def _until_stopped(self) -> anyio.CancelScope:
+        """A scope to wait in for no longer than until the job is to stop."""
+        wait = anyio.CancelScope()
+        if self.stopped_by:
+            wait.cancel()
+        self._waits.add(wait)
+        return wait
+
+    async def settled(self, planned: int | None, results: Collection[EnrollmentResult]) -> None:
+        """Emit what became of pairs, once that is recorded."""
+        if not results:
+            return
+        event = BatchSettled(job=self._chronicle.job, planned=planned, results=tuple(results))
+        try:
+            await self._chronicle.tell(event)
+        except JournalError as error:
+            self.stopped_by = self.stopped_by or error
+        await self._emit(list(results))
+
+    async def take_up(self, parcel: Parcel) -> None:
+        """Pursue a parcel; one that an earlier run of the job has lost is first looked for."""
+        if parcel.lost:
+            await self._settle(parcel, EnrollError("the job was interrupted meanwhile"))
+        else:
+            await self.pursue(parcel)
 
     async def pursue(self, parcel: Parcel) -> None:
         """Send a parcel; emit one result for each of its pairs, as they become known."""
@@ -88,7 +140,8 @@ class Pursuit:
         for batch in refused:
             # The platform fails on entering such a course, before it mails anyone there.
             error = self.vetting.bad[places(batch)[0]]
-            await self._emit(rejected(parcel.with_batch(batch), error, notified=False))
+            results = rejected(parcel.with_batch(batch), error, notified=False)
+            await self.settled(parcel.planned, results)
         if good is None:
             return
         parcel = parcel.with_batch(good)
@@ -106,9 +159,9 @@ class Pursuit:
         refusals = 0
         while self.stopped_by is None:
             try:
-                await self._patience.up()
+                await self._up()
                 reply = await self._send_in_turn(parcel)
-            except EnrollError as error:  # no patience left, no token, or no open client
+            except EnrollError as error:  # no patience left, no token, no journal, no open client
                 self.stopped_by = self.stopped_by or error
                 break
             if reply is None or isinstance(reply, BulkAnswer):
@@ -132,23 +185,81 @@ class Pursuit:
             return reply
         return None
 
+    async def _up(self) -> None:
+        """Wait for a platform that fails every call; tell of it."""
+        if not self._patience.is_tried():
+            return
+        since = anyio.current_time()
+        await self._chronicle.tell(Paused(job=self._chronicle.job))
+        with self._until_stopped():
+            await self._patience.up()
+        if not self.stopped_by:
+            seconds = anyio.current_time() - since
+            await self._chronicle.tell(Continued(job=self._chronicle.job, seconds=seconds))
+
     async def _send_in_turn(self, parcel: Parcel) -> BulkAnswer | Failure | None:
         async with AsyncExitStack() as stack:
+            turn: Turn | None = None
             # A job has one call at a time in line, and so leaves room for others however
             # long it is.
-            async with self._line:
-                turn = await stack.enter_async_context(self._throttle.turn())
+            with self._until_stopped():
+                async with self._line:
+                    turn = await stack.enter_async_context(self._throttle.turn())
+            if turn is None:
+                return None
+            try:
+                call = await self._tell_sent(parcel)
+            except JournalError:
+                turn.unsent()
+                raise
             if self.stopped_by:
                 turn.unsent()
                 return None
             sent = evolve(parcel, attempts=parcel.attempts + 1)
+            since = anyio.current_time()
             with nullcontext() if parcel.lost else self._in_doubt(sent):
-                return await self._api.bulk_enroll(
+                reply = await self._api.bulk_enroll(
                     parcel.batch,
                     turn,
                     auto_enroll=self._auto_enroll,
                     email_students=parcel.mails,
                 )
+                await self._tell_answered(parcel, call, reply, anyio.current_time() - since)
+                return reply
+
+    async def _tell_sent(self, parcel: Parcel) -> int:
+        """Tell that a parcel is about to be sent; give the number of the call."""
+        call = next(self._calls)
+        if parcel.planned is not None and not self.stopped_by:
+            event = BatchSent(
+                job=self._chronicle.job,
+                planned=parcel.planned,
+                call=call,
+                batch=parcel.batch,
+                attempt=parcel.attempts + 1,
+                email=parcel.mails,
+            )
+            await self._chronicle.tell(event)
+        return call
+
+    async def _tell_answered(
+        self, parcel: Parcel, call: int, reply: BulkAnswer | Failure, seconds: float
+    ) -> None:
+        job = self._chronicle.job
+        failure = reply if isinstance(reply, Failure) else None
+        if failure and failure.meaning is Meaning.THROTTLED:
+            await self._chronicle.tell(Throttled(job=job, call=call, seconds=failure.retry_after))
+        if parcel.planned is not None:
+            event = BatchAnswered(
+                job=job,
+                planned=parcel.planned,
+                call=call,
+                batch=parcel.batch,
+                seconds=seconds,
+                meaning=failure.meaning if failure else None,
+                error=str(failure.error) if failure else None,
+            )
+            await self._chronicle.tell(event)
 
     @contextmanager
     def _in_doubt(self, parcel: Parcel) -> Iterator[None]:
@@ -157,7 +268,7 @@ class Pursuit:
             yield
         except anyio.get_cancelled_exc_class():
             if parcel.batch.identifiers != (NOBODY,):
-                self.cut_off += unconfirmed(parcel, _CANCELLED)
+                self._cut_off += unconfirmed(parcel, _CANCELLED)
             raise
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
@@ -175,11 +286,18 @@ class Pursuit:
         if reply is not None:
             await self._conclude(evolve(parcel, attempts=parcel.attempts + 1), reply)
         elif self.stopped_by:
-            await self._emit(given_up(parcel, self.stopped_by))
+            await self._give_up(parcel, self.stopped_by)
+
+    async def _give_up(self, parcel: Parcel, why: EnrollError) -> None:
+        """Emit that a parcel was not sent, unless the job can be gone on with."""
+        if not self._chronicle.durable:
+            await self._emit(given_up(parcel, why))
 
     async def _conclude(self, parcel: Parcel, reply: BulkAnswer | Failure) -> None:
         if isinstance(reply, BulkAnswer):
             await self._settle_answer(parcel, reply)
+        elif self.stopped_by and reply.meaning in _STOPPING:
+            await self._give_up(parcel, reply.error)
         elif reply.meaning is Meaning.UNKNOWN:
             await self._settle(parcel, reply.error)
         elif reply.meaning is Meaning.TOO_LARGE:
@@ -187,9 +305,10 @@ class Pursuit:
         elif reply.meaning in _AT_FAULT:
             await self._isolate(parcel, reply)
         elif parcel.lost:
-            await self._emit(unconfirmed(parcel, reply.error))
+            await self.settled(parcel.planned, unconfirmed(parcel, reply.error))
         else:
-            await self._emit(rejected(parcel, reply.error, notified=parcel.notified_so_far))
+            results = rejected(parcel, reply.error, notified=parcel.notified_so_far)
+            await self.settled(parcel.planned, results)
 
     async def _settle_answer(self, parcel: Parcel, answer: BulkAnswer) -> None:
         self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
@@ -198,7 +317,7 @@ class Pursuit:
         never_done: list[Pair] = []
         if parcel.phase is Phase.ASK:
             results, never_done = asked(results)
-        await self._emit(results)
+        await self.settled(parcel.planned, results)
         again = evolve(parcel, phase=Phase.SEND, lost=True)
         batches = self._replanned(parcel.batch, never_done)
         await self._pursue_all([again.with_batch(batch) for batch in batches])
@@ -209,15 +328,19 @@ class Pursuit:
     async def _settle(self, parcel: Parcel, error: EnrollError) -> None:
         """Find out what became of a lost call; send again what it has not done."""
         self.slots.release()
+        findings = Findings(set(), readable=False)
         with self._in_doubt(parcel):
-            findings = await self._settling.found(parcel.batch)
+            # A job that can be gone on with looks later for what it has lost.
+            with self._until_stopped() if self._chronicle.durable else nullcontext():
+                findings = await self._settling.found(parcel.batch)
             await self.slots.acquire()
-        await self._emit(found(parcel, findings.done, auto_enroll=self._auto_enroll))
+        done = found(parcel, findings.done, auto_enroll=self._auto_enroll)
+        await self.settled(parcel.planned, done)
         parcel = evolve(parcel, lost=True)
         left = [pair for pair in pairs(parcel.batch) if pair not in findings.done]
-        if parcel.attempts >= MOST_ATTEMPTS:
+        if parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by:
             for batch in self._replanned(parcel.batch, left):
-                await self._emit(unconfirmed(parcel.with_batch(batch), error))
+                await self.settled(parcel.planned, unconfirmed(parcel.with_batch(batch), error))
             return
         # An address that is not listed may yet wait for registration, which no listing shows; a
         # username that is not listed is not enrolled.
@@ -273,7 +396,7 @@ class Pursuit:
         other = await self._send(second)
         if _is_at_fault(other):
             parcel = evolve(parcel, attempts=parcel.attempts + 1)
-            await self._emit(_blamed(parcel, failure))
+            await self.settled(parcel.planned, _blamed(parcel, failure))
         else:
             await self._follow(second, other)
             await self._follow(first, reply)
@@ -285,7 +408,7 @@ class Pursuit:
             await self.pursue(evolve(parcel, failed_alone=parcel.failed_alone + 1))
         else:
             self._culprits_in_a_row += 1
-            await self._emit(_blamed(parcel, failure))
+            await self.settled(parcel.planned, _blamed(parcel, failure))
 
     async def _shrink(self, parcel: Parcel, failure: Failure) -> None:
         """Halve a call that is too large, and remember the size if none as large was taken."""
@@ -298,6 +421,9 @@ class Pursuit:
             await self._pursue_halves(parcel)
 
     async def _pursue_halves(self, parcel: Parcel) -> None:
+        if parcel.planned is not None:
+            event = BatchSplit(job=self._chronicle.job, planned=parcel.planned, batch=parcel.batch)
+            await self._chronicle.tell(event)
         await self._pursue_all([parcel.with_batch(half) for half in halves(parcel.batch)])
 
     async def _pursue_all(self, parcels: list[Parcel]) -> None:
@@ -309,7 +435,7 @@ class Pursuit:
         except anyio.get_cancelled_exc_class():
             for parcel in waiting:
                 if parcel.lost or parcel.phase is not Phase.SEND:
-                    self.cut_off += unconfirmed(parcel, _CANCELLED)
+                    self._cut_off += unconfirmed(parcel, _CANCELLED)
             raise
 
     def _replanned(self, batch: Batch, some: Iterable[Pair]) -> list[Batch]:

@@ -3,86 +3,137 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from itertools import count
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
-from async_enroll.background import Emit
+from async_enroll.chronicle import Chronicle
+from async_enroll.errors import EnrollError, JobStopped, JournalError
+from async_enroll.events import JobDone, JobStarted
 from async_enroll.intake import Scope, Work
 from async_enroll.models import Batch, EnrollmentResult
 from async_enroll.parcel import Parcel
 from async_enroll.pursuit import Pursuit
 
 
+class Signal(Protocol):
+    """Something to wait for: an `anyio.Event`, an `asyncio.Event`."""
+
+    async def wait(self) -> object:
+        """Return when it is set."""
+
+
 class Job:
     """One job, whose every pair has exactly one result, whatever happens.
 
-    When a call shows that no other would fare better, those in flight end, and the rest
-    is reported as not sent before the error is raised. `preflight`: whether all courses
-    and cohorts are checked first, without effect; None: whenever mail is at stake or the
-    work is more than one batch.
+    When a call shows that no other would fare better, or `stop` is set, those in flight
+    end, and the rest is reported as not sent before the error is raised; a job that can be
+    gone on with leaves the rest for later. `preflight`: whether all courses and cohorts are
+    checked first, without effect; None: whenever mail is at stake or the work is more than
+    one batch.
     """
 
     def __init__(
         self,
         pursuit: Pursuit,
-        emit: Emit[list[EnrollmentResult]],
+        chronicle: Chronicle,
         *,
         email_students: bool,
         preflight: bool | None,
+        stop: Signal | None = None,
     ) -> None:
         self._pursuit = pursuit
-        self._emit = emit
+        self._chronicle = chronicle
         self._email_students = email_students
         self._preflight = True if preflight is None and email_students else preflight
+        self._stop = stop
+        self._planned = count(1)
 
-    async def run(self, work: AsyncIterator[Work]) -> None:
-        """Do the work.
+    async def run(
+        self,
+        work: AsyncIterator[Work | Parcel],
+        *,
+        pairs: int | None = None,
+        done: int | None = None,
+    ) -> None:
+        """Do the work: of `pairs` in all, `done` of which are done already, where that is known.
 
         Raises:
             EnrollError: what stopped the job, once all its results are emitted.
 
         """
+        job = self._chronicle.job
+        await self._chronicle.tell(JobStarted(job=job, pairs=pairs, done=done))
         broken: Exception | None = None
-        async with anyio.create_task_group() as calls:
-            try:
-                await self._feed(work, calls)
-            except Exception as error:  # noqa: BLE001  # raised when the calls in flight have ended
-                broken = error
-        if stopped_by := broken or self._pursuit.stopped_by:
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._heed_stop)
+            async with anyio.create_task_group() as calls:
+                try:
+                    await self._feed(work, calls)
+                except Exception as error:  # noqa: BLE001  # raised when the calls have ended
+                    broken = error
+            watch.cancel_scope.cancel()
+        stopped_by = broken or self._pursuit.stopped_by
+        await self._tell_done(stopped_by)
+        if stopped_by:
             raise stopped_by
 
-    async def _feed(self, work: AsyncIterator[Work], calls: TaskGroup) -> None:
+    async def _tell_done(self, stopped_by: Exception | None) -> None:
+        # What exceptions of others say may name people.
+        ours = stopped_by is None or isinstance(stopped_by, EnrollError)
+        words = str(stopped_by) if ours else type(stopped_by).__name__
+        error = words if stopped_by else None
+        with suppress(JournalError):  # then that is what has stopped the job
+            await self._chronicle.tell(JobDone(job=self._chronicle.job, error=error))
+
+    async def _heed_stop(self) -> None:
+        if self._stop is not None:
+            await self._stop.wait()
+            self._pursuit.stop(JobStopped("the job was asked to stop"))
+
+    async def _feed(self, work: AsyncIterator[Work | Parcel], calls: TaskGroup) -> None:
         scope = Scope(())
-        held_back: list[Batch] = []
+        held_back: list[Parcel] = []
         vetted = self._preflight is False
         async for item in work:
+            if self._pursuit.stopped_by and self._chronicle.durable:
+                return
             match item:
                 case EnrollmentResult():
-                    await self._emit([item])
+                    await self._pursuit.settled(None, [item])
+                    continue
                 case Scope():
                     scope = item
-                case Batch() if vetted:
-                    await self._start(item, calls)
+                    continue
                 case Batch():
-                    # Whether it is the only one decides whether a preflight is worth its call.
-                    held_back.append(item)
-                    if self._preflight or len(held_back) > 1:
-                        await self._pursuit.vetting.vet(scope.places)
-                        vetted = True
-                        while held_back:
-                            await self._start(held_back.pop(0), calls)
-        for batch in held_back:
-            await self._start(batch, calls)
+                    email = self._email_students
+                    parcel = Parcel(item, email=email, planned=next(self._planned))
+                case Parcel():
+                    parcel = item
+            if vetted:
+                await self._start(parcel, calls)
+                continue
+            # Whether it is the only one decides whether a preflight is worth its call.
+            held_back.append(parcel)
+            if self._preflight or len(held_back) > 1:
+                await self._pursuit.vetting.vet(scope.places)
+                vetted = True
+                while held_back:
+                    await self._start(held_back.pop(0), calls)
+        for parcel in held_back:
+            await self._start(parcel, calls)
 
-    async def _start(self, batch: Batch, calls: TaskGroup) -> None:
+    async def _start(self, parcel: Parcel, calls: TaskGroup) -> None:
         await self._pursuit.slots.acquire()
-        calls.start_soon(self._pursue, Parcel(batch, email=self._email_students))
+        calls.start_soon(self._pursue, parcel)
 
     async def _pursue(self, parcel: Parcel) -> None:
         # The slot is kept until the results are taken: a slow consumer slows the job down,
         # instead of having results pile up.
         try:
-            await self._pursuit.pursue(parcel)
+            await self._pursuit.take_up(parcel)
         finally:
             self._pursuit.slots.release()

@@ -9,7 +9,7 @@ import math
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import Enum, auto
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -30,23 +30,23 @@ from async_enroll.transport import Answer
 class Meaning(Enum):
     """What became of a call that failed, as far as can be told."""
 
-    REFUSED = auto()
+    REFUSED = "refused"
     """Nothing was done: the call itself is at fault."""
-    MISSING = auto()
+    MISSING = "missing"
     """One of the courses does not exist; undone as a whole, mail for others may have gone."""
-    UNDONE = auto()
+    UNDONE = "undone"
     """Failed on the way and undone as a whole; mail may have gone."""
-    THROTTLED = auto()
+    THROTTLED = "throttled"
     """Nothing was done; to be sent again later."""
-    TOO_LARGE = auto()
+    TOO_LARGE = "too_large"
     """Nothing was done: the body is larger than the site takes."""
-    UNKNOWN = auto()
+    UNKNOWN = "unknown"
     """Done, undone or still running."""
-    UNREACHABLE = auto()
+    UNREACHABLE = "unreachable"
     """Nothing was done: the request cannot have reached the platform."""
-    UNAUTHORIZED = auto()
+    UNAUTHORIZED = "unauthorized"
     """Nothing was done: the token is not accepted, or no longer."""
-    FATAL = auto()
+    FATAL = "fatal"
     """Nothing was done, and no other call of the job would fare better."""
 
 

@@ -7,7 +7,7 @@ number, and a learner is a tuple of such numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import ItemsView, Iterator
 
 from attrs import frozen
 
@@ -89,10 +89,9 @@ class Wanted:
             for number in numbers:
                 yield identifier, self.wishes[number]
 
-    @property
-    def identifiers(self) -> Sequence[str]:
-        """Every identifier, once."""
-        return list(self._of_learner)
+    def learners(self) -> ItemsView[str, tuple[int, ...]]:
+        """Every identifier, once, and the numbers of its wishes."""
+        return self._of_learner.items()
 
     def groups(self) -> dict[tuple[int, ...], list[str]]:
         """The learners of whom the same is wanted, by the sorted numbers of their wishes."""

@@ -10,11 +10,12 @@ import async_enroll
 FLOORS = [
     ["cli", "sandbox"],
     ["client"],
-    ["runner"],
+    ["runner", "journal"],
     ["pursuit"],
     ["vetting", "settling", "patience"],
     ["report", "outcomes", "queries"],
-    ["parcel", "background", "intake"],
+    ["parcel", "background", "intake", "chronicle"],
+    ["events"],
     ["api"],
     ["verdict", "slots"],
     ["transport", "throttle"],
@@ -53,8 +54,10 @@ def test_every_module_has_its_floor() -> None:
 
 @pytest.mark.parametrize("module", sorted(set(FLOOR_OF) - {"cli", "sandbox"}))
 def test_a_module_imports_only_from_below(module: str) -> None:
-    for other in imported(HOUSE / f"{module}.py"):
-        assert FLOOR_OF[other] > FLOOR_OF[module], f"{module} imports {other}"
+    package = HOUSE / module
+    for path in package.rglob("*.py") if package.is_dir() else [HOUSE / f"{module}.py"]:
+        for other in imported(path) - {module}:
+            assert FLOOR_OF[other] > FLOOR_OF[module], f"{path.name} imports {other}"
 
 
 def test_the_sandbox_shares_nothing_with_the_client_but_the_vocabulary() -> None:

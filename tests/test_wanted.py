@@ -63,7 +63,7 @@ def test_learners_come_in_the_order_of_their_first_entries() -> None:
         ("joe", C2),
         ("jane", C1),
     ]
-    assert wanted.identifiers == ["joe", "jane"]
+    assert list(wanted.learners()) == [("joe", (0, 1)), ("jane", (0,))]
 
 
 def test_a_wish_in_words() -> None:

@@ -1,0 +1,6 @@
+"""The durable record of a job: what was asked for, what was sent, what came back."""
+
+from async_enroll.journal.journal import Journal, digest_of, open_journal
+from async_enroll.journal.store import Description, now
+
+__all__ = ["Description", "Journal", "digest_of", "now", "open_journal"]

@@ -1,0 +1,215 @@
+"""The journal of a job while it is at work: keeps events, gives what is left to do."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from attrs import define, field
+from filelock import FileLock, Timeout
+
+from async_enroll.errors import ConfigurationError, JournalError
+from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.intake import Work
+from async_enroll.journal.recovery import left
+from async_enroll.journal.store import Description, Record, Store, create
+from async_enroll.models import Batch, BatchLimits, EnrollmentResult
+from async_enroll.parcel import Parcel
+from async_enroll.wanted import Wanted
+
+_AWAITED = (BatchSent, BatchSettled, JobDone)
+"""What must be kept before the job goes on; where the rest is lost, more is looked up."""
+
+
+def digest_of(wanted: Wanted, *options: object) -> str:
+    """Tells this roster, with these options, from all others."""
+    digest = hashlib.sha256(repr(options).encode())
+    wishes = [repr((wish.course_id, wish.action.value, wish.cohort)) for wish in wanted.wishes]
+    for identifier, numbers in wanted.learners():
+        digest.update(f"{identifier}\n".encode(errors="surrogatepass"))
+        for number in numbers:
+            digest.update(wishes[number].encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+@define(eq=False)
+class _Entry:
+    record: Record
+    kept: anyio.Event = field(factory=anyio.Event)
+
+
+class Journal:
+    """An open journal. `fresh`: no earlier run has worked on it."""
+
+    def __init__(self, store: Store, path: Path, limits: BatchLimits, *, fresh: bool) -> None:
+        self.description = store.description
+        self.fresh = fresh
+        self._store = store
+        self._path = path
+        self._limits = limits
+        self._broken: JournalError | None = None
+        self._planned: dict[int, tuple[Batch, int]] = {}
+        self._entries: MemoryObjectSendStream[_Entry]
+        self._received: MemoryObjectReceiveStream[_Entry]
+        self._entries, self._received = anyio.create_memory_object_stream[_Entry](math.inf)
+
+    async def pending(self) -> int:
+        """How many pairs are not settled yet."""
+        return await to_thread.run_sync(self._store.pending)
+
+    async def calls(self) -> int:
+        """How many calls earlier runs have sent."""
+        return await to_thread.run_sync(self._store.calls)
+
+    async def record(self, event: Event) -> None:
+        """Keep an event; return when it is kept for good, if the job depends on it.
+
+        Raises:
+            JournalError: where it cannot be kept.
+
+        """
+        if self._broken:
+            raise self._broken
+        entry = _Entry(Record(event, self._batch(event)))
+        self._entries.send_nowait(entry)
+        if isinstance(event, _AWAITED):
+            await entry.kept.wait()
+            if self._broken:
+                raise self._broken
+
+    async def work(self) -> AsyncGenerator[Work | Parcel]:
+        """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
+        if self.fresh:
+            for result in await to_thread.run_sync(self._store.unsent):
+                yield result
+        yield await to_thread.run_sync(self._store.scope)
+        after = 0
+        while some := await to_thread.run_sync(self._store.unfinished, after):
+            for one in some:
+                after = one.number
+                self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
+                whole = Parcel(one.batch, self.description.email_students, one.number)
+                if one.sendings or one.settled:
+                    parcels = left(whole, one.sendings, one.settled, self._limits)
+                else:
+                    parcels = [whole]
+                for parcel in parcels:
+                    yield parcel
+
+    async def earlier(self) -> AsyncGenerator[list[EnrollmentResult]]:
+        """Give the results of earlier runs."""
+        if self.fresh:
+            return
+        yield await to_thread.run_sync(self._store.unsent)
+        settled = self._store.settled()
+        while (some := await to_thread.run_sync(next, settled, None)) is not None:
+            yield some[2]
+
+    def _batch(self, event: Event) -> Batch | None:
+        """The planned batch that an event is about; forgotten once all its pairs are settled."""
+        if isinstance(event, BatchSent):
+            return self._planned[event.planned][0]
+        if not isinstance(event, BatchSettled) or event.planned is None:
+            return None
+        batch, unsettled = self._planned.pop(event.planned)
+        if unsettled > len(event.results):
+            self._planned[event.planned] = batch, unsettled - len(event.results)
+        return batch
+
+    async def _write(self) -> None:
+        """Write what has come in since the last time, in one transaction, again and again."""
+        async for first in self._received:
+            entries = [first]
+            while self._received.statistics().current_buffer_used:
+                entries.append(self._received.receive_nowait())
+            if not self._broken:
+                try:
+                    records = [entry.record for entry in entries]
+                    await to_thread.run_sync(self._store.write, records)
+                except sqlite3.Error as error:
+                    self._broken = JournalError(
+                        f"the journal {self._path} cannot be written: {error}"
+                    )
+            for entry in entries:
+                entry.kept.set()
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Write what is recorded, in the background, while the body lasts; then the rest."""
+        stopped_by: Exception | None = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write_all)
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001  # raised below, not as one of a group
+                stopped_by = error
+            finally:
+                self._entries.close()
+        if stopped_by:
+            raise stopped_by
+
+    async def _write_all(self) -> None:
+        # Also of a job that is cancelled: what came back is worth keeping.
+        with anyio.CancelScope(shield=True), self._received:
+            await self._write()
+
+
+@asynccontextmanager
+async def open_journal(
+    path: str | os.PathLike[str],
+    limits: BatchLimits,
+    *,
+    expected: str | None = None,
+    new: Callable[[], tuple[Description, list[Work]]] | None = None,
+) -> AsyncIterator[Journal]:
+    """Open a journal for the body of the `async with`, locked against other processes.
+
+    Args:
+        path: Its file.
+        limits: How large calls may be from now on.
+        expected: The digest that it must have; None for any.
+        new: What a new one is made from; None where there must be one.
+
+    Raises:
+        ConfigurationError: where it is no journal, of another roster, or in use.
+        JournalError: where it cannot be written.
+
+    """
+    file = Path(path)
+    lock = FileLock(f"{file}.lock", mode=0o600, thread_local=False)
+    needed = file if new is None else file.parent
+    if not await to_thread.run_sync(needed.exists):
+        raise ConfigurationError(f"journal {file}: there is no {needed}")
+    try:
+        await to_thread.run_sync(lambda: lock.acquire(timeout=0))
+    except Timeout:
+        raise ConfigurationError(f"journal {file}: another process is at work on it") from None
+    except OSError as error:
+        raise ConfigurationError(f"journal {file}: {error.strerror}") from None
+    try:
+        fresh = new is not None and not await to_thread.run_sync(file.exists)
+        if fresh and new is not None:
+            await to_thread.run_sync(lambda: create(file, *new()))
+        store = await to_thread.run_sync(Store, file)
+        try:
+            if expected not in (None, store.description.digest):
+                raise ConfigurationError(
+                    f"journal {file}: belongs to another job, of {store.description.roster} on "
+                    f"{store.description.site}; expected the same roster, site and options"
+                )
+            journal = Journal(store, file, limits, fresh=fresh)
+            async with journal.at_work():
+                yield journal
+        finally:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(store.close)
+    finally:
+        lock.release()

@@ -1,0 +1,139 @@
+"""What a job tells of itself."""
+
+import logging
+from collections import Counter
+
+import anyio
+import pytest
+
+from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
+from async_enroll.events import (
+    BatchAnswered,
+    BatchSent,
+    BatchSettled,
+    BatchSplit,
+    Continued,
+    Event,
+    JobDone,
+    JobStarted,
+    Paused,
+    Throttled,
+)
+from async_enroll.sandbox import Fault, Faults, Platform
+from async_enroll.verdict import Meaning
+
+COURSE = "course-v1:Org+C0+2026"
+LEARNERS = [f"learner{number}" for number in range(40)]
+ROSTER = [RosterEntry(who, COURSE) for who in LEARNERS]
+
+
+def site(faults: Faults | None = None, window: RequestWindow | None = None) -> Platform:
+    platform = Platform(window=window, faults=faults)
+    platform.add_course(COURSE)
+    for who in LEARNERS:
+        platform.add_user(who, f"{who}@example.org")
+    return platform
+
+
+async def told_by(
+    platform: Platform, *, identifiers: int = 10, patience: float = 5.0
+) -> list[Event]:
+    """The events of a job without a preflight, one call after the other."""
+    events: list[Event] = []
+    async with (
+        platform,
+        EnrollmentClient(
+            platform.url,
+            platform.token,
+            window=RequestWindow(1000, 0.5),
+            concurrency=1,
+            batch=BatchLimits(identifiers),
+            timeout=1,
+            settle=0.2,
+            patience=patience,
+            on_event=events.append,
+        ) as client,
+    ):
+        await client.apply(ROSTER, preflight=False)
+    return events
+
+
+async def test_a_job_without_trouble() -> None:
+    events = await told_by(site())
+    assert [type(event) for event in events] == [
+        JobStarted,
+        *[BatchSent, BatchAnswered, BatchSettled] * 4,
+        JobDone,
+    ]
+    assert {event.job for event in events} == {1}
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    sent = [event for event in events if isinstance(event, BatchSent)]
+    assert [(event.planned, event.call, event.attempt) for event in sent] == [
+        (number, number, 1) for number in range(1, 5)
+    ]
+    settled = [result for e in events if isinstance(e, BatchSettled) for result in e.results]
+    assert sorted(result.identifier for result in settled) == sorted(LEARNERS)
+    answered = [event for event in events if isinstance(event, BatchAnswered)]
+    assert all(event.meaning is None and event.seconds > 0 for event in answered)
+
+
+async def test_trouble_is_told() -> None:
+    faults = Faults.schedule({0: Fault.THROTTLED_SILENT, 2: Fault.SERVER_ERROR})
+    events = await told_by(site(faults))
+    kinds = Counter(type(event) for event in events)
+    assert kinds[Throttled] == 1
+    assert kinds[BatchSplit] >= 1
+    meanings = [event.meaning for event in events if isinstance(event, BatchAnswered)]
+    assert meanings[0] is Meaning.THROTTLED
+    assert Meaning.UNDONE in meanings
+
+
+async def test_a_platform_that_is_down_is_told() -> None:
+    faults = Faults.schedule(dict.fromkeys(range(6), Fault.BAD_GATEWAY_BEFORE))
+    events = await told_by(site(faults), identifiers=3)
+    paused = [index for index, event in enumerate(events) if isinstance(event, Paused)]
+    (continued,) = (event for event in events if isinstance(event, Continued))
+    assert len(paused) == 1
+    assert events.index(continued) > paused[0]
+    assert 0 < continued.seconds < 5
+
+
+async def test_jobs_of_one_client_are_told_apart() -> None:
+    events: list[Event] = []
+    async with site() as platform:
+        async with (
+            EnrollmentClient(platform.url, platform.token, on_event=events.append) as client,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(client.bulk_enroll, LEARNERS[:5], [COURSE])
+            tasks.start_soon(client.bulk_enroll, LEARNERS[5:], [COURSE])
+    for job in (1, 2):
+        assert [type(event) for event in events if event.job == job] == [
+            JobStarted,
+            BatchSent,
+            BatchAnswered,
+            BatchSettled,
+            JobDone,
+        ]
+
+
+async def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(event: Event) -> None:
+        raise ValueError(LEARNERS)
+
+    caplog.set_level(logging.INFO)
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=fail) as client:
+            report = await client.apply(ROSTER)
+    assert report.ok
+    assert "on_event failed on a BatchSent: ValueError" in caplog.text
+    assert LEARNERS[0] not in caplog.text
+
+
+async def test_logs_tell_of_jobs_and_not_of_people(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "async_enroll")
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            await client.apply(ROSTER)
+    assert "job 1: done" in caplog.text
+    assert not any(who in caplog.text for who in LEARNERS)
