@@ -25,7 +25,7 @@ _GATHERING: Final = 0.02
 class Findings:
     """The pairs of a lost call that are as it was to leave them, as far as can be seen.
 
-    `readable`: whether the last look could be taken at all.
+    `readable`: whether the last look could be taken, and tells of the others that they are not.
     """
 
     done: set[Pair]
@@ -78,7 +78,7 @@ class Settling:
     async def found(self, batch: Batch) -> Findings:
         """Wait, and look for the pairs of a lost call; return early if all are as wanted.
 
-        The listing says nothing of cohorts: of a call that names some, nothing is found.
+        The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """
         since = anyio.current_time()
         wanted = batch.action is Action.ENROLL
@@ -96,7 +96,7 @@ class Settling:
             }
             if len(found) == batch.pairs and batch.cohorts is None:
                 break
-        return Findings(found if batch.cohorts is None else set(), readable)
+        return Findings(found, readable) if batch.cohorts is None else Findings(set(), False)
 
     async def _look(self, batch: Batch) -> _Look:
         if self._next is not None:

@@ -86,6 +86,18 @@ async def test_each_fault_alone(fault: Fault, mail: bool) -> None:
             assert never_known == {True}
 
 
+@pytest.mark.parametrize("fault", [Fault.RESET_AFTER, Fault.RESET_BEFORE])
+async def test_a_lost_call_that_names_cohorts_mails_nobody_twice(fault: Fault) -> None:
+    """Being enrolled does not tell whether it was this call that did it."""
+    async with site(Faults.schedule({1: fault})) as platform:
+        async with client_of(platform) as client:
+            report = await client.bulk_enroll(
+                EVERYBODY, COURSES, cohorts=dict.fromkeys(COURSES, "red"), email_students=True
+            )
+        assert_account(report, platform, PAIRS)
+        assert all(platform.cohort_of(who, C0) == "red" for who in LEARNERS)
+
+
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
 @pytest.mark.parametrize("fault", Fault)
 async def test_each_fault_alone_unenrolling(fault: Fault, mail: bool) -> None:
