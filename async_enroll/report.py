@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-import orjson
 from attrs import frozen
 
 from async_enroll.errors import EnrollmentFailures
-from async_enroll.files import private_file, safe_cell
+from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
-from async_enroll.wire import bulk_object, result_object
+from async_enroll.summary import Summary
+from async_enroll.wire import bulk_object
+from async_enroll.writing import json_pieces, write_csv
 
 _SHOWN = 20
-_CSV_COLUMNS = (
-    "identifier",
-    "course_id",
-    "action",
-    "outcome",
-    "ok",
-    "error",
-    "notified",
-    "attempts",
-)
 
 
 @frozen
@@ -40,7 +29,7 @@ class CourseReport:
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many pairs came to each outcome, of those that occur."""
-        return _counts(self.results)
+        return Summary.of(self.results).counts
 
     @property
     def ok(self) -> bool:
@@ -67,7 +56,7 @@ class EnrollmentReport:
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many pairs came to each outcome, of those that occur."""
-        return _counts(self.results)
+        return self.summary().counts
 
     @property
     def failures(self) -> tuple[EnrollmentResult, ...]:
@@ -100,7 +89,7 @@ class EnrollmentReport:
         """
         if not self.ok:
             # Exceptions end up in logs: numbers, and nobody's address.
-            raise EnrollmentFailures(self, self._headline())
+            raise EnrollmentFailures(self, self.summary().headline)
 
     def to_dict(self) -> dict[str, Any]:
         """The report in the platform's own shape, as if one giant call had been answered.
@@ -113,37 +102,58 @@ class EnrollmentReport:
             results, auto_enroll=self.auto_enroll, email_students=self.email_students
         )
 
+    def summary(self) -> Summary:
+        """The report in a few numbers."""
+        return Summary.of(self.results)
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row a pair, UTF-8, mode 0600, safe to open in a spreadsheet. Blocks.
 
         A cell that a spreadsheet would take for a formula starts with an apostrophe.
+
+        Raises:
+            OSError: where the file cannot be written; what was at `path` is still there.
+
         """
         with private_file(path, newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(_CSV_COLUMNS)
-            rows.writerows(_csv_row(result) for result in self.results)
+            write_csv(self.results, file)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Write `json_pieces` to a file, mode 0600. Blocks."""
+        """Write `json_pieces` to a file, mode 0600. Blocks.
+
+        Raises:
+            OSError: where the file cannot be written; what was at `path` is still there.
+
+        """
         with private_file(path) as file:
             file.writelines(self.json_pieces())
 
+    def write_html(self, path: str | os.PathLike[str], *, title: str = "Enrollment report") -> None:
+        """Write a page for people to a file of its own, mode 0600, for any browser. Blocks.
+
+        It names the learners who are not as asked, up to some ten thousand, and nobody else.
+
+        Raises:
+            OSError: where the file cannot be written; what was at `path` is still there.
+
+        """
+        # Only those who want a page load what makes it.
+        from async_enroll.page import write_page
+
+        settings = {
+            "auto-enroll on registering": "yes" if self.auto_enroll else "no",
+            "mail to learners": "yes" if self.email_students else "no",
+        }
+        with private_file(path) as file:
+            write_page(file, self.summary(), title=title, settings=settings)
+
     def json_pieces(self) -> Iterator[str]:
-        """Give the report in full as JSON, piece by piece: `ok`, counts by outcome, results."""
-        counts = {outcome.value: count for outcome, count in self.counts.items()}
-        yield f'{{"ok": {str(self.ok).lower()}, '
-        yield f'"counts": {orjson.dumps(counts).decode()}, "results": ['
-        separator = "\n"
-        for result in self.results:
-            yield f"{separator}{orjson.dumps(result_object(result)).decode()}"
-            separator = ",\n"
-        yield "\n]}\n"
+        """Give the report in full as JSON, piece by piece: results, counts by outcome, `ok`."""
+        return json_pieces(self.results)
 
     def __str__(self) -> str:
         """The counts, and the first failures with their reasons."""
-        lines = [self._headline()]
-        for outcome, count in sorted(self.counts.items(), key=lambda item: -item[1]):
-            lines.append(f"  {outcome.value:<18} {count:>9,}")
+        lines = [str(self.summary())]
         failures = self.failures
         if failures:
             lines.append("not as asked:")
@@ -153,13 +163,6 @@ class EnrollmentReport:
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
         return "\n".join(lines)
-
-    def _headline(self) -> str:
-        counts = self.counts
-        total = sum(counts.values())
-        failed = sum(count for outcome, count in counts.items() if not outcome.ok)
-        verdict = f"{failed:,} not as asked" if failed else "all as asked"
-        return f"{total:,} pairs in {len(self.courses):,} courses: {verdict}"
 
 
 class ReportBuilder:
@@ -179,23 +182,3 @@ class ReportBuilder:
         """The report of the results so far."""
         courses = {key: CourseReport(key, tuple(some)) for key, some in self._by_course.items()}
         return EnrollmentReport(courses, self._auto_enroll, self._email_students)
-
-
-def _counts(results: Iterable[EnrollmentResult]) -> dict[Outcome, int]:
-    return dict(Counter(result.outcome for result in results))
-
-
-def _csv_row(result: EnrollmentResult) -> list[str]:
-    # As in JSON, and empty where nothing is known.
-    told = {True: "true", False: "false", None: ""}
-    cells = [
-        result.identifier,
-        result.course_id,
-        result.action.value,
-        result.outcome.value,
-        told[result.outcome.ok],
-        result.error or "",
-        told[result.notified],
-        str(result.attempts),
-    ]
-    return [safe_cell(cell) for cell in cells]

@@ -1,8 +1,12 @@
 """The merged account, in all its shapes."""
 
 import csv
+import errno
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,17 +129,40 @@ def test_json(tmp_path: Path) -> None:
 def test_an_empty_report_is_json_too(tmp_path: Path) -> None:
     report().write_json(tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text("utf-8")) == {
-        "ok": True,
-        "counts": {},
         "results": [],
+        "counts": {},
+        "ok": True,
+        "pending": 0,
     }
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
-    path = tmp_path / "report.csv"
-    path.write_text("as before")
-    broken = report(result("\ud800", "c1", Outcome.ENROLLED))
-    with pytest.raises(UnicodeEncodeError):
-        broken.write_csv(path)
-    assert path.read_text() == "as before"
-    assert list(tmp_path.iterdir()) == [path]
+def test_a_page(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    MIXED.write_html(path, title="A & B")
+    page = path.read_text("utf-8")
+    assert "<h1>A &amp; B</h1>" in page
+    assert "2 of 4 pairs are as asked" in page
+    assert "jim" in page
+    assert "=joe" not in page
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_makes_pages_and_parquet_is_not_imported_before_it_is_needed() -> None:
+    script = "import async_enroll, sys; print({'jinja2', 'pyarrow'} & sys.modules.keys())"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "set()\n"
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (MIXED.write_csv, MIXED.write_json, MIXED.write_html):
+        path = tmp_path / "report"
+        path.write_text("as before")
+        with pytest.raises(OSError, match="no space left"):
+            write(path)
+        assert path.read_text() == "as before"
+        assert list(tmp_path.iterdir()) == [path]
