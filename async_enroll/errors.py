@@ -25,21 +25,23 @@ class ConfigurationError(EnrollError):
 class RosterError(EnrollError):
     """A roster that cannot be used as it is. Nothing was sent.
 
-    `problems` has one sentence for each thing to mend.
+    `problems` has one sentence for each thing to mend; `count` is their number, which is
+    larger where there are too many to keep.
     """
 
-    def __init__(self, source: str, problems: list[str]) -> None:
+    def __init__(self, source: str, problems: list[str], count: int | None = None) -> None:
         self.source = source
         self.problems = problems
-        super().__init__(source, problems)
+        self.count = len(problems) if count is None else count
+        super().__init__(source, problems, count)
 
     def __str__(self) -> str:
         """The source, how much is wrong with it, and the first hundred problems."""
-        count = len(self.problems)
-        lines = [f"{self.source}: {count} problem{'s' if count != 1 else ''}; nothing was sent"]
+        count = self.count
+        lines = [f"{self.source}: {count:,} problem{'s' if count != 1 else ''}; nothing was sent"]
         lines += [f"  {problem}" for problem in self.problems[:100]]
         if count > 100:
-            lines.append(f"  … and {count - 100} more")
+            lines.append(f"  … and {count - 100:,} more")
         return "\n".join(lines)
 
 
