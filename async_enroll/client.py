@@ -28,9 +28,10 @@ from attrs import frozen
 from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
+from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
-from async_enroll.errors import ConfigurationError
-from async_enroll.intake import CrossProduct, RosterIntake, Work, planned
+from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.intake import CrossProduct, RosterIntake, Work
 from async_enroll.journal import Description, Journal, digest_of, now, open_journal
 from async_enroll.models import (
     Action,
@@ -43,6 +44,7 @@ from async_enroll.models import (
 )
 from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
+from async_enroll.plan import Plan
 from async_enroll.pursuit import Pursuit
 from async_enroll.queries import side_by_side
 from async_enroll.report import EnrollmentReport, ReportBuilder
@@ -52,7 +54,6 @@ from async_enroll.settling import Settling
 from async_enroll.slots import Slots
 from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport, site_url
-from async_enroll.wanted import Wanted
 
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
@@ -254,6 +255,25 @@ class EnrollmentClient:
 
         return await self._report(carry_out, builder)
 
+    async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
+        """Ask the platform, without effect, about the courses and cohorts of a plan.
+
+        Returns those that it refuses, and why.
+
+        Raises:
+            EnrollError: where it could not be asked.
+
+        """
+
+        async def nowhere(_: list[EnrollmentResult]) -> None:
+            raise AssertionError("a preflight has no results")
+
+        pursuit = self._pursuit(Chronicle(next(self._jobs)), nowhere, [], auto_enroll=False)
+        await pursuit.vetting.vet(plan.scope.places)
+        if pursuit.stopped_by:
+            raise pursuit.stopped_by
+        return pursuit.vetting.bad
+
     async def apply(
         self,
         roster: AnyIterable[RosterEntry],
@@ -271,7 +291,7 @@ class EnrollmentClient:
         UNCONFIRMED.
 
         Args:
-            roster: Entries; a `Roster`, or any other iterable of them.
+            roster: Entries: a `Roster`, a `Plan` of one, or any other iterable of them.
             auto_enroll: Whether an address without an account is enrolled on registering.
             email_students: Whether the platform mails everyone, also those enrolled already.
             preflight: Whether one call without effect first checks all courses and cohorts,
@@ -295,7 +315,7 @@ class EnrollmentClient:
 
         async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
             if journal is None:
-                await self._carry_out(self._roster(roster), emit, cut_off, options)
+                await self._apply(roster, emit, cut_off, options)
             else:
                 await self._keep(roster, journal, emit, cut_off, options, earlier=True)
 
@@ -324,7 +344,7 @@ class EnrollmentClient:
 
         async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
             if journal is None:
-                await self._carry_out(self._roster(roster), emit, cut_off, options)
+                await self._apply(roster, emit, cut_off, options)
             else:
                 await self._keep(roster, journal, emit, cut_off, options, earlier=False)
 
@@ -360,6 +380,21 @@ class EnrollmentClient:
                 for result in some:
                     yield result
 
+    async def _apply(
+        self,
+        roster: AnyIterable[RosterEntry],
+        emit: _Emit,
+        cut_off: list[EnrollmentResult],
+        options: _Options,
+    ) -> None:
+        plan = await self._plan(roster)
+
+        async def work() -> AsyncGenerator[Work]:
+            for item in plan.work:
+                yield item
+
+        await self._carry_out(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+
     async def _keep(
         self,
         roster: AnyIterable[RosterEntry],
@@ -371,15 +406,16 @@ class EnrollmentClient:
         earlier: bool,
     ) -> None:
         """Carry out a roster with a journal; `earlier`: emit also what earlier runs have done."""
-        wanted = await self._wanted(roster)
+        plan = await self._plan(roster)
         site = str(self._transport.site)
         flags = options.auto_enroll, options.email_students
-        digest = await to_thread.run_sync(lambda: digest_of(wanted, site, *flags))
+        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags))
 
         def new() -> tuple[Description, list[Work]]:
-            source = roster.source if isinstance(roster, Roster) else "entries"
-            description = Description(site, source, len(wanted), *flags, digest, now())
-            return description, planned(wanted, self._limits)
+            description = Description(
+                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped
+            )
+            return description, plan.work
 
         async with open_journal(path, self._limits, expected=digest, new=new) as opened:
             if earlier:
@@ -430,18 +466,8 @@ class EnrollmentClient:
         calls: int = 0,
     ) -> None:
         chronicle = Chronicle(next(self._jobs), journal, self._on_event)
-        pursuit = Pursuit(
-            self._api,
-            self._throttle,
-            self._patience,
-            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
-            chronicle,
-            emit,
-            cut_off,
-            calls=count(calls + 1),
-            limits=self._limits,
-            concurrency=self._concurrency,
-            auto_enroll=options.auto_enroll,
+        pursuit = self._pursuit(
+            chronicle, emit, cut_off, auto_enroll=options.auto_enroll, calls=calls
         )
         job = Job(
             pursuit,
@@ -452,6 +478,29 @@ class EnrollmentClient:
         )
         async with aclosing(work):
             await job.run(work, pairs=pairs, done=done)
+
+    def _pursuit(
+        self,
+        chronicle: Chronicle,
+        emit: _Emit,
+        cut_off: list[EnrollmentResult],
+        *,
+        auto_enroll: bool,
+        calls: int = 0,
+    ) -> Pursuit:
+        return Pursuit(
+            self._api,
+            self._throttle,
+            self._patience,
+            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
+            chronicle,
+            emit,
+            cut_off,
+            calls=count(calls + 1),
+            limits=self._limits,
+            concurrency=self._concurrency,
+            auto_enroll=auto_enroll,
+        )
 
     async def _report(self, carry_out: _CarryOut, builder: ReportBuilder) -> EnrollmentReport:
         cut_off: list[EnrollmentResult] = []
@@ -505,16 +554,20 @@ class EnrollmentClient:
         for work in intake.flush():
             yield work
 
-    async def _roster(self, roster: AnyIterable[RosterEntry]) -> AsyncGenerator[Work]:
-        wanted = await self._wanted(roster)
-        for work in await to_thread.run_sync(planned, wanted, self._limits):
-            yield work
-
-    async def _wanted(self, roster: AnyIterable[RosterEntry]) -> Wanted:
-        intake = RosterIntake()
-        async for entry in _each(roster, "roster"):
-            intake.feed(entry)
-        return intake.wanted
+    async def _plan(self, roster: AnyIterable[RosterEntry]) -> Plan:
+        if isinstance(roster, Plan):
+            return roster
+        skipped: tuple[str, ...] = ()
+        if isinstance(roster, Roster):
+            source, wanted, skipped = roster.source, roster.wanted, roster.skipped
+        else:
+            intake = RosterIntake()
+            async for entry in _each(roster, "roster"):
+                intake.feed(entry)
+            source, wanted = "entries", intake.wanted
+        return await to_thread.run_sync(
+            lambda: Plan.of(wanted, self._limits, source=source, skipped=skipped)
+        )
 
 
 async def _each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

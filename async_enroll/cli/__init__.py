@@ -8,7 +8,7 @@ from io import TextIOWrapper
 
 from cyclopts import App
 
-from async_enroll.cli import apply, demo, doctor, enrollments, sandbox
+from async_enroll.cli import apply, demo, doctor, enrollments, plan, report, resume, sandbox
 from async_enroll.cli.ending import ending
 
 app = App(
@@ -20,14 +20,15 @@ Start here:
   export ASYNC_ENROLL_URL=https://courses.example.org
   export ASYNC_ENROLL_TOKEN=…            or --token-file PATH
   async-enroll doctor                    is everything in place?
+  async-enroll plan roster.csv           what would be sent?
   async-enroll apply roster.csv          do what a roster says
 
 Exit status:
   0    all well
   1    some pairs failed; the report names them
   2    unusable arguments, configuration or roster
-  3    stopped with work left
-  130  interrupted""",
+  3    stopped with work left; with a journal, `resume` goes on
+  130  interrupted, likewise""",
     help_format="plaintext",
     version=version("async_enroll"),
     result_action="return_value",
@@ -35,6 +36,9 @@ Exit status:
 )
 app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
 app.command(apply.apply, help_epilogue=apply.EXAMPLES)
+app.command(plan.plan, help_epilogue=plan.EXAMPLES)
+app.command(resume.resume, help_epilogue=resume.EXAMPLES)
+app.command(report.report, help_epilogue=report.EXAMPLES)
 app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
 app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)
 app.command(demo.demo, help_epilogue=demo.EXAMPLES)

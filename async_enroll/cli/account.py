@@ -1,46 +1,173 @@
-"""A report, for people."""
+"""What became of a job's pairs: handed over to people, to programs, and to a file."""
 
 from __future__ import annotations
 
-from itertools import groupby
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import IO
 
+from attrs import frozen
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from async_enroll.cli.console import OUT, printable, say
+from async_enroll.cli.console import OUT, note, printable, say
+from async_enroll.cli.destination import PAGE
+from async_enroll.cli.ending import ExitStatus
+from async_enroll.files import private_file
+from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
+from async_enroll.page import write_page
+from async_enroll.plan import Plan
 from async_enroll.report import EnrollmentReport
+from async_enroll.summary import Reason, Summary
+from async_enroll.timeline import Timeline
+from async_enroll.writing import json_pieces, write
 
 _SHOWN = 50
 
 
-def show_report(report: EnrollmentReport) -> None:
-    """Print how many pairs came to which outcome, and the first failures with their reasons."""
-    counts = sorted(report.counts.items(), key=lambda item: -item[1])
+@frozen
+class Account:
+    """What became of the pairs of a job.
+
+    `results` gives them, each time it is called. `settings` and `notes` are for the page;
+    `hint` says where failures are that are not shown.
+    """
+
+    results: Callable[[], Iterable[EnrollmentResult]]
+    summary: Summary
+    timeline: Timeline
+    pending: int
+    settings: Sequence[tuple[str, str]]
+    notes: Sequence[str]
+    hint: str
+
+    @property
+    def status(self) -> ExitStatus:
+        """How a command ends that has this to hand over."""
+        return ExitStatus.OK if self.summary.ok else ExitStatus.FAILED_PAIRS
+
+
+def in_memory(
+    report: EnrollmentReport, plan: Plan, timeline: Timeline, settings: Sequence[tuple[str, str]]
+) -> Account:
+    """The account of a job without a journal."""
+    return Account(
+        lambda: report.results,
+        Summary.of(report.results),
+        timeline,
+        plan.pairs - len(report.results),
+        settings,
+        _notes(plan.skipped),
+        "--report FILE.csv has them all",
+    )
+
+
+def journaled(path: Path, report: JournalReport) -> Account:
+    """The account of a job from its journal."""
+    job = report.description
+    summary, timeline = report.account()
+    settings = settings_of(
+        job.site, job.roster, auto_enroll=job.auto_enroll, email_students=job.email_students
+    )
+    return Account(
+        report.results,
+        summary,
+        timeline,
+        report.pending,
+        [*settings, ("journal", path.name), ("begun", job.created)],
+        _notes(job.skipped),
+        f"async-enroll report {path} --only failures has them all",
+    )
+
+
+def settings_of(
+    site: str, roster: str, *, auto_enroll: bool, email_students: bool
+) -> list[tuple[str, str]]:
+    """What a page says of how a job was done."""
+    return [
+        ("site", site),
+        ("roster", roster),
+        ("mail to learners", "yes" if email_students else "no"),
+        ("enroll on registering", "yes" if auto_enroll else "no"),
+    ]
+
+
+def hand_over(account: Account, path: Path | None, *, json: bool) -> None:
+    """Write the report if there is to be one; print the account."""
+    try:
+        if path:
+            write_report(path, account)
+            note(f"report of {account.summary.pairs:,} pairs: {path}")
+    finally:
+        if json:
+            sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
+        else:
+            show_account(account.summary, hint=account.hint)
+        if account.pending:
+            note(f"{account.pending:,} pairs have no result yet")
+
+
+def write_report(path: Path, account: Account) -> None:
+    """Write a report in the form that the suffix of `path` names."""
+    if path.suffix == PAGE:
+        with private_file(path) as file:
+            print_page(file, account)
+    else:
+        write(path, account.results(), pending=account.pending)
+
+
+def print_page(file: IO[str], account: Account) -> None:
+    """Write an account as a page."""
+    write_page(
+        file,
+        account.summary,
+        title="Enrollment report",
+        settings=account.settings,
+        timeline=account.timeline,
+        notes=account.notes,
+        pending=account.pending,
+    )
+
+
+def _notes(skipped: Sequence[str]) -> list[str]:
+    return [f"left out of the roster: {row}" for row in skipped]
+
+
+def show_account(summary: Summary, *, hint: str) -> None:
+    """Print how many pairs came to which outcome, and the first failures with their reasons.
+
+    `hint` says where the other failures are.
+    """
+    counts = sorted(summary.counts.items(), key=lambda item: -item[1])
     rows = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     rows.add_column("outcome", footer="all")
-    rows.add_column("pairs", footer=f"{sum(report.counts.values()):,}", justify="right")
+    rows.add_column("pairs", footer=f"{summary.pairs:,}", justify="right")
     for outcome, count in counts:
         rows.add_row(outcome.value, f"{count:,}", style="green" if outcome.ok else "red")
     OUT.print(rows)
-    if not report.ok:
-        _show_failures(report.failures)
+    if summary.failed:
+        _show_failures(summary, hint)
 
 
-def _show_failures(failures: tuple[EnrollmentResult, ...]) -> None:
+def _show_failures(summary: Summary, hint: str) -> None:
     OUT.print(Text("Not as asked", "bold"))
-    shown = sorted(failures[:_SHOWN], key=_reason)
-    width = max(len(printable(result.identifier)) for result in shown)
-    for reason, results in groupby(shown, key=_reason):
-        say(OUT, Text(reason, "red"))
-        for result in results:
-            pair = f"  {printable(result.identifier):<{width}}  {printable(result.course_id)}"
-            say(OUT, Text(pair))
-    if len(failures) > _SHOWN:
-        more = f"… and {len(failures) - _SHOWN:,} more; --report FILE.csv has them all"
-        say(OUT, Text(more))
+    left = _SHOWN
+    for reason in summary.reasons:
+        if left:
+            _show_reason(reason, left)
+        left = max(0, left - len(reason.failures))
+    if summary.failed > _SHOWN:
+        say(OUT, Text(f"… and {summary.failed - _SHOWN:,} more; {hint}"))
 
 
-def _reason(result: EnrollmentResult) -> str:
-    return printable(f"{result.outcome.value}: {result.error}")
+def _show_reason(reason: Reason, most: int) -> None:
+    outcome = f"{reason.outcome.value}: " if reason.outcome else ""
+    say(OUT, Text(printable(f"{outcome}{reason.words}"), "red"))
+    failures = reason.failures[:most]
+    width = max(len(printable(result.identifier)) for result in failures)
+    for result in failures:
+        pair = f"  {printable(result.identifier):<{width}}  {printable(result.course_id)}"
+        say(OUT, Text(pair))

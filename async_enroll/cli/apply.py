@@ -2,66 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated
 
-import anyio
-from attrs import frozen
-from cyclopts import Group, Parameter
+from cyclopts import Parameter
+from rich.prompt import Confirm
 
-from async_enroll.cli.account import show_report
+from async_enroll.cli.account import hand_over, in_memory, settings_of
 from async_enroll.cli.connection import Connection
-from async_enroll.cli.console import complain, note
-from async_enroll.cli.destination import check_destination, check_suffix
+from async_enroll.cli.console import ERR, note
+from async_enroll.cli.destination import check_destination, check_report
+from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.cli.progress import PairsProgress
-from async_enroll.client import EnrollmentClient
-from async_enroll.models import BatchLimits, RequestWindow
-from async_enroll.report import EnrollmentReport, ReportBuilder
-from async_enroll.roster import Roster
+from async_enroll.cli.outlook import show_plan
+from async_enroll.cli.rosters import Reading
+from async_enroll.cli.running import Results, run_job, run_with_journal
+from async_enroll.cli.tuning import Tuning
+from async_enroll.errors import ConfigurationError
+from async_enroll.plan import Plan
+from async_enroll.report import ReportBuilder
+from async_enroll.runner import Signal
 
 EXAMPLES = """\
-A roster is a CSV file with a header:
+A roster is CSV, TSV, JSON Lines, Parquet or Excel, with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-The first column may also be called identifier or username; action and cohort
-may be left out.
+Columns may be called otherwise, also in French; action and cohort may be left out.
 
 Examples:
-  async-enroll apply roster.csv --report outcome.csv
-  async-enroll apply roster.csv --json | jq .counts
-  grep -v unenroll roster.csv | async-enroll apply -
+  async-enroll apply roster.csv --report outcome.html
+  async-enroll apply roster.xlsx --journal job.db      and if need be: async-enroll resume job.db
+  async-enroll apply roster.csv --yes --json | jq .counts
+  grep -v unenroll roster.csv | async-enroll apply - --yes
 
 Exit status:
   0    every pair is as asked
   1    some are not; the report names them
   2    nothing was sent: unusable arguments, configuration or roster
-  3    stopped with work left; the report tells what was done
-  130  interrupted"""
-
-_REPORTS = {".csv": EnrollmentReport.write_csv, ".json": EnrollmentReport.write_json}
-
-
-@Parameter(name="*", group=Group("Tuning", sort_key=2))
-@frozen(kw_only=True)
-class Tuning:
-    """How fast to go, and in how large calls."""
-
-    concurrency: int = 8
-    """How many calls are in flight at most."""
-    window_calls: int = RequestWindow().calls
-    """How many calls the platform takes in …"""
-    window_seconds: float = RequestWindow().seconds
-    """… so many seconds."""
-    batch_identifiers: int = BatchLimits().identifiers
-    """The most identifiers in a call."""
-    batch_pairs: int = BatchLimits().pairs
-    """The most pairs, identifiers times courses, in a call."""
+  3    stopped with work left; with --journal, `resume` goes on
+  130  interrupted, likewise"""
 
 
 def apply(
@@ -70,87 +52,82 @@ def apply(
     *,
     email_students: Flag = False,
     no_auto_enroll: Flag = False,
+    journal: Path | None = None,
     report: Path | None = None,
     json: Flag = False,
+    yes: Flag = False,
+    quiet: Flag = False,
+    reading: Reading = Reading(),
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
     """Do what a roster says, and account for every pair.
 
-    The whole roster is checked before anything is sent.
+    The whole roster is checked, and the plan is shown, before anything is sent.
 
     Args:
         roster: The roster's file; - is standard input.
         email_students: Have the platform mail everyone, also those enrolled already.
         no_auto_enroll: Do not enroll addresses without an account when they register.
-        report: A .csv or .json file for what became of every pair, yours alone to read.
+        journal: A file that keeps what is sent and what comes back, to go on with if need be.
+        report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
         json: Print the report in full, as JSON, instead of a summary.
+        yes: Do not ask before anything is sent.
+        quiet: Show neither the plan nor progress.
+        reading: How to read the file.
         connection: Which site.
         tuning: How fast.
 
     """
-    if report:
-        check_suffix(report, "--report", _REPORTS)
-        check_destination(report, "--report")
-    client = connection.client(
-        concurrency=tuning.concurrency,
-        window=RequestWindow(tuning.window_calls, tuning.window_seconds),
-        batch=BatchLimits(tuning.batch_identifiers, tuning.batch_pairs),
-    )
-    entries = Roster.read(roster)
+    check_report(report, "--report")
+    if journal:
+        check_destination(journal, "--journal")
+    if not yes and not _at_a_terminal(roster):
+        raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
+    job = JobDisplay(tuning.window(), quiet=quiet)
+    client = connection.client_for(tuning, on_event=job.tell)
+    found = reading.read(roster)
+    made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    if not quiet:
+        show_plan(ERR, made, tuning)
+    if not yes and not _agreed(made, email_students=email_students):
+        note("nothing was sent")
+        return ExitStatus.OK
     auto_enroll = not no_auto_enroll
     builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
 
-    async def work() -> None:
-        async with client:
-            await carry_out(
-                client, entries, builder, auto_enroll=auto_enroll, email_students=email_students
-            )
-
-    try:
-        anyio.run(work)
-    except KeyboardInterrupt:
-        left = len(entries) - len(builder.report().results)
-        complain(
-            "calls in flight were cut off: what became of their pairs is unconfirmed; "
-            f"{left:,} pairs more have no result"
+    def start(stop: Signal) -> Results:
+        return client.stream(
+            made,
+            auto_enroll=auto_enroll,
+            email_students=email_students,
+            journal=journal,
+            stop=stop,
         )
-        raise
-    finally:
-        account = builder.report()
-        if account.courses:
-            _hand_over(account, report, json=json)
-    return ExitStatus.OK if account.ok else ExitStatus.FAILED_PAIRS
 
-
-def _hand_over(account: EnrollmentReport, path: Path | None, *, json: bool) -> None:
+    if journal:
+        return run_with_journal(client, start, journal, job, report, json=json)
+    settings = settings_of(
+        connection.site(), made.source, auto_enroll=auto_enroll, email_students=email_students
+    )
     try:
-        if path:
-            _REPORTS[path.suffix](account, path)
-            note(f"report of {len(account.results):,} pairs: {path}")
+        run_job(client, start, builder.add, job.progress)
     finally:
-        if json:
-            sys.stdout.writelines(account.json_pieces())
-        else:
-            show_report(account)
+        account = in_memory(builder.report(), made, job.timeline, settings)
+        if job.begun:
+            hand_over(account, report, json=json)
+    return account.status
 
 
-async def carry_out(
-    client: EnrollmentClient,
-    roster: Roster,
-    builder: ReportBuilder,
-    *,
-    auto_enroll: bool,
-    email_students: bool,
-) -> None:
-    """Do what `roster` says, with a progress bar; `builder` has the results so far."""
-    results = client.stream(roster, auto_enroll=auto_enroll, email_students=email_students)
-    with PairsProgress(len(roster)) as progress:
-        try:
-            async with aclosing(results):
-                async for result in results:
-                    builder.add([result])
-                    progress.count(result)
-        except asyncio.CancelledError as cancelled:
-            builder.add(getattr(cancelled, "results", ()))
-            raise
+def _at_a_terminal(roster: str) -> bool:
+    return roster != "-" and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agreed(made: Plan, *, email_students: bool) -> bool:
+    mail = f", with mail to {_number(made.learners, 'learner')}" if email_students else ""
+    question = f"Send {_number(made.calls, 'call')}{mail}?"
+    return Confirm.ask(question, console=ERR, default=False)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

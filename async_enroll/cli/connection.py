@@ -11,11 +11,12 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveFloat
 
 from async_enroll.auth import BearerToken
+from async_enroll.chronicle import OnEvent
 from async_enroll.cli.console import warn
 from async_enroll.cli.flag import Flag
+from async_enroll.cli.tuning import Tuning
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
-from async_enroll.models import BatchLimits, RequestWindow
 from async_enroll.transport import Transport, site_url
 
 _URL = "ASYNC_ENROLL_URL"
@@ -23,7 +24,7 @@ _TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
 _READABLE_BY_OTHERS = 0o044
 
 
-@Parameter(name="*", group=Group("Connection", sort_key=1))
+@Parameter(name="*", group=Group("Connection", sort_key=2))
 @frozen(kw_only=True)
 class Connection:
     """The options that all commands which speak to a site have in common."""
@@ -37,30 +38,37 @@ class Connection:
     timeout: PositiveFloat = 60.0
     """Seconds to wait for the answer to a call."""
 
-    def client(
-        self,
-        *,
-        concurrency: int,
-        window: RequestWindow = RequestWindow(),
-        batch: BatchLimits = BatchLimits(),
-    ) -> EnrollmentClient:
-        """A client for the site. Raises ConfigurationError for what cannot work."""
+    def client(self, *, concurrency: int) -> EnrollmentClient:
+        """A client for the site, for queries. Raises ConfigurationError for what cannot work."""
         return EnrollmentClient(
-            self._site(),
+            self.site(),
             self._token(),
-            window=window,
             concurrency=concurrency,
-            batch=batch,
             timeout=self.timeout,
             allow_http=self.allow_http,
         )
 
+    def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
+        """A client for the site, for jobs. Raises ConfigurationError for what cannot work."""
+        return EnrollmentClient(
+            self.site(),
+            self._token(),
+            window=tuning.window(),
+            concurrency=tuning.concurrency,
+            batch=tuning.limits(),
+            settle=tuning.settle,
+            timeout=self.timeout,
+            allow_http=self.allow_http,
+            on_event=on_event,
+        )
+
     def transport(self) -> Transport:
         """Single exchanges with the site. Raises ConfigurationError for what cannot work."""
-        site = site_url(self._site(), allow_http=self.allow_http)
+        site = site_url(self.site(), allow_http=self.allow_http)
         return Transport(site, BearerToken(self._token()), timeout=self.timeout, session=None)
 
-    def _site(self) -> str:
+    def site(self) -> str:
+        """The site. Raises ConfigurationError where none is given."""
         if not self.url:
             raise ConfigurationError(f"no site is given: set {_URL} or use --url")
         return self.url

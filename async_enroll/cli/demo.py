@@ -15,16 +15,17 @@ from cyclopts.types import PositiveInt
 from rich import box
 from rich.table import Table
 
-from async_enroll.cli.account import show_report
-from async_enroll.cli.apply import carry_out
+from async_enroll.cli.account import show_account
 from async_enroll.cli.console import OUT, note
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.progress import JobProgress
 from async_enroll.client import EnrollmentClient
 from async_enroll.files import private_file
-from async_enroll.models import EnrollmentQuery, Outcome
-from async_enroll.report import EnrollmentReport, ReportBuilder
+from async_enroll.models import EnrollmentQuery, Outcome, RequestWindow
+from async_enroll.report import EnrollmentReport
 from async_enroll.roster import Roster
 from async_enroll.sandbox import Platform, Population
+from async_enroll.summary import Summary
 
 EXAMPLES = """\
 Examples:
@@ -60,11 +61,14 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
         f"A platform on this machine: {learners:,} learners, {courses:,} courses.\n"
         f"A roster, {path}: {rows:,} rows, {rows - len(roster):,} of them repeats."
     )
-    builder = ReportBuilder(auto_enroll=True, email_students=False)
-    async with platform, EnrollmentClient(platform.url, platform.token) as client:
-        await carry_out(client, roster, builder, auto_enroll=True, email_students=False)
-        report = builder.report()
-        show_report(report)
+    progress = JobProgress(RequestWindow())
+    async with (
+        platform,
+        EnrollmentClient(platform.url, platform.token, on_event=progress.tell) as client,
+    ):
+        with progress.shown():
+            report = await client.apply(roster)
+        show_account(Summary.of(report.results), hint="")
         note("These three were put in to fail. Now the platform is asked who is enrolled.")
         listed = await _listed(client, population.courses)
     return _compare(report, listed)

@@ -7,6 +7,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 from async_enroll.errors import ConfigurationError
+from async_enroll.writing import FORMS, check
+
+PAGE = ".html"
+REPORTS = (*FORMS, PAGE)
+"""The suffixes that a report can have."""
 
 
 def check_suffix(path: Path, option: str, suffixes: Collection[str]) -> None:
@@ -33,3 +38,18 @@ def check_destination(path: Path, option: str) -> None:
         raise ConfigurationError(f"{option} {path}: there is no directory {path.parent}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ConfigurationError(f"{option} {path}: no permission to write in {path.parent}")
+
+
+def check_report(path: Path | None, option: str) -> None:
+    """Make sure that a report can be written at `path`, if there is to be one.
+
+    Raises:
+        ConfigurationError: where it cannot.
+
+    """
+    if path is None:
+        return
+    check_suffix(path, option, REPORTS)
+    check_destination(path, option)
+    if path.suffix != PAGE:
+        check(path.suffix)

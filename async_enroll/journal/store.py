@@ -41,6 +41,9 @@ _OURS = int.from_bytes(b"aenj")
 _PAGE = 100
 _ANSWERED = "answered"
 
+THROTTLED = "throttled"
+"""The reason of a pause that the throttle has made."""
+
 _SCHEMA = """
 CREATE TABLE job (description TEXT NOT NULL);
 -- Pairs that could not be sent, with their results.
@@ -198,7 +201,7 @@ class Store:
                     (event.planned, event.at, len(event.results), data),
                 )
             case Throttled(seconds=float() as seconds) as event:
-                execute("INSERT INTO pause VALUES (?, ?, ?)", (event.at, seconds, "throttled"))
+                execute("INSERT INTO pause VALUES (?, ?, ?)", (event.at, seconds, THROTTLED))
             case Continued() as event:
                 since = event.at - event.seconds
                 down = "the platform did not answer"

@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 import stat
+from collections import Counter
 from pathlib import Path
 
 import anyio
@@ -12,6 +13,8 @@ import pytest
 from async_enroll.sandbox import Platform
 
 from .command import C0, C1, COMMAND, environment, roster_file, run
+
+APPLY = ("apply", "--yes", "--quiet")
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def faulty(tmp_path: Path) -> Path:
 
 
 async def test_all_well(platform: Platform, roster: Path) -> None:
-    ended = await run("apply", roster, env=environment(platform))
+    ended = await run(*APPLY, roster, env=environment(platform))
     assert (ended.status, ended.err) == (0, "")
     assert "enrolled" in ended.out
     assert "Not as asked" not in ended.out
@@ -36,7 +39,7 @@ async def test_all_well(platform: Platform, roster: Path) -> None:
 
 
 async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
-    ended = await run("apply", faulty, env=environment(platform))
+    ended = await run(*APPLY, faulty, env=environment(platform))
     assert ended.status == 1
     assert "Not as asked\ninvalid_identifier: neither a user" in ended.out
     assert f"\n  nobody@  {C1}\n" in ended.out
@@ -58,7 +61,7 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
         ]
         header = "identifier,course_id,cohort"
         roster = roster_file(tmp_path / "r.csv", *rows, header=header)
-        ended = await run("apply", roster, "--email-students", env=environment(platform))
+        ended = await run(*APPLY, roster, "--email-students", env=environment(platform))
         assert len(platform.outbox) == len({mail.to for mail in platform.outbox})
     assert ended.status == 1
     failures = ended.out[ended.out.index("Not as asked") :]
@@ -67,17 +70,17 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
     assert "someone" not in failures
     for reason in (
         "the platform fails on this learner",
-        "cohort green not found in course",
+        "cohort green not found in course [course]",
         "the platform fails on this course",
         "the course does not exist",
-        "Course key not valid: no-key",
+        "Course key not valid: [course]",
     ):
         assert failures.count(reason) == 1
 
 
 async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: Path) -> None:
     rows = [f"nobody{number}@,{C0}" for number in range(53)]
-    ended = await run("apply", roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
+    ended = await run(*APPLY, roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
     assert ended.status == 1
     assert ended.out.count(C0) == 50
     assert "… and 3 more; --report" in ended.out
@@ -87,21 +90,21 @@ async def test_words_of_others_are_no_commands_to_a_terminal(
     platform: Platform, tmp_path: Path
 ) -> None:
     roster = roster_file(tmp_path / "r.csv", f"[bold]\x1b[2J@,{C0}")
-    ended = await run("apply", roster, env=environment(platform))
+    ended = await run(*APPLY, roster, env=environment(platform))
     assert ended.status == 1
     assert r"[bold]\x1b[2J@" in ended.out
 
 
 async def test_from_standard_input(platform: Platform) -> None:
     stdin = f"identifier,course_id\nlearner0,{C0}\n".encode()
-    ended = await run("apply", "-", env=environment(platform), stdin=stdin)
+    ended = await run(*APPLY, "-", env=environment(platform), stdin=stdin)
     assert ended.status == 0
     assert platform.is_enrolled("learner0", C0)
 
 
 async def test_mail_and_registration_are_choices(platform: Platform, roster: Path) -> None:
     arguments = ("--email-students", "--no-auto-enroll")
-    ended = await run("apply", roster, *arguments, env=environment(platform))
+    ended = await run(*APPLY, roster, *arguments, env=environment(platform))
     assert ended.status == 0
     assert len(platform.outbox) == 2
     platform.add_user("new", "new@example.org")
@@ -110,13 +113,13 @@ async def test_mail_and_registration_are_choices(platform: Platform, roster: Pat
 
 async def test_calls_are_as_large_as_told(platform: Platform, roster: Path) -> None:
     tuning = ("--batch-pairs", "1", "--concurrency", "1")
-    assert (await run("apply", roster, *tuning, env=environment(platform))).status == 0
+    assert (await run(*APPLY, roster, *tuning, env=environment(platform))).status == 0
     assert [request.pairs for request in platform.requests] == [1] * 4  # half of them preflights
 
 
 async def test_json_is_the_whole_report(platform: Platform, faulty: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    ended = await run("apply", faulty, "--json", "--report", report, env=environment(platform))
+    ended = await run(*APPLY, faulty, "--json", "--report", report, env=environment(platform))
     assert ended.status == 1
     told = json.loads(ended.out)
     assert told["counts"] == {"enrolled": 1, "invalid_identifier": 1}
@@ -125,7 +128,7 @@ async def test_json_is_the_whole_report(platform: Platform, faulty: Path, tmp_pa
 
 async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
-    ended = await run("apply", faulty, "--report", report, env=environment(platform))
+    ended = await run(*APPLY, faulty, "--report", report, env=environment(platform))
     assert ended.status == 1
     assert ended.err == f"report of 2 pairs: {report}\n"
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
@@ -137,7 +140,7 @@ async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("report.xlsx", "expected a name in .csv or .json"),
+        ("report.xlsx", "expected a name in .csv or .json or .jsonl or .parquet or .html"),
         ("missing/report.csv", "there is no directory"),
         ("taken.csv", "is a directory"),
     ],
@@ -146,7 +149,7 @@ async def test_a_report_that_cannot_be_written_is_found_first(
     platform: Platform, roster: Path, tmp_path: Path, place: str, words: str
 ) -> None:
     (tmp_path / "taken.csv").mkdir()
-    ended = await run("apply", roster, "--report", tmp_path / place, env=environment(platform))
+    ended = await run(*APPLY, roster, "--report", tmp_path / place, env=environment(platform))
     assert ended.status == 2
     assert words in ended.err
     assert platform.requests == []
@@ -154,19 +157,19 @@ async def test_a_report_that_cannot_be_written_is_found_first(
 
 async def test_an_unusable_roster(platform: Platform, tmp_path: Path) -> None:
     roster = tmp_path / "roster.csv"
-    roster.write_text(f"email,course_id,action\na@example.org,{C0},enrol\n,{C0},\n")
-    ended = await run("apply", roster, env=environment(platform))
+    roster.write_text(f"email,course_id,action\na@example.org,{C0},enlist\n,{C0},\n")
+    ended = await run(*APPLY, roster, env=environment(platform))
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
         f"error: {roster}: 2 problems; nothing was sent\n"
-        "  line 2, column action: found 'enrol', expected enroll or unenroll\n"
+        "  line 2, column action: found 'enlist', expected enroll or unenroll\n"
         "  line 3, column email: found '', expected an e-mail address or a username\n"
     )
     assert platform.requests == []
 
 
 async def test_a_missing_roster(platform: Platform, tmp_path: Path) -> None:
-    ended = await run("apply", tmp_path / "none.csv", env=environment(platform))
+    ended = await run(*APPLY, tmp_path / "none.csv", env=environment(platform))
     assert (ended.status, ended.out) == (2, "")
     assert "no such file or directory" in ended.err
 
@@ -176,7 +179,7 @@ async def test_a_missing_roster(platform: Platform, tmp_path: Path) -> None:
     [("--concurrency", "0"), ("--window-calls", "0"), ("--batch-pairs", "0")],
 )
 async def test_unusable_tuning(platform: Platform, roster: Path, tuning: tuple[str, str]) -> None:
-    ended = await run("apply", roster, *tuning, env=environment(platform))
+    ended = await run(*APPLY, roster, *tuning, env=environment(platform))
     assert ended.status == 2
     assert "expected" in ended.err
     assert platform.requests == []
@@ -190,7 +193,7 @@ async def test_a_token_that_will_not_do(
 ) -> None:
     token = "wrong-token" if staff is None else platform.add_token(staff=staff)
     env = {**environment(platform), "ASYNC_ENROLL_TOKEN": token}
-    ended = await run("apply", roster, env=env)
+    ended = await run(*APPLY, roster, env=env)
     assert ended.status == 3
     assert f"error: {words}" in ended.err.replace("the token's user ", "")
     assert "rejected" in ended.out
@@ -198,40 +201,96 @@ async def test_a_token_that_will_not_do(
 
 async def test_an_endpoint_switched_off(roster: Path) -> None:
     async with Platform(bulk_enrollment_view=False) as platform:
-        ended = await run("apply", roster, env=environment(platform))
+        ended = await run(*APPLY, roster, env=environment(platform))
     assert ended.status == 3
     assert "error: the site has no such endpoint" in ended.err
 
 
 async def test_nobody_listens(platform: Platform, roster: Path) -> None:
     env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
-    ended = await run("apply", roster, env=env)
+    ended = await run(*APPLY, roster, env=env)
     assert ended.status == 3
     assert "error: no connection to http://127.0.0.1:1" in ended.err
 
 
-async def test_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
+async def test_interrupted(tmp_path: Path, twice: bool) -> None:
+    """Once: what is in flight is finished. Twice: it is cut off."""
     rows = [f"someone{number}@example.org,{C0}" for number in range(20)]
     roster, report = roster_file(tmp_path / "r.csv", *rows), tmp_path / "report.csv"
     tuning = ("--batch-pairs", "1", "--concurrency", "1")
-    command = [*COMMAND, "apply", str(roster), "--report", str(report), *tuning]
+    command = [*COMMAND, "apply", "--yes", str(roster), "--report", str(report), *tuning]
     async with Platform(seconds_per_call=0.5) as platform:
         platform.add_course(C0)
         async with await anyio.open_process(command, env=environment(platform)) as process:
             while len(platform.requests) < 4:
                 await anyio.sleep(0.01)
-            await anyio.sleep(0.25)  # well into the next call
+            await anyio.sleep(0.2)  # well into the next call
             process.send_signal(signal.SIGINT)
+            if twice:
+                await anyio.sleep(0.1)
+                process.send_signal(signal.SIGINT)
             assert process.stdout is not None
             assert process.stderr is not None
             out = b"".join([piece async for piece in process.stdout]).decode()
             err = b"".join([piece async for piece in process.stderr]).decode()
             assert await process.wait() == 130
     assert "Traceback" not in err
-    assert "calls in flight were cut off" in err
+    assert "finishing what is in flight; Ctrl-C once more cuts it off" in err
     assert err.endswith("error: interrupted\n")
     assert "allowed" in out
-    outcomes = [row["outcome"] for row in csv.DictReader(report.read_text().splitlines())]
-    assert outcomes.count("allowed") >= 2
-    assert outcomes.count("unconfirmed") == 1
-    assert len(outcomes) < 20
+    outcomes = Counter(row["outcome"] for row in csv.DictReader(report.read_text().splitlines()))
+    assert outcomes["allowed"] >= 2
+    if twice:
+        assert outcomes["unconfirmed"] == 1
+        assert outcomes.total() < 20
+    else:
+        assert outcomes.keys() == {"allowed", "rejected"}  # the others were not sent
+        assert outcomes.total() == 20
+
+
+async def test_nobody_is_there_to_be_asked(platform: Platform, roster: Path) -> None:
+    ended = await run("apply", roster, env=environment(platform))
+    assert ended.status == 2
+    assert "--yes goes ahead without" in ended.err
+    assert platform.requests == []
+
+
+async def test_the_plan_is_shown_before(platform: Platform, roster: Path) -> None:
+    ended = await run("apply", roster, "--yes", env=environment(platform))
+    assert ended.status == 0
+    assert "  pairs                2   enroll 2\n" in ended.err
+    assert "  calls                2   500 pairs in one at most\n" in ended.err
+
+
+async def test_failures_are_told_as_they_happen(platform: Platform, faulty: Path) -> None:
+    ended = await run("apply", faulty, "--yes", env=environment(platform))
+    assert f"✗ nobody@ in {C1}: invalid_identifier, neither a user" in ended.err
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".html"])
+async def test_every_form_of_report(
+    platform: Platform, faulty: Path, tmp_path: Path, suffix: str
+) -> None:
+    report = tmp_path / f"report{suffix}"
+    ended = await run(*APPLY, faulty, "--report", report, env=environment(platform))
+    assert ended.status == 1
+    assert b"nobody@" in report.read_bytes()
+    assert stat.S_IMODE(report.stat().st_mode) == 0o600
+
+
+async def test_bad_rows_can_be_left_out(platform: Platform, tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}", f",{C0}")
+    ended = await run("apply", "--yes", roster, "--skip-bad-rows", env=environment(platform))
+    assert ended.status == 0
+    assert "warning: 1 bad rows are left out\n  line 3, " in ended.err
+    assert platform.is_enrolled("learner0", C0)
+
+
+async def test_a_file_with_names_of_its_own(platform: Platform, tmp_path: Path) -> None:
+    roster = tmp_path / "r.txt"
+    roster.write_text("Contact;Nom\nlearner0;Jane\n")
+    columns = ("--columns", "identifier=Contact", "--course-id", C0, "--cohort", "red")
+    ended = await run(*APPLY, roster, *columns, env=environment(platform))
+    assert (ended.status, ended.err) == (0, "")
+    assert platform.cohort_of("learner0", C0) == "red"

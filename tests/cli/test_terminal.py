@@ -24,12 +24,17 @@ def pieces(terminal: int) -> Iterator[bytes]:
             return
 
 
-async def at_a_terminal(*arguments: str, env: dict[str, str]) -> tuple[int, str]:
+async def at_a_terminal(
+    *arguments: str, env: dict[str, str], typed: bytes = b""
+) -> tuple[int, str]:
     """Run the command at a terminal of its own; give its status and what was seen."""
     ours, its = pty.openpty()
+    os.write(ours, typed)
     command = [*COMMAND, *arguments]
     env = {**env, "TERM": "xterm", "COLUMNS": "80"}
-    async with await anyio.open_process(command, stdout=its, stderr=its, env=env) as process:
+    async with await anyio.open_process(
+        command, stdin=its, stdout=its, stderr=its, env=env
+    ) as process:
         os.close(its)
         seen = await to_thread.run_sync(lambda: b"".join(pieces(ours)))
         status = await process.wait()
@@ -44,7 +49,7 @@ async def test_progress_and_tables(tmp_path: Path) -> None:
         platform.add_course(C0)
         for number in range(10):
             platform.add_user(f"learner{number}", f"learner{number}@example.org")
-        status, seen = await at_a_terminal("apply", str(roster), env=environment(platform))
+        status, seen = await at_a_terminal("apply", "--yes", str(roster), env=environment(platform))
         assert status == 0
         assert "━" in seen
         assert "10/10 pairs" in seen
@@ -53,3 +58,18 @@ async def test_progress_and_tables(tmp_path: Path) -> None:
         assert status == 0
         assert "username" in seen
         assert "is_active" not in seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
+@pytest.mark.parametrize(("typed", "sent"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+async def test_the_question(tmp_path: Path, typed: bytes, sent: bool) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    async with Platform() as platform:
+        platform.add_course(C0)
+        platform.add_user("learner0", "learner0@example.org")
+        arguments = ("apply", str(roster), "--email-students")
+        status, seen = await at_a_terminal(*arguments, env=environment(platform), typed=typed)
+        assert status == 0
+        assert "Send 1 call, with mail to 1 learner?" in seen
+        assert platform.is_enrolled("learner0", C0) == sent
+        assert ("nothing was sent" in seen) != sent

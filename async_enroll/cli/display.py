@@ -1,0 +1,32 @@
+"""What the command line makes of a job's events: progress now, a picture of it later."""
+
+from __future__ import annotations
+
+from async_enroll.cli.progress import JobProgress
+from async_enroll.events import BatchSettled, Continued, Event, JobStarted, Throttled
+from async_enroll.models import RequestWindow
+from async_enroll.timeline import Hold, Timeline
+
+
+class JobDisplay:
+    """Listens to one job. `begun`: whether it has started at all."""
+
+    def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
+        self.progress = JobProgress(window, quiet=quiet)
+        self.timeline = Timeline()
+        self.begun = False
+
+    def tell(self, event: Event) -> None:
+        """Take note of an event."""
+        self.progress.tell(event)
+        match event:
+            case JobStarted():
+                self.begun = True
+                self.timeline.resume(event.at)
+            case BatchSettled():
+                failed = sum(not result.outcome.ok for result in event.results)
+                self.timeline.add(event.at, len(event.results), failed)
+            case Throttled(seconds=float() as seconds):
+                self.timeline.pause(event.at, seconds, Hold.THROTTLE)
+            case Continued():
+                self.timeline.pause(event.at - event.seconds, event.seconds, Hold.OUTAGE)

@@ -1,0 +1,101 @@
+"""The report of a job of any size, read from its journal: streamed, never held."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from async_enroll.journal.store import THROTTLED, Description, Store
+from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.summary import Summary
+from async_enroll.timeline import Hold, Timeline
+
+
+class JournalReport:
+    """What became of the pairs of a job so far, while it is at work or after. Blocks.
+
+    A context manager: it has the journal open for the body. ::
+
+        with JournalReport("job.db") as report:
+            for result in report.results():
+                ...
+
+    Raises:
+        ConfigurationError: where the file is no journal, or of a newer format.
+
+    """
+
+    def __init__(self, journal: str | os.PathLike[str]) -> None:
+        self._store = Store(Path(journal))
+        self.description: Description = self._store.description
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._store.close()
+
+    @property
+    def pending(self) -> int:
+        """How many pairs have no result yet."""
+        return self._store.pending()
+
+    def results(self) -> Iterator[EnrollmentResult]:
+        """Every result so far, once: of what could not be sent, then batch by batch."""
+        yield from self._store.unsent()
+        for _, _, results in self._store.settled():
+            yield from results
+
+    def failures(self) -> Iterator[EnrollmentResult]:
+        """The results of the pairs that are not as they were asked to be."""
+        return (result for result in self.results() if not result.outcome.ok)
+
+    def with_cohorts(self) -> Iterator[tuple[EnrollmentResult, str | None]]:
+        """Every result so far, and the cohort that was asked for."""
+        for result in self._store.unsent():
+            yield result, None
+        for _, batch, results in self._store.settled():
+            names = batch.cohorts or [None] * len(batch.courses)
+            cohort_in = dict(zip(batch.courses, names, strict=True))
+            for result in results:
+                yield result, cohort_in[result.course_id]
+
+    def account(self) -> tuple[Summary, Timeline]:
+        """The results so far in a few numbers, and when they became known."""
+        summary = Summary()
+        summary.add(self._store.unsent())
+        known: list[tuple[float, int, int]] = []
+        for at, _, results in self._store.settled():
+            summary.add(results, at)
+            known.append((at, len(results), _failed(results)))
+        return summary, self._timeline(known)
+
+    def _timeline(self, known: Iterable[tuple[float, int, int]]) -> Timeline:
+        timeline = Timeline()
+        # What holds a job up is told before what comes after it.
+        happened: list[tuple[float, int, Callable[[], None]]] = [
+            (run.started, 0, partial(timeline.resume, run.started)) for run in self._store.runs()
+        ]
+        for pause in self._store.pauses():
+            hold = Hold.THROTTLE if pause.reason == THROTTLED else Hold.OUTAGE
+            told = partial(timeline.pause, pause.at, pause.seconds, hold)
+            happened.append((pause.at, 1, told))
+        for at, pairs, failed in known:
+            happened.append((at, 2, partial(timeline.add, at, pairs, failed)))
+        for _, _, tell in sorted(happened, key=lambda one: one[:2]):
+            tell()
+        return timeline
+
+
+def _failed(results: Iterable[EnrollmentResult]) -> int:
+    failing: set[Outcome] = {outcome for outcome in Outcome if not outcome.ok}
+    return sum(result.outcome in failing for result in results)

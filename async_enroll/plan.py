@@ -1,0 +1,98 @@
+"""What a roster comes to, told before anything is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Self
+
+from attrs import field, frozen
+
+from async_enroll.intake import Scope, Work, planned
+from async_enroll.models import (
+    Action,
+    Batch,
+    BatchLimits,
+    EnrollmentResult,
+    RequestWindow,
+    RosterEntry,
+)
+from async_enroll.wanted import Wanted
+
+SECONDS_PER_PAIR = 0.02
+"""How long a platform is taken to need for a pair: tens of milliseconds, on real sites."""
+
+
+@frozen(eq=False)
+class Plan:
+    """The calls for a roster; iterates as its entries.
+
+    `source` names the roster, `skipped` has the rows of it that were left out, in words.
+    `work` is what is to be done: results of what cannot be sent, then batches.
+    """
+
+    source: str
+    wanted: Wanted = field(repr=False)
+    work: list[Work] = field(repr=False)
+    skipped: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(
+        cls, wanted: Wanted, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
+    ) -> Self:
+        """The plan for what is wanted. Takes a while where that is millions of pairs."""
+        return cls(source, wanted, planned(wanted, limits), skipped)
+
+    def __iter__(self) -> Iterator[RosterEntry]:
+        return iter(self.wanted)
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs there are, also of those that cannot be sent."""
+        return len(self.wanted)
+
+    @property
+    def learners(self) -> int:
+        """How many identifiers."""
+        return len(self.wanted.learners())
+
+    @property
+    def courses(self) -> int:
+        """How many courses."""
+        return len({wish.course_id for wish in self.wanted.wishes})
+
+    @property
+    def cohorts(self) -> int:
+        """How many cohorts, each in its course."""
+        return sum(wish.cohort is not None for wish in self.wanted.wishes)
+
+    @property
+    def unsendable(self) -> int:
+        """How many pairs cannot be sent at all, and have their results already."""
+        return sum(isinstance(item, EnrollmentResult) for item in self.work)
+
+    @property
+    def calls(self) -> int:
+        """How many calls will be sent if all goes well, without those that check courses."""
+        return sum(isinstance(item, Batch) for item in self.work)
+
+    @property
+    def scope(self) -> Scope:
+        """The courses and cohorts that learners are to be placed in."""
+        return next(item for item in self.work if isinstance(item, Scope))
+
+    def actions(self) -> dict[Action, int]:
+        """How many pairs that can be sent are to be enrolled, and how many unenrolled."""
+        counts: Counter[Action] = Counter()
+        for item in self.work:
+            if isinstance(item, Batch):
+                counts[item.action] += item.pairs
+        return dict(counts)
+
+    def shortest(self, window: RequestWindow) -> float:
+        """The seconds that the window alone takes: nobody can be faster."""
+        return max(0, self.calls - 1) // window.calls * window.seconds
+
+    def expected(self, window: RequestWindow, concurrency: int) -> float:
+        """The seconds it takes where the platform needs `SECONDS_PER_PAIR`."""
+        return max(self.shortest(window), self.pairs * SECONDS_PER_PAIR / concurrency)

@@ -1,0 +1,150 @@
+"""`apply --journal`, `resume`, `report`: a job that is interrupted, gone on with, accounted for."""
+
+import csv
+import json
+import signal
+import stat
+from pathlib import Path
+
+import anyio
+import pytest
+
+from async_enroll.sandbox import Platform
+
+from .command import C0, C1, COMMAND, environment, names_in, roster_file, run
+
+SLOW = ("--batch-pairs", "2", "--concurrency", "1", "--settle", "0.3")
+
+
+@pytest.fixture
+def roster(tmp_path: Path) -> Path:
+    rows = [f"learner{number},{C0},red" for number in range(10)]
+    return roster_file(
+        tmp_path / "roster.csv", *rows, f"nobody@,{C1},", header="identifier,course_id,cohort"
+    )
+
+
+@pytest.fixture
+async def journal(platform: Platform, roster: Path, tmp_path: Path) -> Path:
+    """The journal of a finished job."""
+    journal = tmp_path / "job.db"
+    command = ("apply", roster, "--yes", "--quiet", "--journal", journal)
+    ended = await run(*command, env=environment(platform))
+    assert (ended.status, ended.err) == (1, "")
+    assert "Not as asked\ninvalid_identifier: neither a user" in ended.out
+    return journal
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+async def test_interrupted_and_gone_on_with(
+    roster: Path, tmp_path: Path, how: signal.Signals
+) -> None:
+    journal, page = tmp_path / "job.db", tmp_path / "page.html"
+    command = [*COMMAND, "apply", "--yes", "--email-students", str(roster), *SLOW]
+    async with Platform(seconds_per_call=0.2) as platform:
+        platform.add_course(C0, cohorts=["red"])
+        platform.add_course(C1)
+        for number in range(10):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        async with await anyio.open_process(
+            [*command, "--journal", str(journal)], env=environment(platform)
+        ) as process:
+            while len(platform.requests) < 4:
+                await anyio.sleep(0.01)
+            await anyio.sleep(0.1)
+            process.send_signal(how)
+            assert process.stderr is not None
+            err = b"".join([piece async for piece in process.stderr]).decode()
+            status = await process.wait()
+        if how is signal.SIGINT:
+            assert status == 130
+            assert f"to go on: async-enroll resume {journal}\nerror: interrupted\n" in err
+        ended = await run("report", journal, env=environment())
+        assert "pairs have no result yet" in ended.err
+        ended = await run("resume", journal, "--report", page, *SLOW, env=environment(platform))
+        assert ended.status == 1
+        assert "enrolled" in ended.out
+        calls = len(platform.requests)
+        ended = await run("resume", journal, "--quiet", env=environment(platform))
+        assert (ended.status, ended.err, len(platform.requests)) == (1, "", calls)
+        mailed = [mail.to for mail in platform.outbox]
+        assert len(mailed) == len(set(mailed)) == 10
+        assert all(platform.cohort_of(f"learner{n}", C0) == "red" for n in range(10))
+    assert "nobody@" in page.read_text()
+    assert len(csv_rows((await run("report", journal, "--format", "csv", env={})).out)) == 11
+
+
+def csv_rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(text.splitlines()))
+
+
+async def test_the_journal_is_private_and_its_files_are_few(journal: Path) -> None:
+    assert names_in(journal.parent) == ["job.db", "job.db.lock", "roster.csv"]
+    assert stat.S_IMODE((await anyio.Path(journal).stat()).st_mode) == 0o600
+
+
+async def test_report_in_every_form(journal: Path, tmp_path: Path) -> None:
+    for form in ("csv", "json", "jsonl", "html"):
+        ended = await run("report", journal, "--format", form, env=environment())
+        assert (ended.status, ended.err) == (1, "")
+        assert "nobody@" in ended.out
+        if form == "json":
+            assert json.loads(ended.out)["counts"] == {"enrolled": 10, "invalid_identifier": 1}
+    for suffix in (".csv", ".json", ".jsonl", ".html", ".parquet"):
+        output = tmp_path / f"report{suffix}"
+        ended = await run("report", journal, "--output", output, env=environment())
+        assert (ended.status, ended.out, ended.err) == (1, "", "")
+        assert b"nobody@" in output.read_bytes()
+        assert stat.S_IMODE(output.stat().st_mode) == 0o600
+
+
+async def test_only_failures(journal: Path) -> None:
+    ended = await run("report", journal, "--only", "failures", "--format", "csv", env={})
+    (row,) = csv_rows(ended.out)
+    assert (row["identifier"], row["outcome"]) == ("nobody@", "invalid_identifier")
+
+
+async def test_failures_as_a_roster_to_mend(
+    platform: Platform, journal: Path, tmp_path: Path
+) -> None:
+    mend = tmp_path / "mend.csv"
+    ended = await run("report", journal, "--as-roster", "--output", mend, env={})
+    assert ended.status == 0
+    text = mend.read_text()
+    assert f"nobody@,{C1},enroll,,invalid_identifier: neither a user" in text
+    mend.write_text(text.replace("nobody@", "learner0@example.org"))
+    ended = await run("apply", "--yes", mend, env=environment(platform))
+    assert ended.status == 0
+    assert platform.is_enrolled("learner0", C1)
+
+
+async def test_a_journal_of_another_roster(
+    platform: Platform, journal: Path, tmp_path: Path
+) -> None:
+    other = roster_file(tmp_path / "other.csv", f"learner1,{C1}")
+    ended = await run("apply", "--yes", other, "--journal", journal, env=environment(platform))
+    assert ended.status == 2
+    assert "belongs to another job" in ended.err
+    assert ended.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--format", "csv", "--output", "x.csv"), "--format is for what is printed"),
+        (("--output", "x.docx"), "expected a name in"),
+        (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
+        (("--as-roster", "--format", "html"), "--as-roster writes CSV"),
+    ],
+)
+async def test_unusable_arguments(journal: Path, arguments: tuple[str, ...], words: str) -> None:
+    ended = await run("report", journal, *arguments, env=environment())
+    assert ended.status == 2
+    assert words in ended.err
+
+
+async def test_no_such_journal(platform: Platform, tmp_path: Path) -> None:
+    for command in ("report", "resume"):
+        ended = await run(command, tmp_path / "none.db", env=environment(platform))
+        assert ended.status == 2
+        assert "there is no" in ended.err
