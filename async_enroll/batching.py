@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
 from async_enroll.models import Action, Batch, BatchLimits
+from async_enroll.packing import packed
 from async_enroll.wanted import Wanted, Wish
 from async_enroll.wire import bulk_body
 
@@ -166,19 +167,39 @@ class Chunker:
 
 
 def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
-    """The calls for what is wanted.
+    """The calls for what is wanted: few, and the same for the same work.
 
-    Learners of whom the same is wanted share calls, or those of the same course do,
-    whichever takes fewer calls.
+    Never more than if learners of whom the same is wanted shared calls, or if those of
+    the same course did.
     """
     by_target: dict[Target, list[str]] = defaultdict(list)
     by_course: dict[Target, list[str]] = defaultdict(list)
+    kinds: dict[tuple[Action, bool], dict[tuple[int, ...], list[str]]] = {}
     for numbers, identifiers in wanted.groups().items():
-        for target in targets(wanted.wishes[number] for number in numbers):
+        for kind, some in _by_kind(wanted.wishes, numbers).items():
+            kinds.setdefault(kind, {}).setdefault(tuple(some), []).extend(identifiers)
+            (target,) = targets(wanted.wishes[number] for number in some)
             by_target[target] += identifiers
             for single in target.parts(len(target.courses)):
                 by_course[single] += identifiers
-    return min(_chunked(by_target, limits), _chunked(by_course, limits), key=len)
+    packings = [
+        batch
+        for groups in kinds.values()
+        for numbers, identifiers in packed(groups, limits)
+        for target in targets(wanted.wishes[number] for number in numbers)
+        for batch in _within_bytes(target.batch(identifiers), limits.bytes)
+    ]
+    return min(packings, _chunked(by_target, limits), _chunked(by_course, limits), key=len)
+
+
+def _by_kind(
+    wishes: Sequence[Wish], numbers: Iterable[int]
+) -> dict[tuple[Action, bool], list[int]]:
+    """The numbers of wishes by what they must have in common to share a call."""
+    kinds: dict[tuple[Action, bool], list[int]] = defaultdict(list)
+    for number in numbers:
+        kinds[wishes[number].action, wishes[number].cohort is not None].append(number)
+    return kinds
 
 
 def _chunked(groups: Mapping[Target, Iterable[str]], limits: BatchLimits) -> list[Batch]:

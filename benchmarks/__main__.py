@@ -4,9 +4,14 @@ import sys
 
 import anyio
 
-from benchmarks import listing, window
+from benchmarks import batching, journal, listing, window
 
-BENCHMARKS = {"window": window.run, "listing": listing.run}
+BENCHMARKS = {
+    "window": window.run,
+    "listing": listing.run,
+    "batching": batching.run,
+    "journal": journal.run,
+}
 
 for name in sys.argv[1:] or BENCHMARKS:
     if name not in BENCHMARKS:

@@ -20,6 +20,7 @@ from async_enroll.batching import (
 from async_enroll.models import Action, Batch
 from async_enroll.wanted import Wanted, Wish
 from async_enroll.wire import bulk_body
+from benchmarks.rosters import SHAPES, Shape, wanted
 
 SMALLEST_BODY = 16 * 1024
 limits = st.builds(BatchLimits, st.integers(1, 7), st.integers(1, 20), st.just(SMALLEST_BODY))
@@ -77,6 +78,46 @@ def test_a_plan_carries_every_pair_once_within_the_limits(
     assert pairs(batches) == Counter(
         (identifier, wish) for identifier, some in of_learners.items() for wish in some
     )
+
+
+def simple_plans(wanted: Wanted, limits: BatchLimits) -> list[int]:
+    """How many calls it takes by set of courses, and by course."""
+    by_set: dict[Target, list[str]] = {}
+    by_course: dict[Target, list[str]] = {}
+    for numbers, identifiers in wanted.groups().items():
+        for target in targets(wanted.wishes[number] for number in numbers):
+            by_set.setdefault(target, []).extend(identifiers)
+            for single in target.parts(len(target.courses)):
+                by_course.setdefault(single, []).extend(identifiers)
+    calls = []
+    for groups in (by_set, by_course):
+        chunkers = [(Chunker(target, limits), learners) for target, learners in groups.items()]
+        full = sum(len(chunker.feed(who)) for chunker, learners in chunkers for who in learners)
+        calls.append(full + sum(len(chunker.flush()) for chunker, _ in chunkers))
+    return calls
+
+
+@given(of_learners, limits)
+def test_a_plan_takes_no_more_calls_than_a_simple_one(
+    of_learners: dict[str, list[Wish]], limits: BatchLimits
+) -> None:
+    wanted = collected(of_learners)
+    assert len(plan(wanted, limits)) <= min(simple_plans(wanted, limits))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_three_rosters_take_few_calls(shape: Shape) -> None:
+    roster = wanted(shape.pairs())
+    batches = plan(roster, BatchLimits(200, 500))
+    assert sum(batch.pairs for batch in batches) == len(roster)
+    most = {"program": 1.15, "long tail": 1.05, "dense": 1.0}
+    assert len(batches) <= most[shape.name] * shape.bounds[500]
+
+
+def test_one_learner_in_many_courses_costs_others_nothing() -> None:
+    others = {f"learner{number}": enroll("course0") for number in range(200)}
+    alone = enroll(*(f"course{number}" for number in range(400)))
+    assert len(plan(collected({**others, "alone": alone}), BatchLimits(200, 500))) == 2
 
 
 def test_learners_with_the_same_courses_share_calls() -> None:

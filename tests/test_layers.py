@@ -22,7 +22,7 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing"],
-    ["wire", "wanted"],
+    ["wire", "wanted", "packing"],
     ["models", "files"],
     ["errors"],
 ]

@@ -31,12 +31,10 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 
 def digest_of(wanted: Wanted, *options: object) -> str:
     """Tells this roster, with these options, from all others."""
-    digest = hashlib.sha256(repr(options).encode())
-    wishes = [repr((wish.course_id, wish.action.value, wish.cohort)) for wish in wanted.wishes]
+    wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
+    digest = hashlib.sha256(ascii((options, wishes)).encode())
     for identifier, numbers in wanted.learners():
-        digest.update(f"{identifier}\n".encode(errors="surrogatepass"))
-        for number in numbers:
-            digest.update(wishes[number].encode(errors="surrogatepass"))
+        digest.update(f"{identifier} {numbers}\n".encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 

@@ -139,6 +139,8 @@ class Store:
             self._database.execute("PRAGMA journal_mode = WAL")
             # Survives a power loss: what is recorded is on the disk before a call is sent.
             self._database.execute("PRAGMA synchronous = FULL")
+            # Rewrites the file more seldom than by default: less work for many small writes.
+            self._database.execute("PRAGMA wal_autocheckpoint = 10000")
             (description,) = self._database.execute("SELECT description FROM job").fetchone()
         except sqlite3.DatabaseError as error:
             raise ConfigurationError(f"journal {path}: {error}") from None

@@ -1,0 +1,66 @@
+"""How few calls a roster takes: ours beside two simple plans and the bound."""
+
+from __future__ import annotations
+
+import time
+
+from rich import print as show
+from rich.table import Table
+
+from async_enroll.batching import Chunker, Target, plan, targets
+from async_enroll.models import BatchLimits
+from async_enroll.wanted import Wanted
+from benchmarks.rosters import SHAPES, wanted
+
+_LIMITS = (BatchLimits(200, 500), BatchLimits(500, 1000))
+
+
+async def run() -> None:
+    """Show the tables."""
+    for limits in _LIMITS:
+        table = Table(
+            "roster",
+            "pairs",
+            "per course",
+            "per course set",
+            "async_enroll",
+            "bound",
+            "of the bound",
+            "CPU seconds",
+            title=f"calls of {limits.pairs} pairs and {limits.identifiers} identifiers at most",
+        )
+        for shape in SHAPES:
+            roster = wanted(shape.pairs())
+            since = time.process_time()
+            ours = len(plan(roster, limits))
+            seconds = time.process_time() - since
+            bound = shape.bounds[limits.pairs]
+            counts = (len(roster), *_simple(roster, limits), ours, bound)
+            table.add_row(
+                shape.name,
+                *(f"{count:,}" for count in counts),
+                f"{ours / bound:.3f}",
+                f"{seconds:.1f}",
+            )
+        show(table)
+
+
+def _simple(roster: Wanted, limits: BatchLimits) -> tuple[int, int]:
+    """How many calls it takes by course, and by set of courses."""
+    by_course: dict[Target, list[str]] = {}
+    by_set: dict[Target, list[str]] = {}
+    for numbers, identifiers in roster.groups().items():
+        for target in targets(roster.wishes[number] for number in numbers):
+            by_set.setdefault(target, []).extend(identifiers)
+            for single in target.parts(len(target.courses)):
+                by_course.setdefault(single, []).extend(identifiers)
+    return _calls(by_course, limits), _calls(by_set, limits)
+
+
+def _calls(groups: dict[Target, list[str]], limits: BatchLimits) -> int:
+    calls = 0
+    for target, identifiers in groups.items():
+        chunker = Chunker(target, limits)
+        calls += sum(len(chunker.feed(identifier)) for identifier in identifiers)
+        calls += len(chunker.flush())
+    return calls
