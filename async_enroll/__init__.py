@@ -17,6 +17,7 @@ from async_enroll.errors import (
     TransportError,
     UnexpectedResponse,
 )
+from async_enroll.journal import JournalReport
 from async_enroll.models import (
     Action,
     BatchLimits,
@@ -28,6 +29,7 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.plan import Plan
 from async_enroll.report import CourseReport, EnrollmentReport
 from async_enroll.roster import Roster
 
@@ -49,8 +51,10 @@ __all__ = [
     "EnrollmentState",
     "JobStopped",
     "JournalError",
+    "JournalReport",
     "Outcome",
     "PermissionDenied",
+    "Plan",
     "PlatformError",
     "RequestWindow",
     "Roster",
