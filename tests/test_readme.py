@@ -64,7 +64,7 @@ async def test_migrate(site: Platform, tmp_path: Path) -> None:
     await anyio.run_process(["sh", "-c", script], env=environment(site), cwd=tmp_path, stderr=None)
     assert site.is_enrolled("jane", C1)
     assert "jane@example.org" not in await anyio.Path(tmp_path / "mend.csv").read_text()
-    assert "as asked" in await anyio.Path(tmp_path / "outcome.html").read_text()
+    assert "The one pair is as asked" in await anyio.Path(tmp_path / "outcome.html").read_text()
     assert "jane@example.org" in await anyio.Path(tmp_path / "new.csv").read_text()
 
 

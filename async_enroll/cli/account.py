@@ -133,7 +133,9 @@ def print_page(file: IO[str], account: Account) -> None:
 
 
 def _notes(skipped: Sequence[str]) -> list[str]:
-    return [f"left out of the roster: {row}" for row in skipped]
+    shown = [f"left out of the roster: {row}" for row in skipped[:_SHOWN]]
+    more = len(skipped) - len(shown)
+    return [*shown, f"and {more:,} more rows"] if more else shown
 
 
 def show_account(summary: Summary, *, hint: str) -> None:

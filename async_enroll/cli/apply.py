@@ -126,7 +126,10 @@ def _at_a_terminal(roster: str) -> bool:
 def _agreed(made: Plan, *, email_students: bool) -> bool:
     mail = f", with mail to {_number(made.learners, 'learner')}" if email_students else ""
     question = f"Send {_number(made.calls, 'call')}{mail}?"
-    return Confirm.ask(question, console=ERR, default=False)
+    try:
+        return Confirm.ask(question, console=ERR, default=False)
+    except EOFError:
+        return False
 
 
 def _number(count: int, what: str) -> str:

@@ -47,10 +47,13 @@ class _Entry:
 class Journal:
     """An open journal. `fresh`: no earlier run has worked on it."""
 
-    def __init__(self, store: Store, path: Path, limits: BatchLimits, *, fresh: bool) -> None:
-        self.description = store.description
+    def __init__(
+        self, reader: Store, writer: Store, path: Path, limits: BatchLimits, *, fresh: bool
+    ) -> None:
+        self.description = reader.description
         self.fresh = fresh
-        self._store = store
+        self._reader = reader
+        self._writer = writer
         self._path = path
         self._limits = limits
         self._broken: JournalError | None = None
@@ -61,11 +64,11 @@ class Journal:
 
     async def pending(self) -> int:
         """How many pairs are not settled yet."""
-        return await to_thread.run_sync(self._store.pending)
+        return await to_thread.run_sync(self._reader.pending)
 
     async def calls(self) -> int:
         """How many calls earlier runs have sent."""
-        return await to_thread.run_sync(self._store.calls)
+        return await to_thread.run_sync(self._reader.calls)
 
     async def record(self, event: Event) -> None:
         """Keep an event; return when it is kept for good, if the job depends on it.
@@ -86,11 +89,11 @@ class Journal:
     async def work(self) -> AsyncGenerator[Work | Parcel]:
         """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
         if self.fresh:
-            for result in await to_thread.run_sync(self._store.unsent):
+            for result in await to_thread.run_sync(self._reader.unsent):
                 yield result
-        yield await to_thread.run_sync(self._store.scope)
+        yield await to_thread.run_sync(self._reader.scope)
         after = 0
-        while some := await to_thread.run_sync(self._store.unfinished, after):
+        while some := await to_thread.run_sync(self._reader.unfinished, after):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
@@ -106,8 +109,8 @@ class Journal:
         """Give the results of earlier runs."""
         if self.fresh:
             return
-        yield await to_thread.run_sync(self._store.unsent)
-        settled = self._store.settled()
+        yield await to_thread.run_sync(self._reader.unsent)
+        settled = self._reader.settled()
         while (some := await to_thread.run_sync(next, settled, None)) is not None:
             yield some[2]
 
@@ -131,7 +134,7 @@ class Journal:
             if not self._broken:
                 try:
                     records = [entry.record for entry in entries]
-                    await to_thread.run_sync(self._store.write, records)
+                    await to_thread.run_sync(self._writer.write, records)
                 except sqlite3.Error as error:
                     self._broken = JournalError(
                         f"the journal {self._path} cannot be written: {error}"
@@ -196,18 +199,26 @@ async def open_journal(
         fresh = new is not None and not await to_thread.run_sync(file.exists)
         if fresh and new is not None:
             await to_thread.run_sync(lambda: create(file, *new()))
-        store = await to_thread.run_sync(Store, file)
-        try:
-            if expected not in (None, store.description.digest):
+        # Two connections, since two threads are at work at once.
+        async with _opened(file) as reader, _opened(file) as writer:
+            job = reader.description
+            if expected not in (None, job.digest):
                 raise ConfigurationError(
-                    f"journal {file}: belongs to another job, of {store.description.roster} on "
-                    f"{store.description.site}; expected the same roster, site and options"
+                    f"journal {file}: belongs to another job, of {job.roster} on {job.site}; "
+                    "expected the same roster, site and options"
                 )
-            journal = Journal(store, file, limits, fresh=fresh)
+            journal = Journal(reader, writer, file, limits, fresh=fresh)
             async with journal.at_work():
                 yield journal
-        finally:
-            with anyio.CancelScope(shield=True):
-                await to_thread.run_sync(store.close)
     finally:
         lock.release()
+
+
+@asynccontextmanager
+async def _opened(file: Path) -> AsyncIterator[Store]:
+    store = await to_thread.run_sync(Store, file)
+    try:
+        yield store
+    finally:
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(store.close)

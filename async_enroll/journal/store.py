@@ -286,7 +286,7 @@ class Store:
         """The results of the pairs that were sent, batch by batch, and when they were known."""
         rows = self._database.execute(
             "SELECT number, action, courses, cohorts, identifiers, at, results"
-            " FROM settled JOIN planned ON number = planned ORDER BY planned, id"
+            " FROM settled JOIN planned ON number = planned ORDER BY planned"
         )
         number, batch = None, None
         for planned, action, courses, cohorts, identifiers, at, data in rows:
@@ -317,8 +317,9 @@ def create(path: Path, description: Description, work: Iterable[Work]) -> None:
         JournalError: where it cannot be written.
 
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.new")
     try:
+        draft.unlink(missing_ok=True)  # of a process that was killed meanwhile
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(draft, isolation_level=None)) as database:
             _fill(database, description, work)

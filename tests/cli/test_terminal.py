@@ -61,7 +61,9 @@ async def test_progress_and_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
-@pytest.mark.parametrize(("typed", "sent"), [(b"y\n", True), (b"n\n", False), (b"\n", False)])
+@pytest.mark.parametrize(
+    ("typed", "sent"), [(b"y\n", True), (b"n\n", False), (b"\n", False), (b"\x04", False)]
+)
 async def test_the_question(tmp_path: Path, typed: bytes, sent: bool) -> None:
     roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
     async with Platform() as platform:
