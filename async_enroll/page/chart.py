@@ -106,8 +106,9 @@ def draw(timeline: Timeline) -> Chart | None:
     whole = width * len(bars)
     above = max(pairs - failed for pairs, failed in bars)
     below = max(failed for _, failed in bars)
-    # One scale for both sides of the line, but room for a few failures among very many pairs.
+    # One scale for both sides of the line, but room for a few on one among very many on the other.
     under = max(_HEIGHT * below / (above + below), _LEAST_BELOW) if below else 0.0
+    under = min(under, _HEIGHT - _LEAST_BELOW) if above else under
     over = _HEIGHT - under
     pixels = over / above if above else under / max(below, 1)
     return Chart(

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from async_enroll.page.chart import Chart, draw
@@ -63,6 +63,7 @@ moves = st.lists(
 
 
 @given(moves)
+@example([("add", 0.0, 1, 3400)])
 def test_everything_stays_in_the_picture(told: list[tuple[str, float, int, int]]) -> None:
     timeline, at = Timeline(), 1e9
     for what, later, pairs, failed in told:
