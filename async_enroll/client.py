@@ -312,14 +312,7 @@ class EnrollmentClient:
         """
         builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
         options = _Options(auto_enroll, email_students, preflight, stop)
-
-        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
-            if journal is None:
-                await self._apply(roster, emit, cut_off, options)
-            else:
-                await self._keep(roster, journal, emit, cut_off, options, earlier=True)
-
-        return await self._report(carry_out, builder)
+        return await self._report(self._doing(roster, journal, options, earlier=True), builder)
 
     async def stream(
         self,
@@ -341,13 +334,7 @@ class EnrollmentClient:
         the CancelledError, what was in flight as UNCONFIRMED.
         """
         options = _Options(auto_enroll, email_students, preflight, stop)
-
-        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
-            if journal is None:
-                await self._apply(roster, emit, cut_off, options)
-            else:
-                await self._keep(roster, journal, emit, cut_off, options, earlier=False)
-
+        carry_out = self._doing(roster, journal, options, earlier=False)
         async with aclosing(self._results(carry_out)) as results:
             async for some in results:
                 for result in some:
@@ -380,6 +367,24 @@ class EnrollmentClient:
                 for result in some:
                     yield result
 
+    def _doing(
+        self,
+        roster: AnyIterable[RosterEntry],
+        journal: str | os.PathLike[str] | None,
+        options: _Options,
+        *,
+        earlier: bool,
+    ) -> _CarryOut:
+        """Does what a roster says; `earlier`: emits also what earlier runs have done."""
+
+        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+            if journal is None:
+                await self._apply(roster, emit, cut_off, options)
+            else:
+                await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
+
+        return carry_out
+
     async def _apply(
         self,
         roster: AnyIterable[RosterEntry],
@@ -405,7 +410,6 @@ class EnrollmentClient:
         *,
         earlier: bool,
     ) -> None:
-        """Carry out a roster with a journal; `earlier`: emit also what earlier runs have done."""
         plan = await self._plan(roster)
         site = str(self._transport.site)
         flags = options.auto_enroll, options.email_students

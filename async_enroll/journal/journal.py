@@ -25,6 +25,9 @@ from async_enroll.models import Batch, BatchLimits, EnrollmentResult
 from async_enroll.parcel import Parcel
 from async_enroll.wanted import Wanted
 
+_GATHERING = 0.005
+"""For how many seconds records are gathered before they are written together."""
+
 _AWAITED = (BatchSent, BatchSettled, JobDone)
 """What must be kept before the job goes on; where the rest is lost, more is looked up."""
 
@@ -129,6 +132,8 @@ class Journal:
         """Write what has come in since the last time, in one transaction, again and again."""
         async for first in self._received:
             entries = [first]
+            # Calls take seconds: others may have something to record in a moment.
+            await anyio.sleep(_GATHERING)
             while self._received.statistics().current_buffer_used:
                 entries.append(self._received.receive_nowait())
             if not self._broken:
