@@ -17,6 +17,7 @@ from async_enroll import (
     JobStopped,
     JournalError,
     Outcome,
+    RequestWindow,
     RosterEntry,
 )
 from async_enroll.events import BatchSent, Event
@@ -42,7 +43,13 @@ def site(faults: Faults | None = None) -> Platform:
 def client_of(platform: Platform, token: str | None = None) -> EnrollmentClient:
     limits = BatchLimits(identifiers=4, pairs=8)
     return EnrollmentClient(
-        platform.url, token or platform.token, batch=limits, concurrency=2, timeout=1, settle=0.3
+        platform.url,
+        token or platform.token,
+        window=RequestWindow(1000, 0.5),
+        batch=limits,
+        concurrency=2,
+        timeout=1,
+        settle=0.3,
     )
 
 
