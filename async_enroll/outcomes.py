@@ -14,7 +14,7 @@ from async_enroll.models import (
 )
 from async_enroll.parcel import Parcel, Phase
 from async_enroll.wanted import Wanted
-from async_enroll.wire import BulkAnswer, PairAnswer
+from async_enroll.wire import BulkAnswer, PairAnswer, state
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
@@ -55,15 +55,21 @@ def answered(parcel: Parcel, answer: BulkAnswer) -> tuple[list[EnrollmentResult]
     """The results of a call that was answered, and the pairs that the answer lacks."""
     results: list[EnrollmentResult] = []
     lacking: list[Pair] = []
-    batch = parcel.batch
+    batch, action = parcel.batch, parcel.batch.action
+    fates: dict[object, _Fate] = {}  # few: most pairs of a call fare alike
     for course_id in batch.courses:
         course = answer.courses.get(course_id)
         told = {pair.identifier: pair for pair in course.results} if course else {}
         for identifier in batch.identifiers:
-            if pair := told.get(identifier):
-                results.append(_result(parcel, identifier, course_id, pair))
-            else:
-                lacking.append((identifier, course_id))
+            pair = told.get(identifier, _UNMENTIONED)
+            key = pair.before, pair.after, pair.invalid_identifier, pair.error
+            fate = fates.get(key)
+            if fate is None:
+                if pair.after is None and not (pair.invalid_identifier or pair.error):
+                    lacking.append((identifier, course_id))
+                    continue
+                fate = fates[key] = _fate(parcel, pair)
+            results.append(EnrollmentResult(identifier, course_id, action, *fate))
     return results, lacking
 
 
@@ -139,10 +145,17 @@ def _failed(
     ]
 
 
-def _result(parcel: Parcel, identifier: str, course_id: str, pair: PairAnswer) -> EnrollmentResult:
+_Fate = tuple[Outcome, EnrollmentState | None, EnrollmentState | None, str | None, bool | None, int]
+"""Outcome, before, after, error, notified, attempts: what results say but for who and where."""
+
+_UNMENTIONED = PairAnswer("")
+
+
+def _fate(parcel: Parcel, pair: PairAnswer) -> _Fate:
     action = parcel.batch.action
-    outcome, error = _told(action, pair)
-    before = pair.before
+    before = state(pair.before) if pair.before else None
+    after = state(pair.after) if pair.after else None
+    outcome, error = _told(action, pair, before, after)
     mailed = _MAILED.get(outcome, True)
     if parcel.lost and outcome in _DONE_BEFORE:
         # The lost call may have done it, or someone long before: nobody knows.
@@ -152,28 +165,23 @@ def _result(parcel: Parcel, identifier: str, course_id: str, pair: PairAnswer) -
         before = None
     if mailed and parcel.phase is not Phase.SEND:
         mailed = None
-    return EnrollmentResult(
-        identifier,
-        course_id,
-        action,
-        outcome,
-        before,
-        pair.after,
-        error,
-        mailed if parcel.email else False,
-        parcel.attempts,
-    )
+    return outcome, before, after, error, mailed if parcel.email else False, parcel.attempts
 
 
-def _told(action: Action, pair: PairAnswer) -> tuple[Outcome, str | None]:
+def _told(
+    action: Action,
+    pair: PairAnswer,
+    before: EnrollmentState | None,
+    after: EnrollmentState | None,
+) -> tuple[Outcome, str | None]:
     if pair.invalid_identifier:
         words = "neither a user of the platform nor a plausible e-mail address"
         return Outcome.INVALID_IDENTIFIER, words
-    if pair.error or pair.before is None or pair.after is None:
+    if pair.error or before is None or after is None:
         return Outcome.ERROR, "the platform failed on this identifier; its log says why"
-    outcome = outcome_of(action, pair.before, pair.after)
+    outcome = outcome_of(action, before, after)
     if outcome is Outcome.ERROR:
-        return outcome, f"the platform answers that the pair is not as asked: {pair.after}"
+        return outcome, f"the platform answers that the pair is not as asked: {after}"
     return outcome, None
 
 

@@ -39,6 +39,7 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 _KEEP_ALIVE = 4.0
 
 _OK = 200
+_USER_AGENT = f"async-enroll/{version('async_enroll')}"
 
 _log = logging.getLogger("async_enroll")
 
@@ -213,7 +214,7 @@ class Transport:
             "Access-Control-Request-Headers": "authorization",
             "Content-Type": "application/json",
             "Accept": "application/json",
-            "User-Agent": f"async-enroll/{version('async_enroll')}",
+            "User-Agent": _USER_AGENT,
         }
         started = time.monotonic()
         response = await self.in_words(

@@ -18,11 +18,11 @@ from async_enroll.outcomes import (
     wanted,
 )
 from async_enroll.parcel import Parcel, Phase
-from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer
+from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
 
-NOTHING = EnrollmentState(True, False, False, True)
-ENROLLED = EnrollmentState(True, True, False, True)
-WAITING = EnrollmentState(False, False, True, True)
+NOTHING = StateAnswer(True, False, False, True)
+ENROLLED = StateAnswer(True, True, False, True)
+WAITING = StateAnswer(False, False, True, True)
 BATCH = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"))
 
 
@@ -43,9 +43,9 @@ BATCH = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"))
     ],
 )
 def test_outcomes(
-    action: Action, before: EnrollmentState, after: EnrollmentState, outcome: Outcome
+    action: Action, before: StateAnswer, after: StateAnswer, outcome: Outcome
 ) -> None:
-    assert outcome_of(action, before, after) is outcome
+    assert outcome_of(action, state(before), state(after)) is outcome
 
 
 def test_ok_means_that_it_is_as_asked() -> None:
@@ -87,12 +87,24 @@ def test_the_pairs_that_an_answer_lacks() -> None:
     assert lacking == [("joe", "c1"), ("jane", "c2"), ("joe", "c2")]
 
 
+def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
+    for says_nothing in (PairAnswer("jane"), PairAnswer("jane", NOTHING)):
+        parcel = sent(Batch(Action.ENROLL, ("c1",), ("jane",)))
+        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")])
+
+
+def test_equal_states_are_one_object() -> None:
+    answer = answer_for(PairAnswer("jane", NOTHING, NOTHING), PairAnswer("joe", NOTHING, ENROLLED))
+    results, _ = answered(sent(BATCH), answer)
+    assert len({id(result.before) for result in results} | {id(results[0].after)}) == 1
+
+
 @pytest.mark.parametrize(
     ("action", "pair", "notified"),
     [
         (Action.ENROLL, PairAnswer("jane", ENROLLED, ENROLLED), True),
         (Action.ENROLL, PairAnswer("jane", NOTHING, WAITING), True),
-        (Action.ENROLL, PairAnswer("jane", invalidIdentifier=True), False),
+        (Action.ENROLL, PairAnswer("jane", invalid_identifier=True), False),
         (Action.ENROLL, PairAnswer("jane", error=True), None),
         (Action.UNENROLL, PairAnswer("jane", ENROLLED, NOTHING), True),
         (Action.UNENROLL, PairAnswer("jane", WAITING, NOTHING), True),
@@ -120,12 +132,12 @@ def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | Non
     ],
 )
 def test_after_a_lost_call_nobody_knows_what_was_before_it(
-    action: Action, before: EnrollmentState, after: EnrollmentState, outcome: Outcome, known: bool
+    action: Action, before: StateAnswer, after: StateAnswer, outcome: Outcome, known: bool
 ) -> None:
     parcel = sent(Batch(action, ("c1",), ("jane",)), lost=True, attempts=2)
     ((result,), _) = answered(parcel, answer_for(PairAnswer("jane", before, after)))
     assert (result.outcome, result.attempts) == (outcome, 2)
-    assert (result.before == before) == known
+    assert (result.before == state(before)) == known
     assert known or result.before is None
 
 
@@ -141,7 +153,7 @@ def test_what_asking_tells() -> None:
     answer = answer_for(
         PairAnswer("a", ENROLLED, ENROLLED),
         PairAnswer("b", NOTHING, ENROLLED),
-        PairAnswer("c", invalidIdentifier=True),
+        PairAnswer("c", invalid_identifier=True),
         PairAnswer("d", WAITING, WAITING),
     )
     standing, never_done = asked(answered(parcel, answer)[0])
@@ -156,7 +168,7 @@ def test_what_asking_tells() -> None:
 def test_what_is_found_in_the_listing() -> None:
     (result,) = found(sent(BATCH, lost=True), [("jane", "c1")], auto_enroll=True)
     assert (result.outcome, result.before, result.notified) == (Outcome.ENROLLED, None, None)
-    assert result.after == ENROLLED
+    assert result.after == state(ENROLLED)
     assert result.attempts > 1
     gone = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), email=False)
     (result,) = found(gone, [("jane", "c1")], auto_enroll=True)

