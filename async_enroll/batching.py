@@ -132,36 +132,38 @@ class Chunker:
         courses = len(target.courses)
         self._choices = range(-(-courses // limits.pairs), courses + 1)
         self._parts = min(self._choices, key=lambda parts: parts / self._capacity(parts))
+        self._size = self._capacity(self._parts)
 
-    def feed(self, identifier: str) -> list[Batch]:
-        """Take an identifier; give the batches that are full with it."""
-        self._waiting.append(identifier)
-        full = len(self._waiting) == self._capacity(self._parts)
-        return self._batches(self._parts) if full else []
+    def feed(self, identifiers: Iterable[str]) -> list[Batch]:
+        """Take identifiers; give the batches that are full with them."""
+        self._waiting += identifiers
+        if len(self._waiting) < self._size:
+            return []
+        full = len(self._waiting) // self._size * self._size
+        some, self._waiting = self._waiting[:full], self._waiting[full:]
+        return self._batches(some, self._parts)
 
     def flush(self) -> list[Batch]:
         """Give what is left, in as few calls as it takes."""
-        left = len(self._waiting)
-        if not left:
+        rest, self._waiting = self._waiting, []
+        if not rest:
             return []
-        return self._batches(
-            min(self._choices, key=lambda parts: parts * -(-left // self._capacity(parts)))
-        )
+        parts = min(self._choices, key=lambda parts: parts * -(-len(rest) // self._capacity(parts)))
+        return self._batches(rest, parts)
 
     def _capacity(self, parts: int) -> int:
         """How many identifiers a call takes when the courses are sent in so many parts."""
         courses = -(-len(self._target.courses) // parts)
         return min(self._limits.identifiers, self._limits.pairs // courses)
 
-    def _batches(self, parts: int) -> list[Batch]:
-        waiting, self._waiting = self._waiting, []
+    def _batches(self, identifiers: Sequence[str], parts: int) -> list[Batch]:
         size = self._capacity(parts)
         return [
             batch
-            for start in range(0, len(waiting), size)
+            for start in range(0, len(identifiers), size)
             for target in self._target.parts(parts)
             for batch in _within_bytes(
-                target.batch(waiting[start : start + size]), self._limits.bytes
+                target.batch(identifiers[start : start + size]), self._limits.bytes
             )
         ]
 
@@ -206,9 +208,7 @@ def _chunked(groups: Mapping[Target, Iterable[str]], limits: BatchLimits) -> lis
     batches: list[Batch] = []
     for target, identifiers in groups.items():
         chunker = Chunker(target, limits)
-        for identifier in identifiers:
-            batches += chunker.feed(identifier)
-        batches += chunker.flush()
+        batches += [*chunker.feed(identifiers), *chunker.flush()]
     return batches
 
 

@@ -89,7 +89,7 @@ class CrossProduct:
         ]
         if len(work) < len(self._wishes):
             for chunker in self._chunkers:
-                work += chunker.feed(identifier)
+                work += chunker.feed([identifier])
         return work
 
     def flush(self) -> list[Work]:
@@ -147,10 +147,14 @@ class RosterIntake:
 
 def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
     """The work of what is wanted: first what cannot be sent, then its scope and its batches."""
+    # Asked once of each learner and each wish: together they are far fewer than pairs.
+    whys = [_why_unsendable(wish, limits) for wish in wanted.wishes]
     unsent = [
-        result
-        for identifier, wish in wanted.pairs()
-        if (result := _refusal(identifier, wish, limits))
+        _unsent(identifier, wanted.wishes[number], why, whys[number])
+        for identifier, numbers in wanted.learners()
+        for why in [why_unsendable(identifier, limits)]
+        for number in numbers
+        if why or whys[number]
     ]
     if unsent:
         refused = {(result.identifier, result.course_id) for result in unsent}
@@ -172,12 +176,16 @@ def _stripped(text: str, what: str) -> str:
 
 def _refusal(identifier: str, wish: Wish, limits: BatchLimits) -> EnrollmentResult | None:
     """The result of a pair that cannot be sent; None where it can."""
-    if words := why_unsendable(identifier, limits):
-        outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {words}"
-    elif words := _why_unsendable(wish, limits):
-        outcome, error = Outcome.REJECTED, f"not sent: {words}"
+    who, what = why_unsendable(identifier, limits), _why_unsendable(wish, limits)
+    return _unsent(identifier, wish, who, what) if who or what else None
+
+
+def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> EnrollmentResult:
+    """The result of a pair that cannot be sent for its identifier or for what is wanted."""
+    if who:
+        outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {who}"
     else:
-        return None
+        outcome, error = Outcome.REJECTED, f"not sent: {what}"
     return EnrollmentResult(
         identifier, wish.course_id, wish.action, outcome, error=error, attempts=0
     )

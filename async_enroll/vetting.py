@@ -87,7 +87,7 @@ def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
             tuple(place.cohort or "" for place in some) if cohorted else None,
         )
         chunker = Chunker(target, limits)
-        yield from [*chunker.feed(NOBODY), *chunker.flush()]
+        yield from [*chunker.feed([NOBODY]), *chunker.flush()]
 
 
 def _named(batch: Batch, failure: Failure) -> list[Place]:

@@ -61,6 +61,6 @@ def _calls(groups: dict[Target, list[str]], limits: BatchLimits) -> int:
     calls = 0
     for target, identifiers in groups.items():
         chunker = Chunker(target, limits)
-        calls += sum(len(chunker.feed(identifier)) for identifier in identifiers)
+        calls += len(chunker.feed(identifiers))
         calls += len(chunker.flush())
     return calls

@@ -92,7 +92,7 @@ def simple_plans(wanted: Wanted, limits: BatchLimits) -> list[int]:
     calls = []
     for groups in (by_set, by_course):
         chunkers = [(Chunker(target, limits), learners) for target, learners in groups.items()]
-        full = sum(len(chunker.feed(who)) for chunker, learners in chunkers for who in learners)
+        full = sum(len(chunker.feed([who])) for chunker, learners in chunkers for who in learners)
         calls.append(full + sum(len(chunker.flush()) for chunker, _ in chunkers))
     return calls
 
@@ -141,7 +141,7 @@ def test_a_chunker_gives_every_pair_once_within_the_limits(
     courses: int, identifiers: int, limits: BatchLimits
 ) -> None:
     chunker = Chunker(Target(Action.ENROLL, tuple(f"c{n}" for n in range(courses))), limits)
-    batches = [batch for n in range(identifiers) for batch in chunker.feed(f"i{n}")]
+    batches = [batch for n in range(identifiers) for batch in chunker.feed([f"i{n}"])]
     batches += chunker.flush()
     assert_within(batches, limits)
     assert pairs(batches) == Counter(
@@ -166,19 +166,19 @@ def test_courses_are_sent_in_as_many_parts_as_make_the_fewest_calls(
 ) -> None:
     target = Target(Action.ENROLL, tuple(f"c{n}" for n in range(courses)))
     chunker = Chunker(target, BatchLimits(200, 500))
-    batches = [batch for n in range(identifiers) for batch in chunker.feed(f"i{n}")]
+    batches = [batch for n in range(identifiers) for batch in chunker.feed([f"i{n}"])]
     assert len(batches) + len(chunker.flush()) == calls
 
 
 def test_batches_come_as_soon_as_they_are_full() -> None:
     chunker = Chunker(Target(Action.ENROLL, ("c",)), BatchLimits(2, 500))
-    assert [len(chunker.feed(f"i{n}")) for n in range(5)] == [0, 1, 0, 1, 0]
+    assert [len(chunker.feed([f"i{n}"])) for n in range(5)] == [0, 1, 0, 1, 0]
 
 
 def test_bytes_bound_a_call() -> None:
     limits = BatchLimits(200, 500, SMALLEST_BODY)
     chunker = Chunker(Target(Action.ENROLL, ("c",)), limits)
-    batches = [batch for n in range(200) for batch in chunker.feed(f"{n:0>600}")]
+    batches = [batch for n in range(200) for batch in chunker.feed([f"{n:0>600}"])]
     assert len(batches) > 1
     assert_within(batches, limits)
 
@@ -191,7 +191,7 @@ def test_a_pair_that_can_be_sent_fits_a_call(identifier: str, course: str, cohor
     if why_unsendable_cohort(cohort, limits):
         return
     chunker = Chunker(Target(Action.ENROLL, (course,), (cohort,)), limits)
-    chunker.feed(identifier)
+    chunker.feed([identifier])
     assert_within(chunker.flush(), limits)
 
 
