@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import time
-
-from rich import print as show
-from rich.table import Table
+from collections.abc import AsyncIterator
 
 from async_enroll.batching import Chunker, Target, plan, targets
 from async_enroll.models import BatchLimits
 from async_enroll.wanted import Wanted
 from benchmarks.rosters import SHAPES, wanted
+from benchmarks.tables import Table
 
 _LIMITS = (BatchLimits(200, 500), BatchLimits(500, 1000))
 
 
-async def run() -> None:
-    """Show the tables."""
+async def run() -> AsyncIterator[Table]:
+    """The tables."""
     for limits in _LIMITS:
         table = Table(
-            "roster",
-            "pairs",
-            "per course",
-            "per course set",
-            "async_enroll",
-            "bound",
-            "of the bound",
-            "CPU seconds",
-            title=f"calls of {limits.pairs} pairs and {limits.identifiers} identifiers at most",
+            f"Calls of {limits.pairs} pairs and {limits.identifiers} identifiers at most",
+            (
+                "roster",
+                "pairs",
+                "per course",
+                "per course set",
+                "async_enroll",
+                "bound",
+                "of the bound",
+                "CPU seconds",
+            ),
         )
         for shape in SHAPES:
             roster = wanted(shape.pairs())
@@ -36,13 +37,13 @@ async def run() -> None:
             seconds = time.process_time() - since
             bound = shape.bounds[limits.pairs]
             counts = (len(roster), *_simple(roster, limits), ours, bound)
-            table.add_row(
+            table.add(
                 shape.name,
                 *(f"{count:,}" for count in counts),
                 f"{ours / bound:.3f}",
                 f"{seconds:.1f}",
             )
-        show(table)
+        yield table
 
 
 def _simple(roster: Wanted, limits: BatchLimits) -> tuple[int, int]:

@@ -6,18 +6,18 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import anyio
-from rich import print as show
-from rich.table import Table
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow
 from async_enroll.models import Action
 from async_enroll.plan import Plan
 from async_enroll.sandbox import Platform
 from async_enroll.wanted import Wanted
+from benchmarks.tables import Table
 
 LEARNERS, COURSES, RUNS = 40_000, 5, 5
 
@@ -52,8 +52,8 @@ async def _measure(platform: Platform, journal: Path | None) -> float:
     return float(process.stdout)
 
 
-async def run() -> None:
-    """Show the table."""
+async def run() -> AsyncIterator[Table]:
+    """The table."""
     without, with_one = [], []
     async with Platform(window=None) as platform:
         platform.seed(LEARNERS, COURSES)
@@ -62,9 +62,9 @@ async def run() -> None:
                 without.append(await _measure(platform, None))
                 with_one.append(await _measure(platform, Path(directory, f"{number}.db")))
     pairs = LEARNERS * COURSES
-    table = Table("job", "CPU µs a pair", "of that without", title=f"{pairs:,} pairs")
+    table = Table(f"{pairs:,} pairs", ("job", "CPU µs a pair", "of that without"))
     base = statistics.median(without)
     for name, figures in (("without a journal", without), ("with a journal", with_one)):
         took = statistics.median(figures)
-        table.add_row(name, f"{took / pairs * 1e6:.2f}", f"{took / base:.3f}")
-    show(table)
+        table.add(name, f"{took / pairs * 1e6:.2f}", f"{took / base:.3f}")
+    yield table

@@ -2,15 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 from aiolimiter import AsyncLimiter
-from rich import print as show
-from rich.table import Table
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow
 from async_enroll.sandbox import Platform
+from benchmarks.tables import Table
 
 WINDOW = RequestWindow(120, 6)
 CALLS = 300
@@ -64,21 +63,18 @@ async def measure(enroll: Callable[[Platform], Awaitable[None]]) -> tuple[float,
         return took, sum(request.status == 429 for request in platform.requests)
 
 
-async def run() -> None:
-    """Show the table."""
+async def run() -> AsyncIterator[Table]:
+    """The table."""
     limit = (CALLS - 1) // WINDOW.calls * WINDOW.seconds
     table = Table(
-        "client",
-        "seconds",
-        "of the limit",
-        "refusals",
-        title=f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s",
+        f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s",
+        ("client", "seconds", "of the limit", "refusals"),
     )
-    table.add_row("the limit", f"{limit:.2f}", "1.000", "0")
+    table.add("the limit", f"{limit:.2f}", "1.000", "0")
     for name, enroll in (
         ("async_enroll", ours),
         ("gather under aiolimiter", gather_under_aiolimiter),
     ):
         took, refusals = await measure(enroll)
-        table.add_row(name, f"{took:.2f}", f"{took / limit:.3f}", str(refusals))
-    show(table)
+        table.add(name, f"{took:.2f}", f"{took / limit:.3f}", str(refusals))
+    yield table

@@ -1,0 +1,129 @@
+"""What a pair costs: CPU beside parsing the same answers and nothing else, and memory.
+
+The whole way counts: batching, encoding, sending, decoding, checking, merging; with a
+journal also what it takes to plan and to record.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import orjson
+
+from async_enroll import BatchLimits, EnrollmentClient, EnrollmentReport, RequestWindow
+from async_enroll.models import Action, Batch
+from async_enroll.plan import Plan
+from async_enroll.wanted import Wanted
+from async_enroll.wire import bulk_body
+from benchmarks import echo
+from benchmarks.processes import alone, serving
+from benchmarks.tables import Bar, Table
+
+LEARNERS, RUNS = 20_000, 3
+KEPT = 200_000
+"""Learners whose results are kept."""
+
+COURSES = [f"course-v1:Org+C{number}+2026" for number in range(5)]
+WINDOW = RequestWindow(1_000_000, 1)
+"""No bound at all."""
+
+BARS = {"bulk_enroll": Bar(most=4), "apply": Bar(most=4), "apply with a journal": Bar(most=5)}
+MEMORY = Bar(most=250)
+
+
+def identifiers(count: int) -> list[str]:
+    """So many learners."""
+    return [f"learner{number:06}@example.org" for number in range(count)]
+
+
+def wanted(learners: list[str]) -> Wanted:
+    """All of them in all courses."""
+    found = Wanted()
+    for learner in learners:
+        for course in COURSES:
+            found.add(learner, course, Action.ENROLL)
+    return found
+
+
+def parsing(learners: list[str]) -> float:
+    """CPU seconds of `orjson.loads` on the answers to all calls."""
+    work = Plan.of(wanted(learners), BatchLimits(), source="benchmark").work
+    answers = [
+        echo.bulk_answer(bulk_body(batch, auto_enroll=True, email_students=False))
+        for batch in work
+        if isinstance(batch, Batch)
+    ]
+    since = time.process_time()
+    for answer in answers:
+        orjson.loads(answer)
+    return time.process_time() - since
+
+
+async def ways(url: str) -> dict[str, float]:
+    """CPU seconds of each way through the client, and of parsing alone."""
+    learners = identifiers(LEARNERS)
+    took = {"orjson.loads alone": parsing(learners)}
+    with TemporaryDirectory() as directory:
+        async with EnrollmentClient(url, "token", window=WINDOW) as client:
+            for name, journal in (("apply", None), ("apply with a journal", "job.db")):
+                roster = wanted(learners)
+                since = time.process_time()
+                plan = Plan.of(roster, BatchLimits(), source="benchmark")
+                report = await client.apply(plan, journal=journal and Path(directory, journal))
+                took[name] = time.process_time() - since
+                _check(report, LEARNERS)
+            since = time.process_time()
+            report = await client.bulk_enroll(learners, COURSES)
+            took["bulk_enroll"] = time.process_time() - since
+            _check(report, LEARNERS)
+    return took
+
+
+async def kept(url: str) -> float:
+    """Bytes that a result takes in memory, beyond its identifier, by tracemalloc."""
+    learners = identifiers(KEPT)
+    async with EnrollmentClient(url, "token", window=WINDOW) as client:
+        await client.bulk_enroll(learners[:1], COURSES)  # what is allocated but once
+        gc.collect()
+        tracemalloc.start()
+        report = await client.bulk_enroll(learners, COURSES)
+        gc.collect()
+        taken, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    _check(report, KEPT)
+    return taken / (KEPT * len(COURSES))
+
+
+def _check(report: EnrollmentReport, learners: int) -> None:
+    if not report.ok or len(report.results) != learners * len(COURSES):
+        raise RuntimeError(str(report))
+
+
+async def run() -> AsyncIterator[Table]:
+    """CPU, then memory."""
+    async with serving("benchmarks.echo") as server:
+        runs = [await alone(ways, server.greeting) for _ in range(RUNS)]
+        pairs = LEARNERS * len(COURSES)
+        table = Table(
+            f"CPU of {pairs:,} pairs beside parsing their answers",
+            ("way", "µs a pair", "of orjson.loads", "bar"),
+        )
+        for name in ("orjson.loads alone", *BARS):
+            seconds = statistics.median(took[name] for took in runs)
+            ratio = statistics.median(took[name] / took["orjson.loads alone"] for took in runs)
+            bar = BARS.get(name, Bar()).judge(ratio)
+            table.add(name, f"{seconds / pairs * 1e6:.2f}", f"{ratio:.2f}", bar)
+        yield table
+        size = await alone(kept, server.greeting)
+        table = Table(
+            f"Memory of {KEPT * len(COURSES):,} results in a report",
+            ("", "bytes a result", "bar"),
+        )
+        table.add("beyond the identifier, by tracemalloc", f"{size:.0f}", MEMORY.judge(size))
+        yield table

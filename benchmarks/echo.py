@@ -1,0 +1,101 @@
+"""A platform that costs next to nothing: every bulk call succeeds, and the listing is ready.
+
+It speaks just enough HTTP for a client that keeps its connections. So what is measured
+against it is the client, and not the platform. ``python -m benchmarks.echo`` serves until
+its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+
+import anyio
+import orjson
+
+from async_enroll.batching import NOBODY
+from benchmarks.processes import dismissed, say
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_NEVER = b'{"user":true,"enrollment":false,"allowed":false,"auto_enroll":false}'
+_SINCE_NOW = b'{"user":true,"enrollment":true,"allowed":false,"auto_enroll":false}'
+_ENROLLED = b'","after":%b,"before":%b}' % (_SINCE_NOW, _NEVER)
+
+
+def bulk_answer(body: bytes) -> bytes:
+    """What the platform answers where everybody has an account and nobody is enrolled."""
+    call = orjson.loads(body)
+    results = b",".join(
+        b'{"identifier":"%b","invalidIdentifier":true}' % identifier
+        if identifier == NOBODY.encode()
+        else b'{"identifier":"%b%b' % (identifier, _ENROLLED)
+        for identifier in call["identifiers"].encode().split(b",")
+    )
+    courses = b",".join(
+        b'"%b":{"action":"enroll","results":[%b],"auto_enroll":true}' % (course, results)
+        for course in call["courses"].encode().split(b",")
+    )
+    flags = b'"auto_enroll":true,"email_students":false'
+    return b'{"action":"enroll","courses":{%b},%b}' % (courses, flags)
+
+
+def listing(records: int) -> bytes:
+    """A listing of so many records."""
+    return orjson.dumps(
+        [
+            {
+                "username": f"learner{number:06}",
+                "email": f"learner{number:06}@example.org",
+                "course_id": f"course-v1:Org+C{number % 120:04}+2026",
+                "is_active": True,
+                "mode": "audit",
+                "created": "2021-03-09 20:15",
+            }
+            for number in range(records)
+        ]
+    )
+
+
+class Conversation(asyncio.Protocol):
+    """One connection: answers a POST as a bulk call, and a GET with `listed`."""
+
+    def __init__(self, listed: bytes) -> None:
+        self._listed = listed
+        self._received = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep where the answers go."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the requests that are complete."""
+        self._received += data
+        while (start := self._received.find(b"\r\n\r\n") + 4) > 3:
+            head = bytes(self._received[:start])
+            length = _LENGTH.search(head)
+            end = start + (int(length[1]) if length else 0)
+            if len(self._received) < end:
+                return
+            posted = head.startswith(b"POST")
+            self._answer(bulk_answer(bytes(self._received[start:end])) if posted else self._listed)
+            del self._received[:end]
+
+    def _answer(self, body: bytes) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        self._transport.writelines((head % len(body), body))
+
+
+async def main(records: int) -> None:
+    """Serve a listing of so many records, and any bulk call."""
+    listed = listing(records)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Conversation(listed), "127.0.0.1", 0)
+    async with server:
+        say(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await dismissed()
+
+
+if __name__ == "__main__":
+    anyio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 0)

@@ -1,0 +1,77 @@
+"""Processes of their own, so that neither CPU nor memory of one part counts as another's."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import asynccontextmanager
+from multiprocessing import get_context
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
+import orjson
+from anyio import to_thread
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_LONGEST_LINE = 64 * 1024 * 1024
+
+
+async def alone(work: Callable[P, Awaitable[T]], *arguments: P.args, **keywords: P.kwargs) -> T:
+    """Run an asynchronous function in a new process; give what it returns."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(pool, _run, work, arguments, keywords)
+
+
+def _run(
+    work: Callable[..., Awaitable[T]], arguments: tuple[Any, ...], keywords: dict[str, Any]
+) -> T:
+    async def run() -> T:
+        return await work(*arguments, **keywords)
+
+    return anyio.run(run)
+
+
+class Server:
+    """A server in a process of its own; `greeting` is the first that it said."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._asked = process.stdin
+        self._said = BufferedByteReceiveStream(process.stdout)
+        self.greeting: Any = None
+
+    async def hear(self) -> Any:
+        """What it says next."""
+        return orjson.loads(await self._said.receive_until(b"\n", _LONGEST_LINE))
+
+    async def stop(self) -> None:
+        """Tell it that it is not needed any longer."""
+        await self._asked.aclose()
+
+
+@asynccontextmanager
+async def serving(module: str, *arguments: object) -> AsyncIterator[Server]:
+    """Run a module that calls `say` once it serves, and returns once `dismissed`."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    async with await anyio.open_process(command, stderr=None) as process:
+        server = Server(process)
+        server.greeting = await server.hear()
+        yield server
+        await server.stop()
+
+
+def say(what: object) -> None:
+    """Tell something to whoever has started this process."""
+    print(orjson.dumps(what).decode(), flush=True)
+
+
+async def dismissed() -> None:
+    """Wait until whoever has started this process needs it no longer."""
+    await to_thread.run_sync(sys.stdin.read)
