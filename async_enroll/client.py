@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
 )
 from contextlib import aclosing
-from itertools import chain, count
+from itertools import chain, count, islice
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -31,6 +31,7 @@ from async_enroll.background import Background, Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
 from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.fates import Block
 from async_enroll.intake import CrossProduct, RosterIntake, Work
 from async_enroll.journal import Description, Journal, digest_of, now, open_journal
 from async_enroll.models import (
@@ -58,8 +59,8 @@ from async_enroll.transport import Transport, site_url
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
-_Emit = Emit[list[EnrollmentResult]]
-_CarryOut = Callable[[_Emit, list[EnrollmentResult]], Awaitable[None]]
+_Emit = Emit[list[Block]]
+_CarryOut = Callable[[_Emit, list[Block]], Awaitable[None]]
 """Does a job: emits its results, and leaves in the list what was cut off."""
 
 _BREATH = 1024
@@ -250,7 +251,7 @@ class EnrollmentClient:
             auto_enroll=options.auto_enroll, email_students=options.email_students
         )
 
-        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
             await self._carry_out(work, emit, cut_off, options)
 
         return await self._report(carry_out, builder)
@@ -265,7 +266,7 @@ class EnrollmentClient:
 
         """
 
-        async def nowhere(_: list[EnrollmentResult]) -> None:
+        async def nowhere(_: list[Block]) -> None:
             raise AssertionError("a preflight has no results")
 
         pursuit = self._pursuit(Chronicle(next(self._jobs)), nowhere, [], auto_enroll=False)
@@ -336,9 +337,8 @@ class EnrollmentClient:
         options = _Options(auto_enroll, email_students, preflight, stop)
         carry_out = self._doing(roster, journal, options, earlier=False)
         async with aclosing(self._results(carry_out)) as results:
-            async for some in results:
-                for result in some:
-                    yield result
+            async for result in results:
+                yield result
 
     async def resume(
         self, journal: str | os.PathLike[str], *, stop: Signal | None = None
@@ -358,14 +358,13 @@ class EnrollmentClient:
 
         """
 
-        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
             async with open_journal(journal, self._limits) as opened:
                 await self._go_on(opened, emit, cut_off, stop=stop)
 
         async with aclosing(self._results(carry_out)) as results:
-            async for some in results:
-                for result in some:
-                    yield result
+            async for result in results:
+                yield result
 
     def _doing(
         self,
@@ -377,7 +376,7 @@ class EnrollmentClient:
     ) -> _CarryOut:
         """Does what a roster says; `earlier`: emits also what earlier runs have done."""
 
-        async def carry_out(emit: _Emit, cut_off: list[EnrollmentResult]) -> None:
+        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
             if journal is None:
                 await self._apply(roster, emit, cut_off, options)
             else:
@@ -389,7 +388,7 @@ class EnrollmentClient:
         self,
         roster: AnyIterable[RosterEntry],
         emit: _Emit,
-        cut_off: list[EnrollmentResult],
+        cut_off: list[Block],
         options: _Options,
     ) -> None:
         plan = await self._plan(roster)
@@ -405,7 +404,7 @@ class EnrollmentClient:
         roster: AnyIterable[RosterEntry],
         path: str | os.PathLike[str],
         emit: _Emit,
-        cut_off: list[EnrollmentResult],
+        cut_off: list[Block],
         options: _Options,
         *,
         earlier: bool,
@@ -432,7 +431,7 @@ class EnrollmentClient:
         self,
         journal: Journal,
         emit: _Emit,
-        cut_off: list[EnrollmentResult],
+        cut_off: list[Block],
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
@@ -461,7 +460,7 @@ class EnrollmentClient:
         self,
         work: AsyncGenerator[Work | Parcel] | AsyncGenerator[Work],
         emit: _Emit,
-        cut_off: list[EnrollmentResult],
+        cut_off: list[Block],
         options: _Options,
         *,
         journal: Journal | None = None,
@@ -487,7 +486,7 @@ class EnrollmentClient:
         self,
         chronicle: Chronicle,
         emit: _Emit,
-        cut_off: list[EnrollmentResult],
+        cut_off: list[Block],
         *,
         auto_enroll: bool,
         calls: int = 0,
@@ -507,10 +506,10 @@ class EnrollmentClient:
         )
 
     async def _report(self, carry_out: _CarryOut, builder: ReportBuilder) -> EnrollmentReport:
-        cut_off: list[EnrollmentResult] = []
+        cut_off: list[Block] = []
 
-        async def add(results: list[EnrollmentResult]) -> None:
-            builder.add(results)
+        async def add(blocks: list[Block]) -> None:
+            builder.add(blocks)
 
         try:
             await carry_out(add, cut_off)
@@ -520,26 +519,27 @@ class EnrollmentClient:
             raise
         return builder.report()
 
-    async def _results(self, carry_out: _CarryOut) -> AsyncGenerator[list[EnrollmentResult]]:
-        not_given: dict[int, list[EnrollmentResult]] = {}
+    async def _results(self, carry_out: _CarryOut) -> AsyncGenerator[EnrollmentResult]:
+        not_given: dict[int, list[Block]] = {}
 
         async def produce(emit: _Emit) -> None:
-            async def add(results: list[EnrollmentResult]) -> None:
-                not_given[id(results)] = results
-                await emit(results)
+            async def add(blocks: list[Block]) -> None:
+                not_given[id(blocks)] = blocks
+                await emit(blocks)
 
-            cut_off: list[EnrollmentResult] = []
+            cut_off: list[Block] = []
             not_given[id(cut_off)] = cut_off
             await carry_out(add, cut_off)
 
         try:
             async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
-                async for some in all_:
-                    del not_given[id(some)]
-                    yield some
+                async for blocks in all_:
+                    del not_given[id(blocks)]
+                    for result in chain.from_iterable(blocks):
+                        yield result
         except asyncio.CancelledError as cancelled:
-            results = tuple(chain.from_iterable(not_given.values()))
-            cancelled.results = results  # type: ignore[attr-defined]  # documented
+            left = chain.from_iterable(not_given.values())
+            cancelled.results = tuple(chain.from_iterable(left))  # type: ignore[attr-defined]  # documented
             raise
 
     async def _cross_product(
@@ -552,8 +552,8 @@ class EnrollmentClient:
         keys = [course_id async for course_id in _each(courses, "courses")]
         intake = CrossProduct(action, keys, cohorts, self._limits)
         yield intake.scope
-        async for identifier in _each(identifiers, "identifiers"):
-            for work in intake.feed(identifier):
+        async for some in _in_lists(identifiers, "identifiers"):
+            for work in intake.feed(some):
                 yield work
         for work in intake.flush():
             yield work
@@ -575,14 +575,21 @@ class EnrollmentClient:
 
 
 async def _each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:
-    """Iterate over either kind of iterable, letting other tasks run now and then."""
+    """Iterate over either kind of iterable."""
+    async for some in _in_lists(items, name):
+        for item in some:
+            yield item
+
+
+async def _in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
+    """The items as they come, in lists, letting other tasks run in between."""
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
     if isinstance(items, AsyncIterable):
         async for item in items:
-            yield item
+            yield [item]
     else:
-        for number, item in enumerate(items, 1):
-            yield item
-            if number % _BREATH == 0:
-                await anyio.lowlevel.checkpoint()
+        left = iter(items)
+        while some := list(islice(left, _BREATH)):
+            yield some
+            await anyio.lowlevel.checkpoint()

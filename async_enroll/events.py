@@ -7,9 +7,11 @@ planned, `call` its calls. `at` is when it happened, in seconds since the epoch.
 from __future__ import annotations
 
 import time
+from itertools import chain
 
 from attrs import field, frozen
 
+from async_enroll.fates import Block, pairs_in
 from async_enroll.models import Batch, EnrollmentResult
 from async_enroll.verdict import Meaning
 
@@ -70,11 +72,21 @@ class BatchSplit(_Event):
 class BatchSettled(_Event):
     """What became of pairs of a batch is known, once and for all.
 
-    `planned` is None for pairs that cannot be sent.
+    `planned` is None for pairs that cannot be sent. `blocks` has their results compactly.
     """
 
     planned: int | None
-    results: tuple[EnrollmentResult, ...]
+    blocks: tuple[Block, ...]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs."""
+        return pairs_in(self.blocks)
+
+    @property
+    def results(self) -> tuple[EnrollmentResult, ...]:
+        """What became of each pair, made when asked for."""
+        return tuple(chain.from_iterable(self.blocks))
 
 
 @frozen(kw_only=True)

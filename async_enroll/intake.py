@@ -1,6 +1,6 @@
 """What callers pass in, made ready to send: stripped, without repeats, checked. Pure.
 
-What cannot be sent becomes its result here, without a call, so that every pair asked
+What cannot be sent has its result here, without a call, so that every pair asked
 for has one.
 """
 
@@ -20,11 +20,11 @@ from async_enroll.batching import (
     why_unsendable_cohort,
 )
 from async_enroll.errors import ConfigurationError, RosterError
+from async_enroll.fates import Block, Fate
 from async_enroll.models import (
     Action,
     Batch,
     BatchLimits,
-    EnrollmentResult,
     Outcome,
     RosterEntry,
 )
@@ -38,7 +38,7 @@ class Scope:
     places: tuple[Place, ...]
 
 
-Work = Scope | Batch | EnrollmentResult
+Work = Scope | Batch | Block
 """What a job is about, something to send, or what has become of a pair that cannot be sent."""
 
 
@@ -72,24 +72,29 @@ class CrossProduct:
                 raise ConfigurationError(f"cohorts names {course_id!r}, which is not in courses")
             cohort_in[course_id] = _stripped(cohort, "cohort")
         self._wishes = [Wish(key, action, cohort_in.get(key)) for key in keys]
-        sendable = [wish for wish in self._wishes if not _why_unsendable(wish, limits)]
-        found = targets(sendable)
+        whys = [(wish, _why_unsendable(wish, limits)) for wish in self._wishes]
+        self._unsendable = [(wish, why) for wish, why in whys if why]
+        found = targets(wish for wish, why in whys if not why)
         self.scope = Scope(tuple(place for target in found for place in places(target)))
         """Where all batches lead."""
         self._chunkers = [Chunker(target, limits) for target in found]
 
-    def feed(self, identifier: str) -> list[Work]:
-        """Take an identifier; give the work that is complete with it."""
-        identifier = _stripped(identifier, "identifier")
-        if identifier in self._seen:
-            return []
-        self._seen.add(identifier)
-        work: list[Work] = [
-            result for wish in self._wishes if (result := _refusal(identifier, wish, self._limits))
-        ]
-        if len(work) < len(self._wishes):
-            for chunker in self._chunkers:
-                work += chunker.feed([identifier])
+    def feed(self, identifiers: Iterable[str]) -> list[Work]:
+        """Take identifiers; give the work that is complete with them."""
+        work: list[Work] = []
+        new: list[str] = []
+        for identifier in identifiers:
+            identifier = _stripped(identifier, "identifier")
+            if identifier in self._seen:
+                continue
+            self._seen.add(identifier)
+            if why := why_unsendable(identifier, self._limits):
+                work += [_unsent(identifier, wish, why, None) for wish in self._wishes]
+            else:
+                work += [_unsent(identifier, wish, None, why) for wish, why in self._unsendable]
+                new.append(identifier)
+        for chunker in self._chunkers:
+            work += chunker.feed(new)
         return work
 
     def flush(self) -> list[Work]:
@@ -157,7 +162,7 @@ def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
         if why or whys[number]
     ]
     if unsent:
-        refused = {(result.identifier, result.course_id) for result in unsent}
+        refused = {(block.identifiers[0], block.course_id) for block in unsent}
         sendable = Wanted()
         for identifier, wish in wanted.pairs():
             if (identifier, wish.course_id) not in refused:
@@ -174,21 +179,14 @@ def _stripped(text: str, what: str) -> str:
     return text.strip()
 
 
-def _refusal(identifier: str, wish: Wish, limits: BatchLimits) -> EnrollmentResult | None:
-    """The result of a pair that cannot be sent; None where it can."""
-    who, what = why_unsendable(identifier, limits), _why_unsendable(wish, limits)
-    return _unsent(identifier, wish, who, what) if who or what else None
-
-
-def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> EnrollmentResult:
+def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> Block:
     """The result of a pair that cannot be sent for its identifier or for what is wanted."""
     if who:
         outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {who}"
     else:
         outcome, error = Outcome.REJECTED, f"not sent: {what}"
-    return EnrollmentResult(
-        identifier, wish.course_id, wish.action, outcome, error=error, attempts=0
-    )
+    fate = Fate(outcome, error=error, attempts=0)
+    return Block(wish.course_id, wish.action, [identifier], [fate])
 
 
 def _why_unsendable(wish: Wish, limits: BatchLimits) -> str | None:

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from async_enroll.errors import EnrollError
-from async_enroll.models import (
-    Action,
-    Batch,
-    EnrollmentResult,
-    EnrollmentState,
-    Outcome,
-)
+from async_enroll.fates import Block, Fate
+from async_enroll.models import Action, Batch, EnrollmentState, Outcome
 from async_enroll.parcel import Parcel, Phase
 from async_enroll.wanted import Wanted
 from async_enroll.wire import BulkAnswer, PairAnswer, state
@@ -51,107 +46,107 @@ def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) 
     return Outcome.WITHDRAWN if before.allowed else Outcome.NOT_ENROLLED
 
 
-def answered(parcel: Parcel, answer: BulkAnswer) -> tuple[list[EnrollmentResult], list[Pair]]:
-    """The results of a call that was answered, and the pairs that the answer lacks."""
-    results: list[EnrollmentResult] = []
+def answered(parcel: Parcel, answer: BulkAnswer) -> tuple[list[Block], list[Pair]]:
+    """What became of the pairs of a call that was answered, and the pairs that the answer lacks."""
+    blocks: list[Block] = []
     lacking: list[Pair] = []
-    batch, action = parcel.batch, parcel.batch.action
-    fates: dict[object, _Fate] = {}  # few: most pairs of a call fare alike
+    batch = parcel.batch
     for course_id in batch.courses:
         course = answer.courses.get(course_id)
         told = {pair.identifier: pair for pair in course.results} if course else {}
+        fates: list[Fate | None] = []
+        last, fate = _UNMENTIONED, None
         for identifier in batch.identifiers:
             pair = told.get(identifier, _UNMENTIONED)
-            key = pair.before, pair.after, pair.invalid_identifier, pair.error
-            fate = fates.get(key)
-            if fate is None:
-                if pair.after is None and not (pair.invalid_identifier or pair.error):
-                    lacking.append((identifier, course_id))
-                    continue
-                fate = fates[key] = _fate(parcel, pair)
-            results.append(EnrollmentResult(identifier, course_id, action, *fate))
-    return results, lacking
+            # Most pairs fare as the one before: that is cheaper to see than to look up.
+            if (
+                pair.before != last.before
+                or pair.after != last.after
+                or pair.invalid_identifier != last.invalid_identifier
+                or pair.error != last.error
+            ):
+                last, fate = pair, _fate(parcel, pair)
+            fates.append(fate)
+        who = zip(batch.identifiers, fates, strict=True)
+        lacking += [(identifier, course_id) for identifier, fate in who if fate is None]
+        if block := Block.known(course_id, batch.action, batch.identifiers, fates):
+            blocks.append(block)
+    return blocks, lacking
 
 
-def asked(results: Iterable[EnrollmentResult]) -> tuple[list[EnrollmentResult], list[Pair]]:
-    """Of the results of asking: those that stand, and the pairs that a lost call never did.
+def asked(blocks: Iterable[Block]) -> tuple[list[Block], list[Pair]]:
+    """Of what asking told: what stands, and the pairs that a lost call never did.
 
     Their `before` tells: None, they were as wanted when asked about, and the lost call may
     have mailed them; otherwise it has never done them.
     """
-    standing: list[EnrollmentResult] = []
+    standing: list[Block] = []
     never_done: list[Pair] = []
-    for result in results:
-        if result.outcome.ok and result.before is not None:
-            never_done.append((result.identifier, result.course_id))
-        else:
-            standing.append(result)
+    for block in blocks:
+        if stands := block.only(lambda fate: not _is_news(fate)):
+            standing.append(stands)
+        never_done += [(who, block.course_id) for who in block.only(_is_news).identifiers]
     return standing, never_done
 
 
-def found(parcel: Parcel, some: Iterable[Pair], *, auto_enroll: bool) -> list[EnrollmentResult]:
-    """The results of pairs that the listing shows to be as a lost call was to leave them."""
+def _is_news(fate: Fate) -> bool:
+    return fate.outcome.ok and fate.before is not None
+
+
+def found(parcel: Parcel, some: Iterable[Pair], *, auto_enroll: bool) -> list[Block]:
+    """What became of pairs that the listing shows to be as a lost call was to leave them."""
     enrolled = parcel.batch.action is Action.ENROLL
-    after = EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=auto_enroll)
+    fate = Fate(
+        Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
+        after=EnrollmentState(
+            user=True, enrollment=enrolled, allowed=False, auto_enroll=auto_enroll
+        ),
+        notified=None if parcel.email else False,
+        # The look at the listing counts as one: it took more than the sending.
+        attempts=parcel.attempts + 1,
+    )
+    by_course: dict[str, list[str]] = {}
+    for identifier, course_id in some:
+        by_course.setdefault(course_id, []).append(identifier)
     return [
-        EnrollmentResult(
-            identifier,
-            course_id,
-            parcel.batch.action,
-            Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
-            after=after,
-            notified=None if parcel.email else False,
-            # The look at the listing counts as one: it took more than the sending.
-            attempts=parcel.attempts + 1,
-        )
-        for identifier, course_id in some
+        Block.alike(course_id, parcel.batch.action, identifiers, fate)
+        for course_id, identifiers in by_course.items()
     ]
 
 
-def rejected(
-    parcel: Parcel, error: EnrollError | str, *, notified: bool | None
-) -> list[EnrollmentResult]:
-    """The results of a call that the platform refuses; nothing was done."""
+def rejected(parcel: Parcel, error: EnrollError | str, *, notified: bool | None) -> list[Block]:
+    """What becomes of a call that the platform refuses; nothing was done."""
     return _failed(parcel, Outcome.REJECTED, str(error), notified=notified)
 
 
-def unconfirmed(parcel: Parcel, error: EnrollError | str) -> list[EnrollmentResult]:
-    """The results of a call of which nobody can tell what became of it."""
+def unconfirmed(parcel: Parcel, error: EnrollError | str) -> list[Block]:
+    """What becomes of a call of which nobody can tell what it has done."""
     notified = None if parcel.email else False
     return _failed(parcel, Outcome.UNCONFIRMED, str(error), notified=notified)
 
 
-def given_up(parcel: Parcel, why: EnrollError) -> list[EnrollmentResult]:
-    """The results of a call that is not sent, or not again, because the job has been stopped."""
+def given_up(parcel: Parcel, why: EnrollError) -> list[Block]:
+    """What becomes of a call that is not sent, or not again, as the job has been stopped."""
     if parcel.lost:
         return unconfirmed(parcel, why)
     return rejected(parcel, f"not sent: {why}", notified=parcel.notified_so_far)
 
 
-def _failed(
-    parcel: Parcel, outcome: Outcome, error: str, *, notified: bool | None
-) -> list[EnrollmentResult]:
+def _failed(parcel: Parcel, outcome: Outcome, error: str, *, notified: bool | None) -> list[Block]:
+    batch = parcel.batch
+    fate = Fate(outcome, error=error, notified=notified, attempts=parcel.attempts)
     return [
-        EnrollmentResult(
-            identifier,
-            course_id,
-            parcel.batch.action,
-            outcome,
-            error=error,
-            notified=notified,
-            attempts=parcel.attempts,
-        )
-        for identifier, course_id in pairs(parcel.batch)
+        Block.alike(course_id, batch.action, batch.identifiers, fate) for course_id in batch.courses
     ]
 
-
-_Fate = tuple[Outcome, EnrollmentState | None, EnrollmentState | None, str | None, bool | None, int]
-"""Outcome, before, after, error, notified, attempts: what results say but for who and where."""
 
 _UNMENTIONED = PairAnswer("")
 
 
-def _fate(parcel: Parcel, pair: PairAnswer) -> _Fate:
+def _fate(parcel: Parcel, pair: PairAnswer) -> Fate | None:
+    """What the platform's word on a pair means for it; None where it says nothing."""
+    if pair.after is None and not (pair.invalid_identifier or pair.error):
+        return None
     action = parcel.batch.action
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
@@ -165,7 +160,8 @@ def _fate(parcel: Parcel, pair: PairAnswer) -> _Fate:
         before = None
     if mailed and parcel.phase is not Phase.SEND:
         mailed = None
-    return outcome, before, after, error, mailed if parcel.email else False, parcel.attempts
+    notified = mailed if parcel.email else False
+    return Fate(outcome, before, after, error, notified, parcel.attempts)
 
 
 def _told(

@@ -8,12 +8,12 @@ from typing import Self
 
 from attrs import field, frozen
 
+from async_enroll.fates import Block
 from async_enroll.intake import Scope, Work, planned
 from async_enroll.models import (
     Action,
     Batch,
     BatchLimits,
-    EnrollmentResult,
     RequestWindow,
     RosterEntry,
 )
@@ -28,7 +28,7 @@ class Plan:
     """The calls for a roster; iterates as its entries.
 
     `source` names the roster, `skipped` has the rows of it that were left out, in words.
-    `work` is what is to be done: results of what cannot be sent, then batches.
+    `work` is what is to be done: what became of what cannot be sent, then batches.
     """
 
     source: str
@@ -69,7 +69,7 @@ class Plan:
     @property
     def unsendable(self) -> int:
         """How many pairs cannot be sent at all, and have their results already."""
-        return sum(isinstance(item, EnrollmentResult) for item in self.work)
+        return sum(len(item) for item in self.work if isinstance(item, Block))
 
     @property
     def calls(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from weakref import WeakSet
 
@@ -24,7 +24,8 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
-from async_enroll.models import Batch, BatchLimits, EnrollmentResult
+from async_enroll.fates import Block
+from async_enroll.models import Batch, BatchLimits
 from async_enroll.outcomes import (
     Pair,
     answered,
@@ -74,8 +75,8 @@ class Pursuit:
         patience: Patience,
         settling: Settling,
         chronicle: Chronicle,
-        emit: Emit[list[EnrollmentResult]],
-        cut_off: list[EnrollmentResult],
+        emit: Emit[list[Block]],
+        cut_off: list[Block],
         *,
         calls: Iterator[int],
         limits: BatchLimits,
@@ -116,16 +117,16 @@ class Pursuit:
         self._waits.add(wait)
         return wait
 
-    async def settled(self, planned: int | None, results: Collection[EnrollmentResult]) -> None:
+    async def settled(self, planned: int | None, blocks: list[Block]) -> None:
         """Emit what became of pairs, once that is recorded."""
-        if not results:
+        if not blocks:
             return
-        event = BatchSettled(job=self._chronicle.job, planned=planned, results=tuple(results))
+        event = BatchSettled(job=self._chronicle.job, planned=planned, blocks=tuple(blocks))
         try:
             await self._chronicle.tell(event)
         except JournalError as error:
             self.stopped_by = self.stopped_by or error
-        await self._emit(list(results))
+        await self._emit(blocks)
 
     async def take_up(self, parcel: Parcel) -> None:
         """Pursue a parcel; one that an earlier run of the job has lost is first looked for."""
@@ -140,8 +141,8 @@ class Pursuit:
         for batch in refused:
             # The platform fails on entering such a course, before it mails anyone there.
             error = self.vetting.bad[places(batch)[0]]
-            results = rejected(parcel.with_batch(batch), error, notified=False)
-            await self.settled(parcel.planned, results)
+            blocks = rejected(parcel.with_batch(batch), error, notified=False)
+            await self.settled(parcel.planned, blocks)
         if good is None:
             return
         parcel = parcel.with_batch(good)
@@ -307,17 +308,17 @@ class Pursuit:
         elif parcel.lost:
             await self.settled(parcel.planned, unconfirmed(parcel, reply.error))
         else:
-            results = rejected(parcel, reply.error, notified=parcel.notified_so_far)
-            await self.settled(parcel.planned, results)
+            blocks = rejected(parcel, reply.error, notified=parcel.notified_so_far)
+            await self.settled(parcel.planned, blocks)
 
     async def _settle_answer(self, parcel: Parcel, answer: BulkAnswer) -> None:
         self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
         self._culprits_in_a_row = 0
-        results, lacking = answered(parcel, answer)
+        blocks, lacking = answered(parcel, answer)
         never_done: list[Pair] = []
         if parcel.phase is Phase.ASK:
-            results, never_done = asked(results)
-        await self.settled(parcel.planned, results)
+            blocks, never_done = asked(blocks)
+        await self.settled(parcel.planned, blocks)
         again = evolve(parcel, phase=Phase.SEND, lost=True)
         batches = self._replanned(parcel.batch, never_done)
         await self._pursue_all([again.with_batch(batch) for batch in batches])
@@ -451,7 +452,7 @@ def _weight(batch: Batch) -> int:
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
-def _blamed(parcel: Parcel, failure: Failure) -> list[EnrollmentResult]:
+def _blamed(parcel: Parcel, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.meaning is Meaning.UNDONE:
         words = f"the platform fails on this learner; its log says why ({words})"

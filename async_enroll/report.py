@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from async_enroll.errors import EnrollmentFailures
+from async_enroll.fates import Block, failing
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.summary import Summary
@@ -21,37 +22,61 @@ _SHOWN = 20
 
 @frozen
 class CourseReport:
-    """What became of the pairs of one course."""
+    """What became of the pairs of one course; iterates as their results.
+
+    `blocks` has the results compactly, as they came.
+    """
 
     course_id: str
-    results: tuple[EnrollmentResult, ...]
+    blocks: tuple[Block, ...] = field(repr=False)
+
+    def __iter__(self) -> Iterator[EnrollmentResult]:
+        return chain.from_iterable(self.blocks)
+
+    @property
+    def results(self) -> tuple[EnrollmentResult, ...]:
+        """All results, made when asked for."""
+        return tuple(self)
+
+    @property
+    def failures(self) -> tuple[EnrollmentResult, ...]:
+        """The results of the pairs that are not as they were asked to be."""
+        return tuple(chain.from_iterable(block.only(failing) for block in self.blocks))
 
     @property
     def counts(self) -> dict[Outcome, int]:
         """How many pairs came to each outcome, of those that occur."""
-        return Summary.of(self.results).counts
+        return self.summary().counts
 
     @property
     def ok(self) -> bool:
         """Whether every pair is now as it was asked to be."""
-        return all(result.outcome.ok for result in self.results)
+        return self.summary().ok
+
+    def summary(self) -> Summary:
+        """The account of the course in a few numbers."""
+        return Summary.of(self.blocks)
 
 
 @frozen
 class EnrollmentReport:
     """What became of every pair of a job.
 
-    `courses` has a `CourseReport` for each course key. `str` gives a summary for people.
+    `courses` has a `CourseReport` for each course key. Iterates as all results, course by
+    course. `str` gives a summary for people.
     """
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
     email_students: bool = False
 
+    def __iter__(self) -> Iterator[EnrollmentResult]:
+        return chain.from_iterable(self.courses.values())
+
     @property
     def results(self) -> tuple[EnrollmentResult, ...]:
-        """All results, course by course."""
-        return tuple(chain.from_iterable(course.results for course in self.courses.values()))
+        """All results, course by course, made when asked for."""
+        return tuple(self)
 
     @property
     def counts(self) -> dict[Outcome, int]:
@@ -61,7 +86,7 @@ class EnrollmentReport:
     @property
     def failures(self) -> tuple[EnrollmentResult, ...]:
         """The results of the pairs that are not as they were asked to be."""
-        return tuple(result for result in self.results if not result.outcome.ok)
+        return tuple(chain.from_iterable(one.failures for one in self.courses.values()))
 
     @property
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
@@ -71,7 +96,7 @@ class EnrollmentReport:
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
-            for result in self.results
+            for result in self
             if result.notified is None and result.outcome.ok
         )
 
@@ -97,14 +122,13 @@ class EnrollmentReport:
         A pair that the platform said nothing of counts as its flag `error`. `action` is
         None where both actions stand together.
         """
-        results = {course_id: course.results for course_id, course in self.courses.items()}
         return bulk_object(
-            results, auto_enroll=self.auto_enroll, email_students=self.email_students
+            self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
         )
 
     def summary(self) -> Summary:
         """The report in a few numbers."""
-        return Summary.of(self.results)
+        return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row a pair, UTF-8, mode 0600, safe to open in a spreadsheet. Blocks.
@@ -116,7 +140,7 @@ class EnrollmentReport:
 
         """
         with private_file(path, newline="") as file:
-            write_csv(self.results, file)
+            write_csv(self, file)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
         """Write `json_pieces` to a file, mode 0600. Blocks.
@@ -149,7 +173,7 @@ class EnrollmentReport:
 
     def json_pieces(self) -> Iterator[str]:
         """Give the report in full as JSON, piece by piece: results, counts by outcome, `ok`."""
-        return json_pieces(self.results)
+        return json_pieces(self)
 
     def __str__(self) -> str:
         """The counts, and the first failures with their reasons."""
@@ -171,12 +195,12 @@ class ReportBuilder:
     def __init__(self, *, auto_enroll: bool, email_students: bool) -> None:
         self._auto_enroll = auto_enroll
         self._email_students = email_students
-        self._by_course: dict[str, list[EnrollmentResult]] = {}
+        self._by_course: dict[str, list[Block]] = {}
 
-    def add(self, results: Iterable[EnrollmentResult]) -> None:
+    def add(self, blocks: Iterable[Block]) -> None:
         """Take further results."""
-        for result in results:
-            self._by_course.setdefault(result.course_id, []).append(result)
+        for block in blocks:
+            self._by_course.setdefault(block.course_id, []).append(block)
 
     def report(self) -> EnrollmentReport:
         """The report of the results so far."""

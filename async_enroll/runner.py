@@ -13,8 +13,9 @@ from anyio.abc import TaskGroup
 from async_enroll.chronicle import Chronicle
 from async_enroll.errors import EnrollError, JobStopped, JournalError
 from async_enroll.events import JobDone, JobStarted
+from async_enroll.fates import Block
 from async_enroll.intake import Scope, Work
-from async_enroll.models import Batch, EnrollmentResult
+from async_enroll.models import Batch
 from async_enroll.parcel import Parcel
 from async_enroll.pursuit import Pursuit
 
@@ -102,7 +103,7 @@ class Job:
             if self._pursuit.stopped_by and self._chronicle.durable:
                 return
             match item:
-                case EnrollmentResult():
+                case Block():
                     await self._pursuit.settled(None, [item])
                     continue
                 case Scope():

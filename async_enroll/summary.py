@@ -9,6 +9,7 @@ from typing import Self
 
 from attrs import define, field
 
+from async_enroll.fates import Block, failing
 from async_enroll.models import EnrollmentResult, Outcome
 
 MOST_REASONS = 200
@@ -51,23 +52,26 @@ class Summary:
         self._kept = 0
 
     @classmethod
-    def of(cls, results: Iterable[EnrollmentResult]) -> Self:
+    def of(cls, blocks: Iterable[Block]) -> Self:
         """The summary of these results."""
         summary = cls()
-        summary.add(results)
+        summary.add(blocks)
         return summary
 
-    def add(self, results: Iterable[EnrollmentResult], at: float | None = None) -> None:
+    def add(self, blocks: Iterable[Block], at: float | None = None) -> None:
         """Take further results, which became known `at`, in seconds since the epoch."""
-        for result in results:
-            counts = self.courses.get(result.course_id)
-            if counts is None:
-                counts = self.courses[result.course_id] = Counter()
-            counts[result.outcome] += 1
-            if not result.outcome.ok:
-                self._fail(result)
-            elif result.notified is None:
-                self.notification_unknown += 1
+        for block in blocks:
+            counts = self.courses.setdefault(block.course_id, Counter())
+            failed = False
+            for fate, count in block.runs():
+                counts[fate.outcome] += count
+                if failing(fate):
+                    failed = True
+                elif fate.notified is None:
+                    self.notification_unknown += count
+            if failed:
+                for result in block.only(failing):
+                    self._fail(result)
         if at is not None:
             self.started = at if self.started is None else min(self.started, at)
             self.ended = at if self.ended is None else max(self.ended, at)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
+from async_enroll.fates import Block
 from async_enroll.report import ReportBuilder
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
@@ -120,7 +121,7 @@ def test_any_job_with_any_faults(job: tuple[Any, ...], mail: bool, preflight: bo
             assert result.outcome.ok == doable or (stood and result.outcome.ok), result
         good = [result for result in report.results if result.outcome.ok]
         builder = ReportBuilder(auto_enroll=True, email_students=mail)
-        builder.add(good)
+        builder.add(map(Block.of, good))
         found = [(result.identifier, result.course_id) for result in good]
         assert_account(builder.report(), platform, found, action)
 

@@ -10,12 +10,12 @@ from async_enroll import (
     Action,
     BatchLimits,
     ConfigurationError,
-    EnrollmentResult,
     Outcome,
     RosterEntry,
     RosterError,
 )
 from async_enroll.batching import Place
+from async_enroll.fates import Block
 from async_enroll.intake import CrossProduct, RosterIntake, Scope, Work, planned
 from async_enroll.models import Batch
 
@@ -25,7 +25,7 @@ texts = st.text("ab, \t\u2003@", max_size=4)
 
 def cross(identifiers: Iterable[str], courses: Iterable[str], **cohorts: str) -> list[Work]:
     intake = CrossProduct(Action.ENROLL, courses, cohorts, LIMITS)
-    work = [item for identifier in identifiers for item in intake.feed(identifier)]
+    work = [item for identifier in identifiers for item in intake.feed([identifier])]
     return [*work, *intake.flush()]
 
 
@@ -41,8 +41,8 @@ def pairs(work: list[Work]) -> list[tuple[str, str]]:
         pair
         for item in work
         for pair in (
-            [(item.identifier, item.course_id)]
-            if isinstance(item, EnrollmentResult)
+            [(identifier, item.course_id) for identifier in item.identifiers]
+            if isinstance(item, Block)
             else [(i, c) for i in item.identifiers for c in item.courses]
             if isinstance(item, Batch)
             else []
@@ -75,9 +75,10 @@ def test_nothing_is_sent_that_the_platform_would_split(
 def test_what_cannot_be_sent_is_a_result() -> None:
     results = cross(["a b", "jane"], ["c1", "c,2"])
     told = {
-        (item.identifier, item.course_id): (item.outcome, item.error, item.attempts)
+        (one.identifier, one.course_id): (one.outcome, one.error, one.attempts)
         for item in results
-        if isinstance(item, EnrollmentResult)
+        if isinstance(item, Block)
+        for one in item
     }
     invalid = Outcome.INVALID_IDENTIFIER
     words = "not sent: the identifier holds white space"
@@ -109,7 +110,7 @@ def test_the_scope_names_all_places_before_the_first_batch() -> None:
 
 def test_a_million_identifiers_pass_through() -> None:
     intake = CrossProduct(Action.ENROLL, ["c"], None, LIMITS)
-    assert sum(len(intake.feed(f"learner{n}")) for n in range(1000)) == 5
+    assert sum(len(intake.feed([f"learner{n}"])) for n in range(1000)) == 5
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_courses_that_are_none(
 def test_an_identifier_that_is_no_string() -> None:
     intake = CrossProduct(Action.ENROLL, ["c1"], None, LIMITS)
     with pytest.raises(ConfigurationError, match="expected a string as identifier, found int"):
-        intake.feed(3)  # type: ignore[arg-type]  # the mistake itself
+        intake.feed([3])  # type: ignore[list-item]  # the mistake itself
 
 
 def test_entries_share_calls_whatever_their_order() -> None:

@@ -22,7 +22,7 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing"],
-    ["wire", "wanted", "packing"],
+    ["wire", "wanted", "packing", "fates"],
     ["models", "files"],
     ["errors"],
 ]

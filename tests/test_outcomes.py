@@ -1,11 +1,15 @@
 """What became of a pair, from the platform's word on the call."""
 
-from itertools import product
+from collections.abc import Iterable
+from itertools import chain, product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from async_enroll import EnrollmentState, Outcome, PlatformError, RosterEntry
+from async_enroll import EnrollmentResult, EnrollmentState, Outcome, PlatformError, RosterEntry
+from async_enroll.fates import Block
 from async_enroll.models import Action, Batch
 from async_enroll.outcomes import (
     answered,
@@ -60,6 +64,14 @@ def answer_for(*answers: PairAnswer) -> BulkAnswer:
     return BulkAnswer({"c1": CourseAnswer(list(answers)), "c2": CourseAnswer(list(answers))})
 
 
+def results_of(blocks: Iterable[Block]) -> list[EnrollmentResult]:
+    return list(chain.from_iterable(blocks))
+
+
+def told(parcel: Parcel, *answers: PairAnswer) -> list[EnrollmentResult]:
+    return results_of(answered(parcel, answer_for(*answers))[0])
+
+
 def sent(batch: Batch, **history: Any) -> Parcel:
     return Parcel(batch, **{"email": True, "attempts": 1, **history})
 
@@ -70,7 +82,8 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
         PairAnswer("stranger", NOTHING, ENROLLED),
         PairAnswer("jane", error=True),
     )
-    results, lacking = answered(sent(BATCH), answer)
+    blocks, lacking = answered(sent(BATCH), answer)
+    results = results_of(blocks)
     assert [(result.course_id, result.identifier, result.outcome) for result in results] == [
         ("c1", "jane", Outcome.ERROR),
         ("c1", "joe", Outcome.ENROLLED),
@@ -82,7 +95,8 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
 
 def test_the_pairs_that_an_answer_lacks() -> None:
     answer = BulkAnswer({"c1": CourseAnswer([PairAnswer("jane", NOTHING, ENROLLED)])})
-    results, lacking = answered(sent(BATCH), answer)
+    blocks, lacking = answered(sent(BATCH), answer)
+    results = results_of(blocks)
     assert [result.outcome for result in results] == [Outcome.ENROLLED]
     assert lacking == [("joe", "c1"), ("jane", "c2"), ("joe", "c2")]
 
@@ -93,9 +107,37 @@ def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
         assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")])
 
 
+words = st.sampled_from(
+    [
+        {},
+        {"before": NOTHING, "after": ENROLLED},
+        {"before": ENROLLED, "after": ENROLLED},
+        {"invalid_identifier": True},
+        {"error": True},
+    ]
+)
+
+
+@given(st.lists(st.none() | words, min_size=1, max_size=8))
+def test_a_pair_fares_the_same_whoever_stands_beside_it(said: list[dict[str, Any] | None]) -> None:
+    batch = Batch(Action.ENROLL, ("c1",), tuple(f"i{number}" for number in range(len(said))))
+    answers = [
+        PairAnswer(who, **told)
+        for who, told in zip(batch.identifiers, said, strict=True)
+        if told is not None
+    ]
+    alone = [
+        answered(sent(Batch(Action.ENROLL, ("c1",), (who,))), answer_for(*answers))
+        for who in batch.identifiers
+    ]
+    blocks, lacking = answered(sent(batch), answer_for(*answers))
+    assert results_of(blocks) == [one for some, _ in alone for one in results_of(some)]
+    assert lacking == [pair for _, some in alone for pair in some]
+
+
 def test_equal_states_are_one_object() -> None:
     answer = answer_for(PairAnswer("jane", NOTHING, NOTHING), PairAnswer("joe", NOTHING, ENROLLED))
-    results, _ = answered(sent(BATCH), answer)
+    results = results_of(answered(sent(BATCH), answer)[0])
     assert len({id(result.before) for result in results} | {id(results[0].after)}) == 1
 
 
@@ -113,9 +155,9 @@ def test_equal_states_are_one_object() -> None:
 )
 def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | None) -> None:
     batch = Batch(action, ("c1",), ("jane",))
-    ((mailed,), _) = answered(sent(batch), answer_for(pair))
-    ((unmailed,), _) = answered(sent(batch, email=False), answer_for(pair))
-    ((quiet,), _) = answered(sent(batch, phase=Phase.QUIET), answer_for(pair))
+    (mailed,) = told(sent(batch), pair)
+    (unmailed,) = told(sent(batch, email=False), pair)
+    (quiet,) = told(sent(batch, phase=Phase.QUIET), pair)
     assert (mailed.notified, unmailed.notified) == (notified, False)
     assert quiet.notified is (False if notified is False else None)
 
@@ -135,7 +177,7 @@ def test_after_a_lost_call_nobody_knows_what_was_before_it(
     action: Action, before: StateAnswer, after: StateAnswer, outcome: Outcome, known: bool
 ) -> None:
     parcel = sent(Batch(action, ("c1",), ("jane",)), lost=True, attempts=2)
-    ((result,), _) = answered(parcel, answer_for(PairAnswer("jane", before, after)))
+    (result,) = told(parcel, PairAnswer("jane", before, after))
     assert (result.outcome, result.attempts) == (outcome, 2)
     assert (result.before == state(before)) == known
     assert known or result.before is None
@@ -143,8 +185,8 @@ def test_after_a_lost_call_nobody_knows_what_was_before_it(
 
 def test_an_unenrollment_that_was_lost_may_have_mailed() -> None:
     parcel = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), lost=True)
-    ((done,), _) = answered(parcel, answer_for(PairAnswer("jane", NOTHING, NOTHING)))
-    ((undone,), _) = answered(parcel, answer_for(PairAnswer("jane", ENROLLED, NOTHING)))
+    (done,) = told(parcel, PairAnswer("jane", NOTHING, NOTHING))
+    (undone,) = told(parcel, PairAnswer("jane", ENROLLED, NOTHING))
     assert (done.notified, undone.notified) == (None, True)
 
 
@@ -157,7 +199,7 @@ def test_what_asking_tells() -> None:
         PairAnswer("d", WAITING, WAITING),
     )
     standing, never_done = asked(answered(parcel, answer)[0])
-    assert [(one.identifier, one.outcome, one.notified) for one in standing] == [
+    assert [(one.identifier, one.outcome, one.notified) for one in results_of(standing)] == [
         ("a", Outcome.ENROLLED, None),
         ("c", Outcome.INVALID_IDENTIFIER, False),
         ("d", Outcome.ALLOWED, None),
@@ -166,24 +208,25 @@ def test_what_asking_tells() -> None:
 
 
 def test_what_is_found_in_the_listing() -> None:
-    (result,) = found(sent(BATCH, lost=True), [("jane", "c1")], auto_enroll=True)
+    (result,) = results_of(found(sent(BATCH, lost=True), [("jane", "c1")], auto_enroll=True))
     assert (result.outcome, result.before, result.notified) == (Outcome.ENROLLED, None, None)
     assert result.after == state(ENROLLED)
     assert result.attempts > 1
     gone = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), email=False)
-    (result,) = found(gone, [("jane", "c1")], auto_enroll=True)
+    (result,) = results_of(found(gone, [("jane", "c1")], auto_enroll=True))
     assert (result.outcome, result.notified) == (Outcome.UNENROLLED, False)
 
 
 def test_calls_that_come_to_nothing() -> None:
     error = PlatformError("its words", status=400)
-    results = [
+    blocks = [
         *rejected(sent(BATCH), error, notified=False),
         *unconfirmed(sent(BATCH), error),
         *given_up(sent(BATCH, attempts=0), error),
         *given_up(sent(BATCH, phase=Phase.QUIET), error),
         *given_up(sent(BATCH, lost=True), error),
     ]
+    results = results_of(blocks)
     assert [(one.outcome, one.notified, one.error) for one in results[::4]] == [
         (Outcome.REJECTED, False, "its words"),
         (Outcome.UNCONFIRMED, None, "its words"),

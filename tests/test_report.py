@@ -19,6 +19,7 @@ from async_enroll import (
     EnrollmentState,
     Outcome,
 )
+from async_enroll.fates import Block
 from async_enroll.report import ReportBuilder
 
 STATE = EnrollmentState(True, True, False, True)
@@ -33,7 +34,7 @@ def result(identifier: str, course_id: str, outcome: Outcome) -> EnrollmentResul
 def report(*results: EnrollmentResult) -> EnrollmentReport:
     builder = ReportBuilder(auto_enroll=True, email_students=True)
     for one in results:
-        builder.add([one])
+        builder.add([Block.of(one)])
     return builder.report()
 
 

@@ -1,12 +1,14 @@
 """The account in a few numbers, however many pairs."""
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Action, EnrollmentResult, Outcome
+from async_enroll.fates import Block
 from async_enroll.summary import MOST_FAILURES, MOST_REASONS, Summary
 
 results = st.builds(
@@ -20,6 +22,10 @@ results = st.builds(
 )
 
 
+def summary_of(results: Iterable[EnrollmentResult]) -> Summary:
+    return Summary.of(map(Block.of, results))
+
+
 def failure(number: int, error: str | None, course_id: str = "c1") -> EnrollmentResult:
     return EnrollmentResult(
         f"learner{number}@example.org", course_id, Action.ENROLL, Outcome.ERROR, error=error
@@ -30,7 +36,7 @@ def failure(number: int, error: str | None, course_id: str = "c1") -> Enrollment
 def test_it_counts_what_came(batches: list[list[EnrollmentResult]]) -> None:
     summary = Summary()
     for batch in batches:
-        summary.add(batch)
+        summary.add(map(Block.of, batch))
     everything = [result for batch in batches for result in batch]
     failures = [result for result in everything if not result.outcome.ok]
     assert summary.counts == Counter(result.outcome for result in everything)
@@ -55,7 +61,7 @@ def test_nothing_is_all_as_asked() -> None:
 
 def test_it_is_read_by_people() -> None:
     enrolled = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED)
-    summary = Summary.of([failure(1, "because"), enrolled, enrolled])
+    summary = summary_of([failure(1, "because"), enrolled, enrolled])
     assert str(summary).splitlines() == [
         "3 pairs in 1 courses: 1 not as asked",
         "  enrolled                   2",
@@ -65,7 +71,7 @@ def test_it_is_read_by_people() -> None:
 
 def test_when_things_became_known() -> None:
     summary = Summary()
-    summary.add([failure(1, None)])
+    summary.add([Block.of(failure(1, None))])
     assert (summary.started, summary.ended) == (None, None)
     for at in (20.0, 10.0, 30.0):
         summary.add([], at)
@@ -73,7 +79,7 @@ def test_when_things_became_known() -> None:
 
 
 def test_the_same_reason_reads_the_same() -> None:
-    summary = Summary.of(
+    summary = summary_of(
         [
             failure(1, "c1: learner1@example.org is not welcome in c11", "c1"),
             failure(2, "c2: learner2@example.org is not welcome in c11", "c2"),
@@ -88,7 +94,7 @@ def test_the_same_reason_reads_the_same() -> None:
 
 
 def test_rare_reasons_stand_together() -> None:
-    summary = Summary.of(failure(n, f"reason {n}") for n in range(MOST_REASONS + 50))
+    summary = summary_of(failure(n, f"reason {n}") for n in range(MOST_REASONS + 50))
     assert len(summary.reasons) == MOST_REASONS + 1
     rest = summary.reasons[-1]
     assert (rest.outcome, rest.words, rest.count) == (None, "other reasons", 50)
@@ -99,7 +105,7 @@ def test_rare_reasons_stand_together() -> None:
 def test_failures_are_kept_up_to_a_bound_and_of_every_reason(*, common_first: bool) -> None:
     common = [failure(n, "common") for n in range(MOST_FAILURES + 500)]
     rare = [failure(n, f"rare {n % 300}") for n in range(3000)]
-    summary = Summary.of(common + rare if common_first else rare + common)
+    summary = summary_of(common + rare if common_first else rare + common)
     assert sum(len(reason.failures) for reason in summary.reasons) == MOST_FAILURES
     assert sum(reason.count for reason in summary.reasons) == len(common) + len(rare)
     for reason in summary.reasons:

@@ -54,11 +54,12 @@ def in_memory(
     report: EnrollmentReport, plan: Plan, timeline: Timeline, settings: Sequence[tuple[str, str]]
 ) -> Account:
     """The account of a job without a journal."""
+    summary = report.summary()
     return Account(
-        lambda: report.results,
-        Summary.of(report.results),
+        lambda: report,
+        summary,
         timeline,
-        plan.pairs - len(report.results),
+        plan.pairs - summary.pairs,
         settings,
         _notes(plan.skipped),
         "--report FILE.csv has them all",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +20,12 @@ from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.outlook import show_plan
 from async_enroll.cli.rosters import Reading
-from async_enroll.cli.running import Results, run_job, run_with_journal
+from async_enroll.cli.running import run_job, run_with_journal
 from async_enroll.cli.tuning import Tuning
-from async_enroll.errors import ConfigurationError
+from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.models import EnrollmentResult
 from async_enroll.plan import Plan
-from async_enroll.report import ReportBuilder
+from async_enroll.report import EnrollmentReport
 from async_enroll.runner import Signal
 
 EXAMPLES = """\
@@ -94,26 +97,37 @@ def apply(
         note("nothing was sent")
         return ExitStatus.OK
     auto_enroll = not no_auto_enroll
-    builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
-
-    def start(stop: Signal) -> Results:
-        return client.stream(
-            made,
-            auto_enroll=auto_enroll,
-            email_students=email_students,
-            journal=journal,
-            stop=stop,
-        )
-
     if journal:
+
+        def start(stop: Signal) -> AsyncGenerator[EnrollmentResult]:
+            return client.stream(
+                made,
+                auto_enroll=auto_enroll,
+                email_students=email_students,
+                journal=journal,
+                stop=stop,
+            )
+
         return run_with_journal(client, start, journal, job, report, json=json)
     settings = settings_of(
         connection.site(), made.source, auto_enroll=auto_enroll, email_students=email_students
     )
+    found_out = EnrollmentReport({}, auto_enroll, email_students)
+
+    async def apply_plan(stop: Signal) -> None:
+        nonlocal found_out
+        try:
+            found_out = await client.apply(
+                made, auto_enroll=auto_enroll, email_students=email_students, stop=stop
+            )
+        except (EnrollError, asyncio.CancelledError) as error:
+            found_out = getattr(error, "report", found_out)
+            raise
+
     try:
-        run_job(client, start, builder.add, job.progress)
+        run_job(client, apply_plan, job.progress)
     finally:
-        account = in_memory(builder.report(), made, job.timeline, settings)
+        account = in_memory(found_out, made, job.timeline, settings)
         if job.begun:
             hand_over(account, report, json=json)
     return account.status

@@ -25,7 +25,6 @@ from async_enroll.models import EnrollmentQuery, Outcome, RequestWindow
 from async_enroll.report import EnrollmentReport
 from async_enroll.roster import Roster
 from async_enroll.sandbox import Platform, Population
-from async_enroll.summary import Summary
 
 EXAMPLES = """\
 Examples:
@@ -68,7 +67,7 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
     ):
         with progress.shown():
             report = await client.apply(roster)
-        show_account(Summary.of(report.results), hint="")
+        show_account(report.summary(), hint="")
         note("These three were put in to fail. Now the platform is asked who is enrolled.")
         listed = await _listed(client, population.courses)
     return _compare(report, listed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from async_enroll.cli.progress import JobProgress
 from async_enroll.events import BatchSettled, Continued, Event, JobStarted, Throttled
+from async_enroll.fates import failing
 from async_enroll.models import RequestWindow
 from async_enroll.timeline import Hold, Timeline
 
@@ -24,8 +25,8 @@ class JobDisplay:
                 self.begun = True
                 self.timeline.resume(event.at)
             case BatchSettled():
-                failed = sum(not result.outcome.ok for result in event.results)
-                self.timeline.add(event.at, len(event.results), failed)
+                failed = sum(len(block.only(failing)) for block in event.blocks)
+                self.timeline.add(event.at, event.pairs, failed)
             case Throttled(seconds=float() as seconds):
                 self.timeline.pause(event.at, seconds, Hold.THROTTLE)
             case Continued():

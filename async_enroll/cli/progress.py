@@ -26,6 +26,7 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
+from async_enroll.fates import failing
 from async_enroll.models import EnrollmentResult, Outcome, RequestWindow
 
 _FAILURES = 20
@@ -73,10 +74,11 @@ class JobState:
                 self.paused = False
 
     def _settle(self, event: BatchSettled) -> None:
-        self.done += len(event.results)
-        self.counts.update(result.outcome for result in event.results)
-        for result in event.results:
-            if not result.outcome.ok:
+        self.done += event.pairs
+        for block in event.blocks:
+            for fate, count in block.runs():
+                self.counts[fate.outcome] += count
+            for result in block.only(failing):
                 self.failed += 1
                 if self.failed <= _FAILURES:
                     self.fresh_failures.append(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from async_enroll.cli.connection import Connection
@@ -9,8 +10,9 @@ from async_enroll.cli.destination import check_report
 from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.cli.running import Results, run_with_journal
+from async_enroll.cli.running import run_with_journal
 from async_enroll.cli.tuning import Tuning
+from async_enroll.models import EnrollmentResult
 from async_enroll.runner import Signal
 
 EXAMPLES = """\
@@ -48,7 +50,7 @@ def resume(
     job = JobDisplay(tuning.window(), quiet=quiet)
     client = connection.client_for(tuning, on_event=job.tell)
 
-    def start(stop: Signal) -> Results:
+    def start(stop: Signal) -> AsyncGenerator[EnrollmentResult]:
         return client.resume(journal, stop=stop)
 
     return run_with_journal(client, start, journal, job, report, json=json)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -20,19 +19,14 @@ from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
 
-Results = AsyncGenerator[EnrollmentResult]
-Take = Callable[[Iterable[EnrollmentResult]], object]
+Job = Callable[[anyio.Event], Awaitable[object]]
+"""Does a job; once the event is set, no more than to finish what is in flight."""
 
 
-def run_job(
-    client: EnrollmentClient,
-    start: Callable[[anyio.Event], Results],
-    take: Take,
-    progress: JobProgress,
-) -> None:
-    """Run the job that `start` begins, to its end; `take` its results.
+def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
+    """Run a job to its end.
 
-    Ctrl-C sets the event that `start` is given: calls in flight are finished. Once more, and
+    Ctrl-C sets the event that `job` is given: calls in flight are finished. Once more, and
     they are cut off.
 
     Raises:
@@ -40,26 +34,32 @@ def run_job(
         EnrollError: what else has stopped the job.
 
     """
-    anyio.run(_run, client, start, take, progress)
+    anyio.run(_run, client, job, progress)
 
 
 def run_with_journal(
     client: EnrollmentClient,
-    start: Callable[[anyio.Event], Results],
+    start: Callable[[anyio.Event], AsyncGenerator[EnrollmentResult]],
     journal: Path,
-    job: JobDisplay,
+    display: JobDisplay,
     report: Path | None,
     *,
     json: bool,
 ) -> ExitStatus:
-    """Run a job that keeps a journal, and hand over the whole of it; say how to go on.
+    """Run the job that `start` begins and a journal keeps; hand it over, say how to go on.
 
     Raises as `run_job`.
     """
+
+    async def job(stop: anyio.Event) -> None:
+        async with aclosing(start(stop)) as results:
+            async for _ in results:  # the journal has them
+                pass
+
     try:
-        run_job(client, start, lambda results: None, job.progress)
+        run_job(client, job, display.progress)
     except (EnrollError, KeyboardInterrupt):
-        if job.begun:
+        if display.begun:
             _hand_over(journal, report, json=json)
             note(f"to go on: async-enroll resume {journal}")
         raise
@@ -73,12 +73,7 @@ def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
         return account.status
 
 
-async def _run(
-    client: EnrollmentClient,
-    start: Callable[[anyio.Event], Results],
-    take: Take,
-    progress: JobProgress,
-) -> None:
+async def _run(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
     stop = anyio.Event()
     stopped_by: EnrollError | None = None
     async with anyio.create_task_group() as tasks:
@@ -86,7 +81,8 @@ async def _run(
         try:
             with progress.shown():
                 tasks.start_soon(progress.report)
-                await carry_out(client, start(stop), take)
+                async with client:
+                    await job(stop)
         except EnrollError as error:
             stopped_by = error
         finally:
@@ -96,17 +92,6 @@ async def _run(
         raise KeyboardInterrupt
     if stopped_by:
         raise stopped_by
-
-
-async def carry_out(client: EnrollmentClient, results: Results, take: Take) -> None:
-    """Take the results of a job as they come; when it is cancelled, those that came meanwhile."""
-    async with client, aclosing(results):
-        try:
-            async for result in results:
-                take([result])
-        except asyncio.CancelledError as cancelled:
-            take(getattr(cancelled, "results", ()))
-            raise
 
 
 async def _heed_interrupts(stop: anyio.Event, everything: anyio.CancelScope) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 
 import anyio
@@ -18,10 +19,11 @@ from filelock import FileLock, Timeout
 
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.fates import Block
 from async_enroll.intake import Work
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
-from async_enroll.models import Batch, BatchLimits, EnrollmentResult
+from async_enroll.models import Batch, BatchLimits
 from async_enroll.parcel import Parcel
 from async_enroll.wanted import Wanted
 
@@ -36,8 +38,10 @@ def digest_of(wanted: Wanted, *options: object) -> str:
     """Tells this roster, with these options, from all others."""
     wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
     digest = hashlib.sha256(ascii((options, wishes)).encode())
-    for identifier, numbers in wanted.learners():
-        digest.update(f"{identifier} {numbers}\n".encode(errors="surrogatepass"))
+    learners = iter(wanted.learners())
+    while some := list(islice(learners, 1000)):
+        lines = "".join([f"{identifier} {numbers}\n" for identifier, numbers in some])
+        digest.update(lines.encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
@@ -92,8 +96,8 @@ class Journal:
     async def work(self) -> AsyncGenerator[Work | Parcel]:
         """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
         if self.fresh:
-            for result in await to_thread.run_sync(self._reader.unsent):
-                yield result
+            for block in await to_thread.run_sync(self._reader.unsent):
+                yield block
         yield await to_thread.run_sync(self._reader.scope)
         after = 0
         while some := await to_thread.run_sync(self._reader.unfinished, after):
@@ -108,7 +112,7 @@ class Journal:
                 for parcel in parcels:
                     yield parcel
 
-    async def earlier(self) -> AsyncGenerator[list[EnrollmentResult]]:
+    async def earlier(self) -> AsyncGenerator[list[Block]]:
         """Give the results of earlier runs."""
         if self.fresh:
             return
@@ -124,8 +128,8 @@ class Journal:
         if not isinstance(event, BatchSettled) or event.planned is None:
             return None
         batch, unsettled = self._planned.pop(event.planned)
-        if unsettled > len(event.results):
-            self._planned[event.planned] = batch, unsettled - len(event.results)
+        if unsettled > event.pairs:
+            self._planned[event.planned] = batch, unsettled - event.pairs
         return batch
 
     async def _write(self) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from async_enroll.fates import Block, failing, pairs_in
 from async_enroll.journal.store import THROTTLED, Description, Store
-from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.models import EnrollmentResult
 from async_enroll.summary import Summary
 from async_enroll.timeline import Hold, Timeline
 
@@ -51,32 +52,38 @@ class JournalReport:
 
     def results(self) -> Iterator[EnrollmentResult]:
         """Every result so far, once: of what could not be sent, then batch by batch."""
-        yield from self._store.unsent()
-        for _, _, results in self._store.settled():
-            yield from results
+        for block in self._blocks():
+            yield from block
 
     def failures(self) -> Iterator[EnrollmentResult]:
         """The results of the pairs that are not as they were asked to be."""
-        return (result for result in self.results() if not result.outcome.ok)
+        for block in self._blocks():
+            yield from block.only(failing)
+
+    def _blocks(self) -> Iterator[Block]:
+        yield from self._store.unsent()
+        for _, _, blocks in self._store.settled():
+            yield from blocks
 
     def with_cohorts(self) -> Iterator[tuple[EnrollmentResult, str | None]]:
         """Every result so far, and the cohort that was asked for."""
-        for result in self._store.unsent():
-            yield result, None
-        for _, batch, results in self._store.settled():
+        for block in self._store.unsent():
+            yield from ((result, None) for result in block)
+        for _, batch, blocks in self._store.settled():
             names = batch.cohorts or [None] * len(batch.courses)
             cohort_in = dict(zip(batch.courses, names, strict=True))
-            for result in results:
-                yield result, cohort_in[result.course_id]
+            for block in blocks:
+                yield from ((result, cohort_in[block.course_id]) for result in block)
 
     def account(self) -> tuple[Summary, Timeline]:
         """The results so far in a few numbers, and when they became known."""
         summary = Summary()
         summary.add(self._store.unsent())
         known: list[tuple[float, int, int]] = []
-        for at, _, results in self._store.settled():
-            summary.add(results, at)
-            known.append((at, len(results), _failed(results)))
+        for at, _, blocks in self._store.settled():
+            summary.add(blocks, at)
+            failed = pairs_in([block.only(failing) for block in blocks])
+            known.append((at, pairs_in(blocks), failed))
         return summary, self._timeline(known)
 
     def _timeline(self, known: Iterable[tuple[float, int, int]]) -> Timeline:
@@ -94,8 +101,3 @@ class JournalReport:
         for _, _, tell in sorted(happened, key=lambda one: one[:2]):
             tell()
         return timeline
-
-
-def _failed(results: Iterable[EnrollmentResult]) -> int:
-    failing: set[Outcome] = {outcome for outcome in Outcome if not outcome.ok}
-    return sum(result.outcome in failing for result in results)

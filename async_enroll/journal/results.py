@@ -1,8 +1,8 @@
 """Results as bytes and back: small, since a job has millions of them.
 
-The results of one answer are few *fates* (outcome, states, error, …), each met by many
-pairs. A pair is its position in the planned batch: course by course, and in each course
-identifier by identifier. Positions are kept as ranges: start, end, start, end, …
+A pair is its position in the planned batch: course by course, and in each course
+identifier by identifier. Every fate is kept once, with the positions of its pairs as
+ranges: start, end, start, end, …
 """
 
 from __future__ import annotations
@@ -13,82 +13,70 @@ from itertools import chain
 import orjson
 from attrs import astuple
 
-from async_enroll.models import Batch, EnrollmentResult, EnrollmentState, Outcome
+from async_enroll.fates import Block, Fate
+from async_enroll.models import Batch, EnrollmentState, Outcome
 
 
-def encode(batch: Batch, results: Iterable[EnrollmentResult]) -> bytes:
-    """The bytes for `results`, whose pairs are all of `batch`."""
-    size = len(batch.identifiers)
-    first = {course_id: number * size for number, course_id in enumerate(batch.courses)}
-    place = {identifier: number for number, identifier in enumerate(batch.identifiers)}
-    fates: dict[object, tuple[EnrollmentResult, list[int]]] = {}
-    last: EnrollmentResult | None = None
-    some: list[int] = []
-    for result in results:
-        # Mostly the same as the one before; told by identity, since states are shared.
-        if (
-            last is None
-            or result.after is not last.after
-            or result.before is not last.before
-            or result.outcome is not last.outcome
-            or result.error is not last.error
-            or result.notified is not last.notified
-            or result.attempts != last.attempts
-        ):
-            last = result
-            _, some = fates.setdefault(_fate(result), (result, []))
-        position = first[result.course_id] + place[result.identifier]
-        if some and some[-1] == position:
-            some[-1] = position + 1
-        else:
-            some += (position, position + 1)
+def encode(batch: Batch, blocks: Iterable[Block]) -> bytes:
+    """The bytes for what became of pairs of `batch`."""
+    ranges: dict[Fate, list[int]] = {}
+    for block in blocks:
+        position = batch.courses.index(block.course_id) * len(batch.identifiers)
+        for first, some in _stretches(batch.identifiers, block):
+            start = position + first
+            for fate, count in some.runs():
+                found = ranges.setdefault(fate, [])
+                if found and found[-1] == start:
+                    found[-1] += count
+                else:
+                    found += (start, start + count)
+                start += count
     return orjson.dumps(
         [
             (
-                result.outcome.value,
-                _told(result.before),
-                _told(result.after),
-                result.error,
-                result.notified,
-                result.attempts,
-                ranges,
+                fate.outcome.value,
+                _told(fate.before),
+                _told(fate.after),
+                fate.error,
+                fate.notified,
+                fate.attempts,
+                some,
             )
-            for result, ranges in fates.values()
+            for fate, some in ranges.items()
         ]
     )
 
 
-def _fate(result: EnrollmentResult) -> object:
-    return (
-        result.outcome,
-        result.before,
-        result.after,
-        result.error,
-        result.notified,
-        result.attempts,
-    )
+def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int, Block]]:
+    """The block as parts that stand in `identifiers` side by side, and where each begins."""
+    first = identifiers.index(block.identifiers[0])
+    if identifiers[first : first + len(block)] == tuple(block.identifiers):
+        yield first, block
+        return
+    place = {identifier: number for number, identifier in enumerate(identifiers)}
+    for identifier, fate in zip(block.identifiers, block.fates, strict=True):
+        yield place[identifier], Block(block.course_id, block.action, [identifier], [fate])
 
 
-def decode(batch: Batch, data: bytes) -> Iterator[EnrollmentResult]:
-    """The results that `data` stands for."""
+def decode(batch: Batch, data: bytes) -> list[Block]:
+    """What `data` says of pairs of `batch`."""
     size = len(batch.identifiers)
+    fates: list[Fate | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in orjson.loads(data):
-        fate = (Outcome(outcome), _state(before), _state(after), error, notified, attempts)
-        for position in _each(ranges):
-            course, identifier = divmod(position, size)
-            yield EnrollmentResult(
-                batch.identifiers[identifier], batch.courses[course], batch.action, *fate
-            )
+        fate = Fate(Outcome(outcome), _state(before), _state(after), error, notified, attempts)
+        for start, end in zip(ranges[::2], ranges[1::2], strict=True):
+            fates[start:end] = [fate] * (end - start)
+    found = (
+        Block.known(course_id, batch.action, batch.identifiers, fates[start : start + size])
+        for course_id, start in zip(batch.courses, range(0, batch.pairs, size), strict=True)
+    )
+    return [block for block in found if block]
 
 
 def positions(data: bytes) -> Iterator[int]:
     """The positions of the pairs that `data` holds results of."""
     for *_, ranges in orjson.loads(data):
-        yield from _each(ranges)
-
-
-def _each(ranges: list[int]) -> Iterator[int]:
-    return chain.from_iterable(map(range, ranges[::2], ranges[1::2]))
+        yield from chain.from_iterable(map(range, ranges[::2], ranges[1::2]))
 
 
 def _told(state: EnrollmentState | None) -> tuple[object, ...] | None:

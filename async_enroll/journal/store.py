@@ -29,10 +29,11 @@ from async_enroll.events import (
     JobStarted,
     Throttled,
 )
+from async_enroll.fates import Block, Fate
 from async_enroll.intake import Scope, Work
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, positions
-from async_enroll.models import Action, Batch, EnrollmentResult, Outcome
+from async_enroll.models import Action, Batch, Outcome
 from async_enroll.outcomes import Pair
 from async_enroll.verdict import Meaning
 
@@ -197,10 +198,10 @@ class Store:
                 ended = event.meaning.value if event.meaning else _ANSWERED
                 execute("UPDATE sent SET ended = ? WHERE call = ?", (ended, event.call))
             case BatchSettled() as event if record.batch is not None:
-                data = encode(record.batch, event.results)
+                data = encode(record.batch, event.blocks)
                 execute(
                     "INSERT INTO settled (planned, at, pairs, results) VALUES (?, ?, ?, ?)",
-                    (event.planned, event.at, len(event.results), data),
+                    (event.planned, event.at, event.pairs, data),
                 )
             case Throttled(seconds=float() as seconds) as event:
                 execute("INSERT INTO pause VALUES (?, ?, ?)", (event.at, seconds, THROTTLED))
@@ -274,15 +275,15 @@ class Store:
             found.append(Unfinished(number, batch, sendings, settled))
         return found
 
-    def unsent(self) -> list[EnrollmentResult]:
+    def unsent(self) -> list[Block]:
         """The results of the pairs that could not be sent."""
         return [
-            EnrollmentResult(who, key, Action(action), Outcome(outcome), error=error, attempts=0)
+            Block(key, Action(action), [who], [Fate(Outcome(outcome), error=error, attempts=0)])
             for (data,) in self._database.execute("SELECT results FROM unsent")
             for who, key, action, outcome, error in orjson.loads(data)
         ]
 
-    def settled(self) -> Iterator[tuple[float, Batch, list[EnrollmentResult]]]:
+    def settled(self) -> Iterator[tuple[float, Batch, list[Block]]]:
         """The results of the pairs that were sent, batch by batch, and when they were known."""
         rows = self._database.execute(
             "SELECT number, action, courses, cohorts, identifiers, at, results"
@@ -292,7 +293,7 @@ class Store:
         for planned, action, courses, cohorts, identifiers, at, data in rows:
             if batch is None or planned != number:
                 number, batch = planned, _batch(action, courses, cohorts, identifiers)
-            yield at, batch, list(decode(batch, data))
+            yield at, batch, decode(batch, data)
 
     def pauses(self) -> list[Pause]:
         """When nothing was sent, and why."""
@@ -340,15 +341,12 @@ def _fill(database: sqlite3.Connection, description: Description, work: Iterable
     database.execute("INSERT INTO job VALUES (?)", (orjson.dumps(asdict(description)).decode(),))
     for item in work:
         match item:
-            case EnrollmentResult():
-                told = (
-                    item.identifier,
-                    item.course_id,
-                    item.action.value,
-                    item.outcome.value,
-                    item.error,
-                )
-                database.execute("INSERT INTO unsent VALUES (?)", (orjson.dumps([told]),))
+            case Block():
+                told = [
+                    (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
+                    for one in item
+                ]
+                database.execute("INSERT INTO unsent VALUES (?)", (orjson.dumps(told),))
             case Batch():
                 database.execute(
                     "INSERT INTO planned (action, courses, cohorts, identifiers, pairs)"

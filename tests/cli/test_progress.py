@@ -13,6 +13,7 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
+from async_enroll.fates import Block
 from async_enroll.models import Action, Batch, EnrollmentResult, Outcome, RequestWindow
 
 COURSE = "course-v1:Org+C0+2026"
@@ -25,7 +26,7 @@ def settled(at: float, outcome: Outcome = Outcome.ENROLLED) -> BatchSettled:
     results = tuple(
         EnrollmentResult(who, COURSE, Action.ENROLL, outcome, error="its words") for who in PEOPLE
     )
-    return BatchSettled(job=1, at=at, planned=1, results=results)
+    return BatchSettled(job=1, at=at, planned=1, blocks=tuple(map(Block.of, results)))
 
 
 def sent(at: float, call: int) -> BatchSent:

@@ -1,9 +1,12 @@
 """Results come back from the journal as they went in."""
 
+from itertools import chain
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Action, EnrollmentResult, EnrollmentState, Outcome
+from async_enroll.fates import Block
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.models import Batch
 
@@ -25,6 +28,16 @@ fates = st.tuples(
 )
 
 
+def in_blocks(batch: Batch, results: list[EnrollmentResult]) -> list[Block]:
+    """As they come from calls: one block a course."""
+    return [
+        Block(course_id, batch.action, [one.identifier for one in some], fates)
+        for course_id in batch.courses
+        if (some := [one for one in results if one.course_id == course_id])
+        for fates in [[fate for one in some for fate in Block.of(one).fates]]
+    ]
+
+
 @given(st.integers(1, 4), st.integers(1, 5), st.data())
 def test_round_trip(courses: int, identifiers: int, data: st.DataObject) -> None:
     batch = Batch(
@@ -34,7 +47,11 @@ def test_round_trip(courses: int, identifiers: int, data: st.DataObject) -> None
     )
     pairs = [(who, key) for key in batch.courses for who in batch.identifiers]
     some = data.draw(st.lists(st.sampled_from(pairs), unique=True))
-    results = [EnrollmentResult(*pair, batch.action, *data.draw(fates)) for pair in some]
-    kept = encode(batch, results)
-    assert sorted(decode(batch, kept), key=repr) == sorted(results, key=repr)
+    alike = data.draw(st.lists(fates, min_size=1, max_size=3))
+    results = [
+        EnrollmentResult(*pair, batch.action, *data.draw(st.sampled_from(alike))) for pair in some
+    ]
+    kept = encode(batch, in_blocks(batch, results))
+    read = list(chain.from_iterable(decode(batch, kept)))
+    assert sorted(read, key=repr) == sorted(results, key=repr)
     assert sorted(positions(kept)) == sorted(map(pairs.index, some))

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from async_enroll import Action, EnrollmentResult, Outcome
+from async_enroll.fates import Block
 from async_enroll.page import write_page
 from async_enroll.summary import MOST_FAILURES, Summary
 from tests.page.example import Job
@@ -128,6 +129,10 @@ def page(summary: Summary, **more: Any) -> str:
     file = io.StringIO()
     write_page(file, summary, **{"title": "A job", **more})
     return file.getvalue()
+
+
+def summary_of(results: Iterable[EnrollmentResult]) -> Summary:
+    return Summary.of(map(Block.of, results))
 
 
 def failing(identifier: str, error: str = "because", course_id: str = "c1") -> EnrollmentResult:
@@ -251,7 +256,7 @@ def test_hostile_names_are_shown_and_do_nothing(
     width: int, browser: Browser, tmp_path: Path
 ) -> None:
     path = tmp_path / "hostile.html"
-    summary = Summary.of(
+    summary = summary_of(
         failing(f"{who}{number}", error, where)
         for number, who in enumerate(HOSTILE)
         for where, error in zip(HOSTILE, reversed(HOSTILE), strict=True)
@@ -354,15 +359,15 @@ def test_there_was_nothing_to_do(browser: Browser, tmp_path: Path) -> None:
 
 def test_what_is_pending_is_no_success() -> None:
     enrolled = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED, notified=None)
-    text = page(Summary.of([enrolled]), pending=2)
+    text = page(summary_of([enrolled]), pending=2)
     assert "1 of 3 pairs are as asked" in text
     assert "<dt>Pending</dt><dd>2</dd>" in text
     assert "<dt>Perhaps mailed</dt><dd>1</dd>" in text
-    assert "The one pair is as asked" in page(Summary.of([enrolled]))
+    assert "The one pair is as asked" in page(summary_of([enrolled]))
 
 
 def test_what_is_not_kept_is_said() -> None:
-    text = page(Summary.of(failing(f"learner{number}") for number in range(MOST_FAILURES + 5)))
+    text = page(summary_of(failing(f"learner{number}") for number in range(MOST_FAILURES + 5)))
     assert "This page keeps 10,000 of the 10,005" in text
     data = re.search(r'id="failure-data">(.*)</script>', text)
     assert data
@@ -374,7 +379,7 @@ def test_thousands_of_courses_stand_together_below_the_worst() -> None:
     results += [
         EnrollmentResult("jane", f"c{n}", Action.ENROLL, Outcome.ENROLLED) for n in range(3000)
     ]
-    text = page(Summary.of(results))
+    text = page(summary_of(results))
     assert text.count('<th scope="row"><bdi>c') == 1000
     assert "The other 2,000 courses together" in text
     assert len(text) < 1_000_000
@@ -382,16 +387,16 @@ def test_thousands_of_courses_stand_together_below_the_worst() -> None:
 
 def test_an_error_that_differs_stands_by_its_learner() -> None:
     text = page(
-        Summary.of([failing("jane", "jane is late", "c1"), failing("joe", "joe is late", "c2")])
+        summary_of([failing("jane", "jane is late", "c1"), failing("joe", "joe is late", "c2")])
     )
     assert "[identifier] is late" in text
     assert "<td><bdi>joe is late</bdi></td>" in text
 
 
 def test_nothing_is_so_long_that_it_drowns_the_rest() -> None:
-    size = len(page(Summary.of([failing("a", "b", "c")])))
+    size = len(page(summary_of([failing("a", "b", "c")])))
     flood = failing("a" * 1_000_000, "b" * 1_000_000, "c" * 1_000_000)
-    assert len(page(Summary.of([flood]))) < size + 5_000
+    assert len(page(summary_of([flood]))) < size + 5_000
 
 
 def luminance(colour: str) -> float:

@@ -1,0 +1,98 @@
+"""What became of pairs, compactly: a job has millions of results, and few fates. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress, groupby
+from typing import NamedTuple, Self
+
+from attrs import frozen
+
+from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
+
+
+class Fate(NamedTuple):
+    """All that a result says but of whom, and in which course."""
+
+    outcome: Outcome
+    before: EnrollmentState | None = None
+    after: EnrollmentState | None = None
+    error: str | None = None
+    notified: bool | None = False
+    attempts: int = 1
+
+
+@frozen
+class Block:
+    """What became of some identifiers in one course; iterates as their results.
+
+    Results are made when they are looked at: making one costs more than all else that is
+    done for a pair. `fates` has one for each of `identifiers`, in their order.
+    """
+
+    course_id: str
+    action: Action
+    identifiers: Sequence[str]
+    fates: Sequence[Fate]
+
+    @classmethod
+    def alike(cls, course_id: str, action: Action, identifiers: Sequence[str], fate: Fate) -> Self:
+        """One fate for all of them."""
+        return cls(course_id, action, identifiers, [fate] * len(identifiers))
+
+    @classmethod
+    def known(
+        cls,
+        course_id: str,
+        action: Action,
+        identifiers: Sequence[str],
+        fates: Sequence[Fate | None],
+    ) -> Self:
+        """Those of the identifiers whose fate is known."""
+        told = [fate for fate in fates if fate is not None]
+        if len(told) < len(fates):
+            identifiers = list(compress(identifiers, fates))
+        return cls(course_id, action, identifiers, told)
+
+    @classmethod
+    def of(cls, result: EnrollmentResult) -> Self:
+        """A block of a single result."""
+        fate = Fate(
+            result.outcome,
+            result.before,
+            result.after,
+            result.error,
+            result.notified,
+            result.attempts,
+        )
+        return cls(result.course_id, result.action, [result.identifier], [fate])
+
+    def __len__(self) -> int:
+        return len(self.identifiers)
+
+    def __iter__(self) -> Iterator[EnrollmentResult]:
+        for identifier, fate in zip(self.identifiers, self.fates, strict=True):
+            yield EnrollmentResult(identifier, self.course_id, self.action, *fate)
+
+    def runs(self) -> Iterator[tuple[Fate, int]]:
+        """The fates in order, and how many identifiers in a row share each."""
+        for fate, alike in groupby(self.fates):
+            yield fate, sum(1 for _ in alike)
+
+    def only(self, like: Callable[[Fate], bool]) -> Block:
+        """Those of the identifiers with such a fate."""
+        chosen = list(map(like, self.fates))
+        if all(chosen):
+            return self
+        identifiers = list(compress(self.identifiers, chosen))
+        return Block(self.course_id, self.action, identifiers, list(compress(self.fates, chosen)))
+
+
+def pairs_in(blocks: Sequence[Block]) -> int:
+    """How many pairs they have in all."""
+    return sum(map(len, blocks))
+
+
+def failing(fate: Fate) -> bool:
+    """Whether it is not what was asked for."""
+    return not fate.outcome.ok
