@@ -51,5 +51,5 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure ours beside what a user would write and the limit, in one run each."""
-    install(session)
+    install(session, "benchmarks")
     session.run("python", "-m", "benchmarks", *session.posargs)

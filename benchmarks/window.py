@@ -1,80 +1,106 @@
-"""How long calls take under the platform's window, against the shortest time it allows."""
+"""How long calls take under the platform's window, against the shortest time it allows.
 
-import asyncio
+The window is a tenth of the platform's, and a call takes as long as one of 25 pairs then
+would. Only the whole seconds that a Retry-After names cannot be scaled: what a client
+loses by waiting for them weighs ten times as much here.
+"""
+
+from __future__ import annotations
+
+import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
-import aiohttp
-from aiolimiter import AsyncLimiter
+from attrs import frozen
 
-from async_enroll import BatchLimits, EnrollmentClient, RequestWindow
-from async_enroll.sandbox import Platform
+from async_enroll import RequestWindow
+from benchmarks.picture import Curve, Picture, draw
+from benchmarks.processes import alone
+from benchmarks.rivals import CONTENDERS, IN_FLIGHT
+from benchmarks.site import Setting, Site, visited
 from benchmarks.tables import Table
 
 WINDOW = RequestWindow(120, 6)
-CALLS = 300
-COURSE = "course-v1:Org+C1+2026"
-IDENTIFIERS = [f"learner{number}@example.org" for number in range(CALLS)]
+CALLS = 600
+SETTING = Setting(WINDOW, learners=CALLS, seconds_per_call=0.05)
 
 
-async def ours(platform: Platform) -> None:
-    """One identifier a call, so that there are as many calls as the others make."""
-    async with EnrollmentClient(
-        platform.url, platform.token, window=WINDOW, batch=BatchLimits(identifiers=1)
-    ) as client:
-        (await client.bulk_enroll(IDENTIFIERS, [COURSE])).raise_for_failures()
+def limit(calls: int, setting: Setting, in_flight: int) -> float:
+    """The fewest seconds in which so many calls can be done.
+
+    All windows but the last have to pass, and then the calls of the last take their time.
+    """
+    passed = (calls - 1) // setting.window.calls
+    last = calls - passed * setting.window.calls
+    rounds = math.ceil(last / in_flight)
+    return passed * setting.window.seconds + rounds * setting.seconds_per_call
 
 
-async def gather_under_aiolimiter(platform: Platform) -> None:
-    """What a user would write: all calls at once behind a leaky bucket, refused ones again."""
-    limiter = AsyncLimiter(WINDOW.calls, WINDOW.seconds)
-    in_flight = asyncio.Semaphore(8)
-    headers = {"Authorization": f"Bearer {platform.token}"}
+@frozen
+class Run:
+    """What became of a contender: seconds, CPU seconds, and what the platform has seen."""
 
-    async def call(session: aiohttp.ClientSession, identifier: str) -> None:
-        body = {
-            "action": "enroll",
-            "courses": COURSE,
-            "identifiers": identifier,
-            "auto_enroll": True,
-            "email_students": False,
-        }
-        while True:
-            async with in_flight, limiter:
-                url = f"{platform.url}/api/bulk_enroll/v1/bulk_enroll/"
-                async with session.post(url, json=body, headers=headers) as response:
-                    await response.read()
-            if response.status != 429:
-                response.raise_for_status()
-                return
-            await asyncio.sleep(float(response.headers["Retry-After"]))
-
-    async with aiohttp.ClientSession() as session:
-        await asyncio.gather(*(call(session, identifier) for identifier in IDENTIFIERS))
+    seconds: float
+    cpu: float
+    enrolled: int
+    refusals: int
+    accepted: list[float]
+    """When calls were done that were not refused, in seconds since the first call came."""
 
 
-async def measure(enroll: Callable[[Platform], Awaitable[None]]) -> tuple[float, int]:
-    """Seconds, and refusals."""
-    async with Platform(window=WINDOW) as platform:
-        platform.add_course(COURSE)
-        start = time.perf_counter()
-        await enroll(platform)
-        took = time.perf_counter() - start
-        return took, sum(request.status == 429 for request in platform.requests)
+async def measure(name: str, site: Site) -> tuple[float, float]:
+    """Seconds, and CPU seconds."""
+    since, cpu = time.perf_counter(), time.process_time()
+    under_way = CONTENDERS[name](site, WINDOW)
+    if under_way is not None:
+        await under_way
+    return time.perf_counter() - since, time.process_time() - cpu
 
 
-async def run() -> AsyncIterator[Table]:
-    """The table."""
-    limit = (CALLS - 1) // WINDOW.calls * WINDOW.seconds
-    table = Table(
-        f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s",
-        ("client", "seconds", "of the limit", "refusals"),
+async def contend(name: str) -> Run:
+    """Let a contender enroll everybody on a site of its own."""
+    async with visited(SETTING) as site:
+        seconds, cpu = await alone(measure, name, site)
+    start = min(call.arrival for call in site.calls)
+    return Run(
+        seconds,
+        cpu,
+        enrolled=len(site.enrolled),
+        refusals=sum(call.status == 429 for call in site.calls),
+        accepted=sorted(call.end - start for call in site.calls if call.status == 200),
     )
-    table.add("the limit", f"{limit:.2f}", "1.000", "0")
-    for name, enroll in (
-        ("async_enroll", ours),
-        ("gather under aiolimiter", gather_under_aiolimiter),
-    ):
-        took, refusals = await measure(enroll)
-        table.add(name, f"{took:.2f}", f"{took / limit:.3f}", str(refusals))
+
+
+async def run() -> AsyncIterator[Table | Picture]:
+    """The table, and how it went over time."""
+    runs = {name: await contend(name) for name in CONTENDERS}
+    shortest = limit(CALLS, SETTING, IN_FLIGHT)
+    table = Table(
+        f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s, {IN_FLIGHT} in flight at most",
+        ("client", "enrolled", "refused", "seconds", "of the limit", "CPU ms a call"),
+    )
+    for name, found in runs.items():
+        done = found.enrolled == CALLS
+        table.add(
+            name,
+            f"{found.enrolled} of {CALLS}",
+            str(found.refusals),
+            f"{found.seconds:.2f}",
+            f"{found.seconds / shortest:.3f}" if done else "never done",
+            f"{found.cpu / CALLS * 1000:.2f}",
+        )
+    table.add("the limit", f"{CALLS} of {CALLS}", "0", f"{shortest:.2f}", "1.000", "")
     yield table
+    yield draw(
+        "window",
+        [
+            Curve(
+                name,
+                f"{found.enrolled} enrolled in {found.seconds:.1f} s, {found.refusals} refused",
+                found.accepted,
+            )
+            for name, found in runs.items()
+        ],
+        WINDOW,
+        CALLS,
+    )
