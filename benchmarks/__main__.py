@@ -7,12 +7,13 @@ import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, listing, window
+from benchmarks import batching, cost, growth, listing, window
 from benchmarks.tables import Table
 
 BENCHMARKS = {
     "window": window.run,
     "cost": cost.run,
+    "growth": growth.run,
     "listing": listing.run,
     "batching": batching.run,
 }

@@ -6,10 +6,8 @@ journal also what it takes to plan and to record.
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
-import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,12 +20,12 @@ from async_enroll.plan import Plan
 from async_enroll.wanted import Wanted
 from async_enroll.wire import bulk_body
 from benchmarks import echo
-from benchmarks.processes import alone, serving
+from benchmarks.processes import alone, peak, serving
 from benchmarks.tables import Bar, Table
 
-LEARNERS, RUNS = 20_000, 3
-KEPT = 200_000
-"""Learners whose results are kept."""
+PAIRS, RUNS = 100_000, 3
+KEPT = 1_000_000
+"""Results that are kept in memory."""
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(5)]
 WINDOW = RequestWindow(1_000_000, 1)
@@ -67,7 +65,7 @@ def parsing(learners: list[str]) -> float:
 
 async def ways(url: str) -> dict[str, float]:
     """CPU seconds of each way through the client, and of parsing alone."""
-    learners = identifiers(LEARNERS)
+    learners = identifiers(PAIRS // len(COURSES))
     took = {"orjson.loads alone": parsing(learners)}
     with TemporaryDirectory() as directory:
         async with EnrollmentClient(url, "token", window=WINDOW) as client:
@@ -77,31 +75,29 @@ async def ways(url: str) -> dict[str, float]:
                 plan = Plan.of(roster, BatchLimits(), source="benchmark")
                 report = await client.apply(plan, journal=journal and Path(directory, journal))
                 took[name] = time.process_time() - since
-                _check(report, LEARNERS)
+                check(report, pairs=PAIRS)
             since = time.process_time()
             report = await client.bulk_enroll(learners, COURSES)
             took["bulk_enroll"] = time.process_time() - since
-            _check(report, LEARNERS)
+            check(report, pairs=PAIRS)
     return took
 
 
 async def kept(url: str) -> float:
-    """Bytes that a result takes in memory, beyond its identifier, by tracemalloc."""
-    learners = identifiers(KEPT)
+    """Bytes that a result takes beyond its identifier: the peak, so what is kept is less."""
+    learners = identifiers(KEPT // len(COURSES))
     async with EnrollmentClient(url, "token", window=WINDOW) as client:
-        await client.bulk_enroll(learners[:1], COURSES)  # what is allocated but once
-        gc.collect()
-        tracemalloc.start()
+        await client.bulk_enroll(learners[:1], COURSES)  # what is loaded but once
+        before = peak()
         report = await client.bulk_enroll(learners, COURSES)
-        gc.collect()
-        taken, _ = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    _check(report, KEPT)
-    return taken / (KEPT * len(COURSES))
+        taken = peak() - before
+    check(report, pairs=KEPT)
+    return taken / KEPT
 
 
-def _check(report: EnrollmentReport, learners: int) -> None:
-    if not report.ok or len(report.results) != learners * len(COURSES):
+def check(report: EnrollmentReport, *, pairs: int) -> None:
+    """Raise RuntimeError unless so many pairs are as asked."""
+    if not report.ok or len(report.results) != pairs:
         raise RuntimeError(str(report))
 
 
@@ -109,21 +105,20 @@ async def run() -> AsyncIterator[Table]:
     """CPU, then memory."""
     async with serving("benchmarks.echo") as server:
         runs = [await alone(ways, server.greeting) for _ in range(RUNS)]
-        pairs = LEARNERS * len(COURSES)
         table = Table(
-            f"CPU of {pairs:,} pairs beside parsing their answers",
+            f"CPU of {PAIRS:,} pairs beside parsing their answers",
             ("way", "µs a pair", "of orjson.loads", "bar"),
         )
         for name in ("orjson.loads alone", *BARS):
             seconds = statistics.median(took[name] for took in runs)
             ratio = statistics.median(took[name] / took["orjson.loads alone"] for took in runs)
             bar = BARS.get(name, Bar()).judge(ratio)
-            table.add(name, f"{seconds / pairs * 1e6:.2f}", f"{ratio:.2f}", bar)
+            table.add(name, f"{seconds / PAIRS * 1e6:.2f}", f"{ratio:.2f}", bar)
         yield table
         size = await alone(kept, server.greeting)
         table = Table(
-            f"Memory of {KEPT * len(COURSES):,} results in a report",
+            f"Memory of a process that keeps {KEPT:,} results in a report",
             ("", "bytes a result", "bar"),
         )
-        table.add("beyond the identifier, by tracemalloc", f"{size:.0f}", MEMORY.judge(size))
+        table.add("the peak, beyond the identifiers", f"{size:.0f}", MEMORY.judge(size))
         yield table

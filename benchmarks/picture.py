@@ -49,18 +49,20 @@ def draw(name: str, curves: list[Curve], window: RequestWindow, calls: int) -> P
     svg = environment.get_template("picture.svg.j2").render(
         width=WIDTH,
         height=HEIGHT,
+        across=across,
+        up=up,
         calls=calls,
         window=window,
         curves=[(curve, _stairs(curve.times, across, up)) for curve in curves],
         limit=_stairs(allowed, across, up),
-        seconds=[(time * across, f"{time:g} s") for time in openings],
+        seconds=[(time * across, f"{time:g}") for time in openings],
         levels=[(HEIGHT - level * up, level) for level in range(0, calls + 1, window.calls)],
     )
     return Picture(name, svg)
 
 
 def _stairs(times: Iterable[float], across: float, up: float) -> str:
-    """A path that rises by a call at each of the times, and ends at the right edge."""
+    """A path that rises by a call at each of the times."""
     return "".join(_steps(times, across, up))
 
 
@@ -71,4 +73,3 @@ def _steps(times: Iterable[float], across: float, up: float) -> Iterator[str]:
     yield f"M0 {HEIGHT}"
     for place, number in heights.items():
         yield f"H{place:g}V{HEIGHT - number * up:.5g}"
-    yield f"H{WIDTH}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,16 @@ class Setting:
     window: RequestWindow
     learners: int
     seconds_per_call: float
+
+    def limit(self, in_flight: int) -> float:
+        """The fewest seconds in which everybody can be enrolled, one a call.
+
+        All windows but the last have to pass; then its calls take their time.
+        """
+        passed = (self.learners - 1) // self.window.calls
+        last = self.learners - passed * self.window.calls
+        rounds = math.ceil(last / in_flight)
+        return passed * self.window.seconds + rounds * self.seconds_per_call
 
 
 @frozen
