@@ -87,7 +87,7 @@ async def share(call: Call, callers: int) -> Sharing:
 
 async def sharing(url: str, callers: int) -> Sharing:
     """Ours: one client for all."""
-    async with EnrollmentClient(url, "token", window=WINDOW) as client:
+    async with EnrollmentClient(url, "token", window=WINDOW, concurrency=IN_FLIGHT) as client:
 
         async def call(learner: str) -> None:
             check(await client.bulk_enroll([learner], COURSES[:1]), pairs=1)

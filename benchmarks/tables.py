@@ -25,7 +25,7 @@ class Table:
             title=self.title, title_justify="left", title_style="bold", box=rich.box.SIMPLE_HEAD
         )
         for number, column in enumerate(self.columns):
-            table.add_column(column, justify="right" if number else "left")
+            table.add_column(column, justify="right" if number else "left", no_wrap=not number)
         for row in self.rows:
             table.add_row(*row)
         return table
