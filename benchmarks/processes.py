@@ -20,6 +20,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_HERE = Path(__file__).parent.parent
 _LONGEST_LINE = 64 * 1024 * 1024
 
 
@@ -72,7 +73,7 @@ class Server:
 async def serving(module: str, *arguments: object) -> AsyncIterator[Server]:
     """Run a module that calls `say` once it serves, and returns once `dismissed`."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    async with await anyio.open_process(command, stderr=None) as process:
+    async with await anyio.open_process(command, stderr=None, cwd=_HERE) as process:
         server = Server(process)
         server.greeting = await server.hear()
         yield server
