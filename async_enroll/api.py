@@ -12,11 +12,12 @@ from yarl import URL
 from async_enroll.batching import NOBODY
 from async_enroll.errors import TransportError, UnexpectedResponse
 from async_enroll.listing import ListingReader
-from async_enroll.models import Action, Batch, Enrollment, EnrollmentQuery
+from async_enroll.models import Action, Batch, BatchLimits, Enrollment, EnrollmentQuery
+from async_enroll.sizing import FIRST, FIRST_WITH_MAIL, Sizing
 from async_enroll.slots import Slots
 from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
 from async_enroll.transport import Answer, Pieces, Transport
-from async_enroll.verdict import Failure, Meaning, classify
+from async_enroll.verdict import Failure, Meaning, Strain, classify
 from async_enroll.wire import BulkAnswer, bulk_answer, bulk_body
 
 LISTING = "api/so2/v1/enrollments"
@@ -30,10 +31,17 @@ class Api:
     it: `slots` bounds its requests, and a refusal of either holds both.
     """
 
-    def __init__(self, transport: Transport, throttle: Throttle, slots: Slots) -> None:
+    def __init__(
+        self, transport: Transport, throttle: Throttle, slots: Slots, limits: BatchLimits
+    ) -> None:
         self._transport = transport
         self._throttle = throttle
         self._slots = slots
+        self._sizing = {True: Sizing(limits, FIRST_WITH_MAIL), False: Sizing(limits, FIRST)}
+
+    def sizing(self, *, email_students: bool) -> Sizing:
+        """How many pairs a bulk call should carry."""
+        return self._sizing[email_students]
 
     async def bulk_enroll(
         self,
@@ -47,6 +55,13 @@ class Api:
 
         A THROTTLED call holds up all others; to send it again is left to the caller.
         """
+        reply = await self._bulk_enroll(batch, turn, auto_enroll, email_students)
+        self._learn(batch, turn, reply, mails=email_students)
+        return reply
+
+    async def _bulk_enroll(
+        self, batch: Batch, turn: Turn, auto_enroll: bool, email_students: bool
+    ) -> BulkAnswer | Failure:
         body = bulk_body(batch, auto_enroll=auto_enroll, email_students=email_students)
         url = self._transport.site / BULK_ENROLL
         try:
@@ -69,6 +84,19 @@ class Api:
         except UnexpectedResponse as error:
             # It answered 200 in words that cannot be read: it may have done as asked.
             return Failure(Meaning.UNKNOWN, error)
+
+    def _learn(self, batch: Batch, turn: Turn, reply: BulkAnswer | Failure, *, mails: bool) -> None:
+        """Learn from how the site has borne a call."""
+        if batch.identifiers == (NOBODY,):
+            return  # no work for it
+        sizing = self._sizing[mails]
+        if isinstance(reply, BulkAnswer):
+            sizing.answered(batch.pairs, turn.seconds)
+            turn.borne(batch.pairs)
+        elif reply.strain is Strain.SLOW:
+            sizing.timed_out(batch.pairs, turn.seconds)
+        elif reply.strain is Strain.BUSY:
+            turn.busy()
 
     async def answers(self) -> bool:
         """Whether the platform answers at all, if only that there is no such course."""

@@ -224,6 +224,26 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
     return first.batch(batch.identifiers), second.batch(batch.identifiers)
 
 
+def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
+    """The first of the fewest equal parts with so many pairs at most, and the rest of the batch.
+
+    Identifiers are divided; the courses, where there is a single identifier.
+    """
+    if batch.pairs <= max(1, pairs):
+        return batch, None
+    identifiers, courses = len(batch.identifiers), len(batch.courses)
+    if identifiers > 1:
+        parts = -(-identifiers // max(1, pairs // courses))
+        size = -(-identifiers // parts)
+        return (
+            evolve(batch, identifiers=batch.identifiers[:size]),
+            evolve(batch, identifiers=batch.identifiers[size:]),
+        )
+    size = -(-courses // -(-courses // max(1, pairs)))
+    whole = places(batch)
+    return _only(batch, whole[:size]), _only(batch, whole[size:])
+
+
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
     # false is the longer of the two values that a flag can have.
     if len(bulk_body(batch, auto_enroll=False, email_students=False)) <= size:

@@ -131,7 +131,7 @@ class EnrollmentClient:
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
         self._throttle = Throttle(window, concurrency)
-        self._api = Api(self._transport, self._throttle, Slots(concurrency))
+        self._api = Api(self._transport, self._throttle, Slots(concurrency), batch)
         self._patience = Patience(patience, self._api.answers)
         self._settle = settle
         self._on_event = on_event
@@ -590,6 +590,16 @@ async def _in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
             yield [item]
     else:
         left = iter(items)
-        while some := list(islice(left, _BREATH)):
-            yield some
-            await anyio.lowlevel.checkpoint()
+        broken: Exception | None = None
+        while broken is None:
+            some: list[T] = []
+            try:
+                some.extend(islice(left, _BREATH))
+            except Exception as error:  # noqa: BLE001  # raised once what came before it is given
+                broken = error
+            if some:
+                yield some
+                await anyio.lowlevel.checkpoint()
+            elif broken is None:
+                return
+        raise broken

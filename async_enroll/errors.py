@@ -48,11 +48,13 @@ class RosterError(EnrollError):
 class TransportError(EnrollError):
     """No HTTP answer, or one cut short: unreachable host, TLS, time-out, reset.
 
-    `sent` is False where the request cannot have reached the platform.
+    `sent` is False where the request cannot have reached the platform; `timed_out` is True
+    where it may have, and no answer came in time.
     """
 
-    def __init__(self, message: str, *, sent: bool) -> None:
+    def __init__(self, message: str, *, sent: bool, timed_out: bool = False) -> None:
         self.sent = sent
+        self.timed_out = timed_out
         super().__init__(message)
 
 

@@ -195,12 +195,14 @@ class BatchLimits:
     """How large one bulk call may grow: identifiers, pairs, and bytes of its encoded body.
 
     The defaults keep a call well under a minute at tens of milliseconds a pair, and
-    its body under nginx's default limit of 1 MiB.
+    its body under nginx's default limit of 1 MiB. Where the platform needs longer for a
+    pair, calls are made smaller, to take about `seconds`.
     """
 
     identifiers: int = 200
     pairs: int = 500
     bytes: int = 512 * 1024
+    seconds: float = 10.0
 
     def __attrs_post_init__(self) -> None:
         if self.identifiers < 1 or self.pairs < 1:
@@ -208,6 +210,8 @@ class BatchLimits:
                 f"batch limits are {self.identifiers} identifiers and {self.pairs} pairs; "
                 "expected at least 1 of each"
             )
+        if not self.seconds > 0:
+            raise ConfigurationError(f"batch limit is {self.seconds} seconds; expected more than 0")
         if self.bytes < _SMALLEST_BODY:
             raise ConfigurationError(
                 f"batch limit is {self.bytes} bytes; expected at least {_SMALLEST_BODY}"

@@ -40,6 +40,7 @@ from async_enroll.outcomes import (
 from async_enroll.parcel import Parcel, Phase
 from async_enroll.patience import Patience
 from async_enroll.settling import Findings, Settling
+from async_enroll.sizing import Sizing
 from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
 from async_enroll.verdict import Failure, Meaning
 from async_enroll.vetting import Vetting
@@ -128,14 +129,22 @@ class Pursuit:
             self.stopped_by = self.stopped_by or error
         await self._emit(blocks)
 
-    async def take_up(self, parcel: Parcel) -> None:
-        """Pursue a parcel; one that an earlier run of the job has lost is first looked for."""
+    def sizing(self, parcel: Parcel) -> Sizing:
+        """How many pairs of a parcel one call should carry."""
+        return self._api.sizing(email_students=parcel.mails)
+
+    async def take_up(self, parcel: Parcel, sent: anyio.Event) -> None:
+        """Pursue a parcel; set `sent` when others may follow it.
+
+        One that an earlier run of the job has lost is first looked for.
+        """
         if parcel.lost:
+            sent.set()
             await self._settle(parcel, EnrollError("the job was interrupted meanwhile"))
         else:
-            await self.pursue(parcel)
+            await self.pursue(parcel, sent)
 
-    async def pursue(self, parcel: Parcel) -> None:
+    async def pursue(self, parcel: Parcel, sent: anyio.Event | None = None) -> None:
         """Send a parcel; emit one result for each of its pairs, as they become known."""
         good, refused = without(parcel.batch, self.vetting.bad)
         for batch in refused:
@@ -146,22 +155,34 @@ class Pursuit:
         if good is None:
             return
         parcel = parcel.with_batch(good)
-        if good.pairs > 1 and _weight(good) >= self._smallest_too_large:
+        if good.pairs > 1 and self._is_too_large(parcel):
             await self._pursue_halves(parcel)
             return
-        await self._follow(parcel, await self._send(parcel))
+        await self._follow(parcel, await self._send(parcel, sent))
 
-    async def _send(self, parcel: Parcel) -> BulkAnswer | Failure | None:
-        """Send one call, again while it is sure to have done nothing; None once all is stopped."""
+    def _is_too_large(self, parcel: Parcel) -> bool:
+        """Whether a call would carry more than the site was seen to take."""
+        most = self.sizing(parcel).most
+        return parcel.batch.pairs > most or _weight(parcel.batch) >= self._smallest_too_large
+
+    async def _send(
+        self, parcel: Parcel, sent: anyio.Event | None = None
+    ) -> BulkAnswer | Failure | None:
+        """Send one call, again while it is sure to have done nothing; None once all is stopped.
+
+        `sent` is set when it has its place in the window.
+        """
         with self._in_doubt(parcel) if parcel.lost else nullcontext():
-            return await self._send_until_taken(parcel)
+            return await self._send_until_taken(parcel, sent or anyio.Event())
 
-    async def _send_until_taken(self, parcel: Parcel) -> BulkAnswer | Failure | None:
+    async def _send_until_taken(
+        self, parcel: Parcel, sent: anyio.Event
+    ) -> BulkAnswer | Failure | None:
         refusals = 0
         while self.stopped_by is None:
             try:
                 await self._up()
-                reply = await self._send_in_turn(parcel)
+                reply = await self._send_in_turn(parcel, sent)
             except EnrollError as error:  # no patience left, no token, no journal, no open client
                 self.stopped_by = self.stopped_by or error
                 break
@@ -198,7 +219,7 @@ class Pursuit:
             seconds = anyio.current_time() - since
             await self._chronicle.tell(Continued(job=self._chronicle.job, seconds=seconds))
 
-    async def _send_in_turn(self, parcel: Parcel) -> BulkAnswer | Failure | None:
+    async def _send_in_turn(self, parcel: Parcel, sent: anyio.Event) -> BulkAnswer | Failure | None:
         async with AsyncExitStack() as stack:
             turn: Turn | None = None
             # A job has one call at a time in line, and so leaves room for others however
@@ -208,6 +229,7 @@ class Pursuit:
                     turn = await stack.enter_async_context(self._throttle.turn())
             if turn is None:
                 return None
+            sent.set()
             try:
                 call = await self._tell_sent(parcel)
             except JournalError:
@@ -216,9 +238,9 @@ class Pursuit:
             if self.stopped_by:
                 turn.unsent()
                 return None
-            sent = evolve(parcel, attempts=parcel.attempts + 1)
+            attempt = evolve(parcel, attempts=parcel.attempts + 1)
             since = anyio.current_time()
-            with nullcontext() if parcel.lost else self._in_doubt(sent):
+            with nullcontext() if parcel.lost else self._in_doubt(attempt):
                 reply = await self._api.bulk_enroll(
                     parcel.batch,
                     turn,

@@ -10,6 +10,7 @@ from typing import Protocol
 import anyio
 from anyio.abc import TaskGroup
 
+from async_enroll.batching import cut
 from async_enroll.chronicle import Chronicle
 from async_enroll.errors import EnrollError, JobStopped, JournalError
 from async_enroll.events import JobDone, JobStarted
@@ -114,27 +115,40 @@ class Job:
                     parcel = Parcel(item, email=email, planned=next(self._planned))
                 case Parcel():
                     parcel = item
-            if vetted:
-                await self._start(parcel, calls)
-                continue
-            # Whether it is the only one decides whether a preflight is worth its call.
             held_back.append(parcel)
-            if self._preflight or len(held_back) > 1:
+            if not vetted:
+                # Whether it is the only one decides whether a preflight is worth its call.
+                if len(held_back) == 1:
+                    continue
                 await self._pursuit.vetting.vet(scope.places)
                 vetted = True
-                while held_back:
-                    await self._start(held_back.pop(0), calls)
-        for parcel in held_back:
-            await self._start(parcel, calls)
+            while held_back:
+                await self._start(held_back.pop(0), calls)
+        for only in held_back:
+            if self._preflight:
+                await self._pursuit.vetting.vet(scope.places)
+            await self._start(only, calls, alone=True)
 
-    async def _start(self, parcel: Parcel, calls: TaskGroup) -> None:
-        await self._pursuit.slots.acquire()
-        calls.start_soon(self._pursue, parcel)
+    async def _start(self, parcel: Parcel, calls: TaskGroup, *, alone: bool = False) -> None:
+        """Start to pursue a parcel, in parts as large as the site takes; `alone` in the job."""
+        left = [parcel.batch]
+        while left:
+            await self._pursuit.slots.acquire()
+            batch = left.pop()
+            # Decided as late as can be: the calls before it tell how long a pair takes.
+            size = self._pursuit.sizing(parcel).pairs(alone=alone)
+            while batch.pairs > max(1, size):
+                batch, rest = cut(batch, size)
+                left += [rest] if rest else []
+            sent = anyio.Event()
+            calls.start_soon(self._pursue, parcel.with_batch(batch), sent)
+            await sent.wait()
 
-    async def _pursue(self, parcel: Parcel) -> None:
+    async def _pursue(self, parcel: Parcel, sent: anyio.Event) -> None:
         # The slot is kept until the results are taken: a slow consumer slows the job down,
         # instead of having results pile up.
         try:
-            await self._pursuit.take_up(parcel)
+            await self._pursuit.take_up(parcel, sent)
         finally:
+            sent.set()
             self._pursuit.slots.release()

@@ -18,6 +18,7 @@ import anyio
 from aiolimiter import AsyncLimiter
 from attrs import define, field, frozen
 
+from async_enroll.congestion import Congestion
 from async_enroll.models import RequestWindow
 
 MOST_REFUSALS = 12
@@ -51,6 +52,11 @@ class WindowLog:
     @calls.default
     def _as_told(self) -> int:
         return self.window.calls
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are sent and not answered."""
+        return len(self._in_flight)
 
     def wait(self, now: float) -> float:
         """Seconds until a call may be sent; infinite where a call in flight must return first."""
@@ -126,7 +132,21 @@ class Turn:
     def __init__(self, throttle: Throttle, place: Call) -> None:
         self._throttle = throttle
         self._place = place
+        self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
         self.settled = False
+
+    @property
+    def seconds(self) -> float:
+        """How long ago the call was sent."""
+        return anyio.current_time() - self._place.sent
+
+    def borne(self, pairs: int) -> None:
+        """Take note that the site has done what the call carried: so many pairs."""
+        self._throttle.congestion.answered(self._sent, pairs, anyio.current_time())
+
+    def busy(self) -> None:
+        """Take note that the site takes no more calls at once."""
+        self._throttle.congestion.busy(self._sent, anyio.current_time())
 
     def unsent(self) -> None:
         """Give the place back: nothing reached the platform."""
@@ -146,13 +166,15 @@ class Turn:
 
 
 class Throttle:
-    """Lets calls go as fast as the window and `concurrency` allow, first come, first served.
+    """Lets calls go as fast as the window and the site allow, first come, first served.
 
-    One throttle serves all uses of a client. A window that is empty takes a burst.
+    At most `concurrency` are in flight, fewer where the site cannot bear so many. One
+    throttle serves all uses of a client. A window that is empty takes a burst.
     """
 
     def __init__(self, window: RequestWindow, concurrency: int) -> None:
         self.log = WindowLog(window, concurrency)
+        self.congestion = Congestion(concurrency)
         self._line = anyio.Lock()
         self._changed = anyio.Event()
         self._pace: AsyncLimiter | None = None
@@ -194,6 +216,9 @@ class Throttle:
         self._paced_until = self.log.held_until + seconds
 
     async def _until_free(self) -> None:
-        while (wait := self.log.wait(anyio.current_time())) > 0:
+        while (wait := self._wait(anyio.current_time())) > 0:
             with anyio.move_on_after(wait):
                 await self._changed.wait()
+
+    def _wait(self, now: float) -> float:
+        return max(self.log.wait(now), self.congestion.wait(self.log.in_flight, now))

@@ -257,7 +257,8 @@ class Transport:
     def too_slow(self) -> TransportError:
         """The failure of an exchange that takes longer than it may."""
         site = self.site.origin()
-        return TransportError(f"no answer from {site} within {self.timeout:g} s", sent=True)
+        words = f"no answer from {site} within {self.timeout:g} s"
+        return TransportError(words, sent=True, timed_out=True)
 
     def _failure(self, error: Exception) -> TransportError:
         site = self.site.origin()

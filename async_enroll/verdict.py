@@ -50,16 +50,27 @@ class Meaning(Enum):
     """Nothing was done, and no other call of the job would fare better."""
 
 
+class Strain(Enum):
+    """What a failure tells of the load that the site bears."""
+
+    SLOW = "slow"
+    """The call took longer than somebody on its way waits: it carried too much."""
+    BUSY = "busy"
+    """The site takes no more calls at once."""
+
+
 @frozen
 class Failure:
     """What became of a call that failed; `error` has it in words.
 
-    `retry_after`: seconds to wait, None where the platform named none.
+    `retry_after`: seconds to wait, None where the platform named none. `strain`: None where
+    the failure is not for the load.
     """
 
     meaning: Meaning
     error: EnrollError
     retry_after: float | None = None
+    strain: Strain | None = None
 
 
 def classify(came_back: Answer | TransportError) -> Failure:
@@ -69,7 +80,8 @@ def classify(came_back: Answer | TransportError) -> Failure:
     error status of its own has changed nothing; a proxy's 502, 503 or 504 tells nothing.
     """
     if isinstance(came_back, TransportError):
-        return Failure(Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE, came_back)
+        meaning = Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE
+        return Failure(meaning, came_back, strain=Strain.SLOW if came_back.timed_out else None)
     status, words = came_back.status, _words(came_back)
     retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
     match status:
@@ -94,7 +106,8 @@ def classify(came_back: Answer | TransportError) -> Failure:
             return Failure(Meaning.REFUSED, PlatformError(words, status=status))
         case _ if status >= 500 or status == 408:
             pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE)
-            return Failure(Meaning.UNKNOWN, PlatformError(words, status=status), pause)
+            lost = PlatformError(words, status=status)
+            return Failure(Meaning.UNKNOWN, lost, pause, _STRAINS.get(status))
     return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
 
 
@@ -113,6 +126,8 @@ def _is_json(answer: Answer) -> bool:
     """Whether the platform itself has answered, be it garbled, and not its web server."""
     return "json" in answer.headers.get("Content-Type", "") or _json(answer) is not None
 
+
+_STRAINS = {408: Strain.SLOW, 503: Strain.BUSY, 504: Strain.SLOW}
 
 # A site under maintenance may name hours; how long to wait for it is the caller's to say.
 _LONGEST_PAUSE = 60.0

@@ -21,7 +21,7 @@ FLOORS = [
     ["api"],
     ["verdict", "slots"],
     ["transport", "throttle"],
-    ["auth", "roster", "batching", "listing"],
+    ["auth", "congestion", "sizing", "roster", "batching", "listing"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files"],
     ["errors"],

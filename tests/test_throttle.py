@@ -159,11 +159,12 @@ async def test_concurrency_bounds_what_is_in_flight() -> None:
 
     async def call() -> None:
         nonlocal in_flight, peak
-        async with throttle.turn():
+        async with throttle.turn() as turn:
             in_flight += 1
             peak = max(peak, in_flight)
             await anyio.sleep(0.01)
             in_flight -= 1
+            turn.borne(1)
 
     async with anyio.create_task_group() as calls:
         for _ in range(12):

@@ -23,6 +23,8 @@ class Tuning:
     """The most identifiers in a call."""
     batch_pairs: int = BatchLimits().pairs
     """The most pairs, identifiers times courses, in a call."""
+    batch_seconds: float = BatchLimits().seconds
+    """How long a call should take: calls are made smaller where the platform is slow."""
     settle: float = 60.0
     """Seconds after which a call without an answer has surely ended."""
 
@@ -32,4 +34,4 @@ class Tuning:
 
     def limits(self) -> BatchLimits:
         """The limits of a call."""
-        return BatchLimits(self.batch_identifiers, self.batch_pairs)
+        return BatchLimits(self.batch_identifiers, self.batch_pairs, seconds=self.batch_seconds)
