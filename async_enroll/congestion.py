@@ -8,6 +8,7 @@ was too much, and rises again only with care.
 from __future__ import annotations
 
 import math
+from statistics import mean
 
 from attrs import define, field, frozen
 
@@ -21,11 +22,10 @@ _CALM = 16
 """After how many answers it is tried again whether one more call is borne."""
 
 _LONGEST_CALM = 1000
-_STRAINED = 2.0
-"""How many times longer than usual calls take where they stand in line."""
+_STRAINED = 2
+"""How many times longer than usual calls take where too many stand in line."""
 
 _RELAXED = 1.3
-_LESS = 0.75
 _WEIGHT = 0.2
 
 
@@ -39,11 +39,14 @@ class Sent:
 
 @frozen
 class _Trial:
-    """The limit was lowered `at` a time, when a pair took so many seconds."""
+    """The limit was lowered from `limit`; what is seen of calls sent before and after that.
 
-    at: float
+    Seconds a pair and call in flight: the same for both where calls stand in line.
+    """
+
     limit: int
-    seconds: float
+    before: list[float]
+    after: list[float] = field(factory=list)
 
 
 @define
@@ -131,20 +134,23 @@ class Congestion:
         self._recent += _WEIGHT * (seconds - self._recent)
         if seconds < self._usual:
             self._usual += _WEIGHT * (seconds - self._usual)
-        if sent.at < self._changed or self._calm < self.limit:
-            return
-        if self._trial is not None:
-            self._judge(self._trial, now)
-        elif self._recent > _STRAINED * self._usual and self.limit > 1:
-            self._rising = False
-            self._trial = _Trial(now, self.limit, self._recent)
-            self._set(max(1, int(self.limit * _LESS)), now)
+        if self._trial is None:
+            if self._recent > _STRAINED * self._usual and self.limit > 1:
+                self._rising = False
+                self._trial = _Trial(self.limit, [seconds / sent.in_flight])
+                self._set(int(self.limit / _STRAINED), now)
+        elif sent.at < self._changed:
+            self._trial.before.append(seconds / sent.in_flight)
+        else:
+            self._trial.after.append(seconds / sent.in_flight)
+            if len(self._trial.after) >= self.limit:
+                self._recent = seconds  # without what was long past
+                self._judge(self._trial, now)
 
     def _judge(self, trial: _Trial, now: float) -> None:
-        """Whether the calls that were fewer took less time each, as if they had stood in line."""
+        """Whether fewer calls took less time each, as those do that stand in line."""
         self._trial = None
-        hoped_for = (1 + self.limit / trial.limit) / 2
-        if self._recent > hoped_for * trial.seconds:
+        if mean(trial.after) > mean(trial.before) * (1 + _STRAINED) / 2:
             self._usual = self._recent  # the site has become slower, whatever is asked of it
             self._set(trial.limit, now)
 

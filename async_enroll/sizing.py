@@ -17,6 +17,7 @@ FIRST = 500
 FIRST_WITH_MAIL = 200
 """As many, of calls that mail: they take longer, and it matters more that none is lost."""
 
+_SHORTEST = 1e-6
 _WEIGHT = 0.3
 """Of the newest call in the moving average."""
 
@@ -59,13 +60,13 @@ class Sizing:
 
     def answered(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs was answered after so many seconds."""
-        measured = seconds / pairs
+        measured = max(seconds, _SHORTEST) / pairs
         before = self._seconds_per_pair
         if pairs * 2 < self._size and (before is None or measured > before):
             return  # what a small call takes is mostly not its pairs' doing
         average = measured if before is None else before + _WEIGHT * (measured - before)
         self._seconds_per_pair = average
-        fitting = self.limits.seconds / max(average, 1e-9)
+        fitting = self.limits.seconds / average
         safe = max(2 * pairs, fitting / 2, self._size)
         self._size = min(fitting, safe, self._ceiling)
         # What was too much once may not be so for ever.
@@ -73,7 +74,7 @@ class Sizing:
 
     def timed_out(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs got no answer in so many seconds."""
-        measured = seconds / pairs
+        measured = max(seconds, _SHORTEST) / pairs
         self._seconds_per_pair = max(measured, self._seconds_per_pair or 0.0)
         self._ceiling = min(self._ceiling, pairs / 2)
         self._size = min(self._size, self._ceiling, self.limits.seconds / measured)

@@ -7,13 +7,14 @@ import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, growth, listing, window
+from benchmarks import batching, cost, fitting, growth, listing, window
 from benchmarks.tables import Table
 
 BENCHMARKS = {
     "window": window.run,
     "cost": cost.run,
     "growth": growth.run,
+    "fitting": fitting.run,
     "listing": listing.run,
     "batching": batching.run,
 }

@@ -20,11 +20,15 @@ from benchmarks.processes import dismissed, say, serving
 
 @frozen
 class Setting:
-    """A sandbox to be served: its window, its learners, seconds that a call takes."""
+    """A sandbox to be served: its window, its learners, and as `Platform` has them."""
 
     window: RequestWindow
     learners: int
-    seconds_per_call: float
+    seconds_per_call: float = 0.0
+    seconds_per_pair: float = 0.0
+    workers: int | None = None
+    backlog: int | None = None
+    gateway_timeout: float | None = None
 
     def limit(self, in_flight: int) -> float:
         """The fewest seconds in which everybody can be enrolled, one a call.
@@ -75,7 +79,12 @@ async def visited(setting: Setting) -> AsyncIterator[Site]:
 
 async def _serve(setting: Setting) -> None:
     async with Platform(
-        window=setting.window, seconds_per_call=setting.seconds_per_call
+        window=setting.window,
+        seconds_per_call=setting.seconds_per_call,
+        seconds_per_pair=setting.seconds_per_pair,
+        workers=setting.workers,
+        backlog=setting.backlog,
+        gateway_timeout=setting.gateway_timeout,
     ) as platform:
         population = platform.seed(setting.learners, 1)
         async with _front(platform) as front:
@@ -92,7 +101,9 @@ async def _serve(setting: Setting) -> None:
         say(
             {
                 "calls": [
-                    (request.status, request.arrival, request.end) for request in platform.requests
+                    (request.status, request.arrival, request.end)
+                    for request in platform.requests
+                    if "bulk_enroll" in request.path
                 ],
                 "enrolled": [record.username for record in platform.enrollments],
             }

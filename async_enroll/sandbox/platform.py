@@ -43,7 +43,8 @@ class Platform:
     off. `listing` and `page_size`: the form of the enrollment listing; None: the site has
     none, as plain Open edX. `seconds_per_call` and `seconds_per_pair`: how long a bulk
     call is worked on; calls are worked on side by side, by at most so many `workers`
-    (None: any number), the others wait in line. `gateway_timeout`: seconds after which
+    (None: any number), the others wait in line; beyond a `backlog` of so many, they are
+    turned away with a 503. `gateway_timeout`: seconds after which
     the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
     largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
     endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
@@ -64,6 +65,7 @@ class Platform:
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
         workers: int | None = None,
+        backlog: int | None = None,
         gateway_timeout: float | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
@@ -79,7 +81,7 @@ class Platform:
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
         self._gateway = Gateway(gateway_timeout, self._tasks)
-        self._workers = Workers(workers)
+        self._workers = Workers(workers, backlog)
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
         self._bulk_enroll = BulkEnrollView(
             self._database,

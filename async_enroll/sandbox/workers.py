@@ -15,17 +15,22 @@ from async_enroll.sandbox.exchange import Endpoint, Exchange, R
 class Workers:
     """Process so many requests at once (None: any number), first come first served.
 
-    `peak` is the most that were.
+    `backlog` is how many may wait in line (None: any number): the others are turned away with
+    a 503. `peak` is the most that were processed at once.
     """
 
-    def __init__(self, number: int | None) -> None:
+    def __init__(self, number: int | None, backlog: int | None = None) -> None:
         self.peak = 0
         self._free = anyio.CapacityLimiter(math.inf if number is None else number)
+        self._backlog = math.inf if backlog is None else backlog
 
     def before(self, endpoint: Endpoint[R]) -> Endpoint[R | web.Response]:
         """`endpoint`, whose Refusal and Crash become answers."""
 
         async def answer(exchange: Exchange) -> R | web.Response:
+            waiting = self._free.statistics().tasks_waiting
+            if self._free.available_tokens < 1 and waiting >= self._backlog:
+                return html_answer(HTTPStatus.SERVICE_UNAVAILABLE)
             async with self._free:
                 self.peak = max(self.peak, int(self._free.borrowed_tokens))
                 try:
