@@ -168,8 +168,8 @@ class _Tokens:
             if last is None or last is before:  # else it has ended while this one stood in line
                 asked = anyio.current_time()
                 last = self._last = _Attempt(self._credentials, asked, await self._answer())
-            self._token = last.token()
-        return self._token
+            token = self._token = last.token()
+            return token
 
     async def _answer(self) -> Answer | TransportError:
         credentials = self._credentials
