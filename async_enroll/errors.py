@@ -68,7 +68,7 @@ class NoToken(TransportError):
 
 
 class AuthenticationError(EnrollError):
-    """The platform does not accept the token (401)."""
+    """The platform does not accept the token (401), or the client id and secret for one."""
 
 
 class PermissionDenied(EnrollError):

@@ -36,8 +36,7 @@ class Connection:
     url: Annotated[str | None, Parameter(env_var=_URL)] = None
     """The site, like https://courses.example.org."""
     token_file: Path | None = None
-    """A file that holds the token; without it, ASYNC_ENROLL_TOKEN does, or a token is fetched
-    with ASYNC_ENROLL_CLIENT_ID and ASYNC_ENROLL_CLIENT_SECRET."""
+    """A file that holds the token; without it, ASYNC_ENROLL_TOKEN does."""
     allow_http: Flag = False
     """Use plain http also beyond this machine: everyone on the way can read the token."""
     timeout: PositiveFloat = 60.0
