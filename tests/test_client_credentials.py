@@ -196,14 +196,25 @@ async def test_a_retry_after_is_heeded() -> None:
 
 
 async def test_a_token_that_is_good_is_used_while_the_site_gives_no_other() -> None:
-    faults = Faults.schedule({1: Fault.UNAVAILABLE_BEFORE, 2: Fault.RESET_BEFORE})
+    faults = Faults.schedule({1: Fault.STALL, 2: Fault.UNAVAILABLE_BEFORE})
+    returned: list[str] = []
     async with (
-        site(token_lifetime=1.0, token_faults=faults) as platform,
-        client_of(platform) as client,
+        site(token_lifetime=1.5, token_faults=faults) as platform,
+        client_of(platform, timeout=0.15) as client,
     ):
+
+        async def call(name: str) -> None:
+            await use(client)
+            returned.append(name)
+
         await use(client)
-        for late in (0.52, 0.25):
-            await anyio.sleep(late)
+        await anyio.sleep(0.77)
+        async with anyio.create_task_group() as users:
+            users.start_soon(call, "asks for a token")
+            users.start_soon(call, "does not wait for it")
+        assert returned == ["does not wait for it", "asks for a token"]
+        await anyio.sleep(0.34)
+        for _ in range(2):  # the first asks, and the second not again at once
             await use(client)
         assert asked(platform) == 3
         assert refused(platform) == 0
@@ -240,7 +251,7 @@ async def test_the_secret_follows_no_redirect() -> None:
     credentials = ClientCredentials("id", "secret")
     async with talking(elsewhere) as target:
         said = answer("307 Temporary Redirect", b"", f"Location: {target}/")
-        async with saying(said) as url, EnrollmentClient(url, credentials) as client:
+        async with saying(said) as url, EnrollmentClient(url, credentials, patience=0.1) as client:
             with pytest.raises(ConfigurationError, match="redirects"):
                 await client.bulk_enroll(["jane"], [COURSE])
     assert not heads

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
@@ -254,6 +254,7 @@ SECRET = "s3cr3t-t0k3n"
 tokens = st.sampled_from([SECRET, f"{SECRET} ", f"{SECRET}\r\nHost: evil", [SECRET], {"a": SECRET}])
 
 
+@settings(max_examples=50)
 @given(
     st.fixed_dictionaries(
         {},
