@@ -4,6 +4,7 @@ import logging
 
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.client import EnrollmentClient
+from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -39,6 +40,7 @@ __all__ = [
     "AuthenticationError",
     "BatchLimits",
     "BearerToken",
+    "ClientCredentials",
     "ConfigurationError",
     "CourseReport",
     "EnrollError",

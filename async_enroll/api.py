@@ -71,14 +71,13 @@ class Api:
         except TransportError as error:
             if not error.sent:
                 turn.unsent()
-            return classify(error)
+            return self._held(classify(error))
         if not answer.ok:
             failure = classify(answer)
             if failure.meaning is Meaning.THROTTLED:
                 turn.refused(failure.retry_after)
-            elif failure.retry_after is not None:
-                self._throttle.hold(failure.retry_after)
-            return failure
+                return failure
+            return self._held(failure)
         try:
             return bulk_answer(answer.body)
         except UnexpectedResponse as error:
@@ -98,12 +97,18 @@ class Api:
         elif reply.strain is Strain.BUSY:
             turn.busy()
 
+    def _held(self, failure: Failure) -> Failure:
+        """Hold all calls where the platform asks for it."""
+        if failure.retry_after is not None:
+            self._throttle.hold(failure.retry_after)
+        return failure
+
     async def answers(self) -> bool:
         """Whether the platform answers at all, if only that there is no such course."""
         nothing = Batch(Action.ENROLL, ("preflight",), (NOBODY,))
         async with self._throttle.turn() as turn:
             reply = await self.bulk_enroll(nothing, turn, auto_enroll=False, email_students=False)
-        no_answer = (Meaning.UNKNOWN, Meaning.UNDONE, Meaning.UNREACHABLE)
+        no_answer = (Meaning.UNKNOWN, Meaning.UNDONE, Meaning.UNREACHABLE, Meaning.NO_TOKEN)
         return isinstance(reply, BulkAnswer) or reply.meaning not in no_answer
 
     async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import Attribute, field, frozen
 
 from async_enroll.errors import ConfigurationError
+from async_enroll.wire import is_token
+
+if TYPE_CHECKING:
+    from async_enroll.transport import Transport
 
 
 class Auth(Protocol):
@@ -19,6 +24,16 @@ class Auth(Protocol):
     async def renew(self) -> bool:
         """Get a new token, the platform having refused the last; False where there is none."""
         ...
+
+
+class SignIn(ABC):
+    """What the site itself gives tokens for: a value, good for any number of clients."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def tokens(self, transport: Transport) -> Auth:
+        """A source of tokens of the site that `transport` leads to."""
 
 
 def _stripped(token: str) -> str:
@@ -42,7 +57,7 @@ class BearerToken:
     def _can_stand_in_a_header(self, _: Attribute[str], token: str) -> None:
         if not token:
             raise ConfigurationError("the token is empty")
-        if not token.isascii() or not token.isprintable() or " " in token:
+        if not is_token(token):
             raise ConfigurationError(
                 "the token holds white space or characters that no token has; "
                 "expected the bare token, without 'Bearer' and without quotes"

@@ -30,6 +30,7 @@ from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
+from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import CrossProduct, RosterIntake, Work
@@ -88,7 +89,8 @@ class EnrollmentClient:
 
     Args:
         base_url: The site. Plain http only to loopback, unless `allow_http`.
-        auth: A bearer token, or an object that gives the ``Authorization`` header.
+        auth: A bearer token; `ClientCredentials`, to sign in on any Open edX site; or an
+            object that gives the ``Authorization`` header.
         window: How many bulk calls the platform takes in how many seconds.
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
@@ -108,7 +110,7 @@ class EnrollmentClient:
     def __init__(
         self,
         base_url: str,
-        auth: str | Auth,
+        auth: str | Auth | ClientCredentials,
         *,
         window: RequestWindow = RequestWindow(),
         concurrency: int = 8,

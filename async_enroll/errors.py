@@ -58,8 +58,19 @@ class TransportError(EnrollError):
         super().__init__(message)
 
 
+class NoToken(TransportError):
+    """The site answers, but gives out no token for now, and so nothing was sent.
+
+    `retry_after`: seconds to wait, None where the site named none.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message, sent=False)
+
+
 class AuthenticationError(EnrollError):
-    """The platform does not accept the token (401)."""
+    """The platform does not accept the token (401), or the client id and secret for one."""
 
 
 class PermissionDenied(EnrollError):

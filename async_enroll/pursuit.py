@@ -195,6 +195,9 @@ class Pursuit:
                     refusals += 1
                     if refusals < MOST_REFUSALS:
                         continue
+                case Meaning.NO_TOKEN:
+                    self._patience.failed(reply.error)
+                    continue
                 case Meaning.UNREACHABLE if self._patience.proven:
                     self._patience.failed(reply.error)
                     continue

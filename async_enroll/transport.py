@@ -15,13 +15,14 @@ from importlib.metadata import version
 from io import BytesIO
 from types import TracebackType
 from typing import Self, TypeVar
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
 from attrs import frozen
 from yarl import URL
 
-from async_enroll.auth import Auth
+from async_enroll.auth import Auth, SignIn
 from async_enroll.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -33,6 +34,9 @@ T = TypeVar("T")
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that is read whole, beyond which it is given up."""
+
+LARGEST_FORM_ANSWER = 1024 * 1024
+"""The same, for the answer to a form."""
 
 # A connection that the other side is just closing would leave a POST's fate unknown, so
 # none is used again that late: the shortest keep-alive in common use is Apache's, 5 s.
@@ -133,11 +137,16 @@ class Transport:
     """
 
     def __init__(
-        self, site: URL, auth: Auth, *, timeout: float, session: aiohttp.ClientSession | None
+        self,
+        site: URL,
+        auth: Auth | SignIn,
+        *,
+        timeout: float,
+        session: aiohttp.ClientSession | None,
     ) -> None:
         self.site = site
-        self._auth = auth
         self.timeout = timeout
+        self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
         self._session = session
         self._owns_session = session is None
         self._credentials = 0
@@ -169,6 +178,17 @@ class Transport:
                 self._credentials += 1
             return self._credentials > refused
 
+    async def sign_in(self) -> None:
+        """Have a token at hand, as every request has; raises EnrollError where there is none."""
+        await self._signed()
+
+    async def submit(self, url: URL, form: Mapping[str, str]) -> Answer:
+        """POST a form, without the token, which it may be for; otherwise as `call`."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode(form).encode()
+        async with self._exchange("POST", url, body, headers, self._in_all()) as response:
+            return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
+
     async def call(self, method: str, url: URL, body: bytes | None = None) -> Answer:
         """Send a request and read its answer whole, within `timeout` seconds.
 
@@ -176,9 +196,8 @@ class Transport:
             TransportError: where no whole answer came.
 
         """
-        timeout = aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
-        credentials = self._credentials
-        async with self._exchange(method, url, body, timeout) as response:
+        headers, credentials = await self._signed()
+        async with self._exchange(method, url, body, headers, self._in_all()) as response:
             return await self._read_whole(response, credentials)
 
     @asynccontextmanager
@@ -195,27 +214,37 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self.timeout / 2, sock_read=self.timeout
         )
-        credentials = self._credentials
-        async with self._exchange("GET", url, None, timeout) as response:
+        headers, credentials = await self._signed()
+        async with self._exchange("GET", url, None, headers, timeout) as response:
             if response.status == _OK:
                 yield Pieces(self, response)
             else:
                 yield await self._read_whole(response, credentials)
 
-    @asynccontextmanager
-    async def _exchange(
-        self, method: str, url: URL, body: bytes | None, timeout: aiohttp.ClientTimeout
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None or self._session.closed:
-            raise ConfigurationError("the client is not open; use it in an `async with` block")
+    def _in_all(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
+
+    async def _signed(self) -> tuple[dict[str, str], int]:
+        """The headers of a request with credentials, and how often these were renewed before."""
         headers = {
             "Authorization": await _from_source(self._auth.authorization()),
             # Both required by the platform's reference, also on a GET.
             "Access-Control-Request-Headers": "authorization",
             "Content-Type": "application/json",
-            "Accept": "application/json",
-            "User-Agent": _USER_AGENT,
         }
+        return headers, self._credentials  # not of before: it may have waited for a renewal
+
+    @asynccontextmanager
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        if self._session is None or self._session.closed:
+            raise ConfigurationError("the client is not open; use it in an `async with` block")
         started = time.monotonic()
         response = await self.in_words(
             self._session.request(
@@ -223,7 +252,7 @@ class Transport:
                 url,
                 # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
                 data=BytesIO(body) if body is not None else None,
-                headers=headers,
+                headers={"Accept": "application/json", "User-Agent": _USER_AGENT, **headers},
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
@@ -236,12 +265,18 @@ class Transport:
             elapsed = time.monotonic() - started
             _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
 
-    async def _read_whole(self, response: aiohttp.ClientResponse, credentials: int) -> Answer:
+    async def _read_whole(
+        self,
+        response: aiohttp.ClientResponse,
+        credentials: int,
+        *,
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
         body = bytearray()
         async for piece in Pieces(self, response):
             body += piece
-            if len(body) > LARGEST_ANSWER:
-                raise TransportError(f"the answer is larger than {LARGEST_ANSWER} bytes", sent=True)
+            if len(body) > largest:
+                raise TransportError(f"the answer is larger than {largest} bytes", sent=True)
         return Answer(response.status, response.headers, bytes(body), credentials)
 
     async def in_words(self, doing: Awaitable[T]) -> T:

@@ -19,6 +19,7 @@ from async_enroll.errors import (
     AuthenticationError,
     ConfigurationError,
     EnrollError,
+    NoToken,
     PermissionDenied,
     PlatformError,
     TransportError,
@@ -44,6 +45,8 @@ class Meaning(Enum):
     """Done, undone or still running."""
     UNREACHABLE = "unreachable"
     """Nothing was done: the request cannot have reached the platform."""
+    NO_TOKEN = "no_token"  # noqa: S105  # a word
+    """Nothing was done: the site answers, but gives out no token for now."""
     UNAUTHORIZED = "unauthorized"
     """Nothing was done: the token is not accepted, or no longer."""
     FATAL = "fatal"
@@ -79,6 +82,8 @@ def classify(came_back: Answer | TransportError) -> Failure:
     Status codes as Open edX uses them: one call is one database transaction, so an
     error status of its own has changed nothing; a proxy's 502, 503 or 504 tells nothing.
     """
+    if isinstance(came_back, NoToken):
+        return Failure(Meaning.NO_TOKEN, came_back, came_back.retry_after)
     if isinstance(came_back, TransportError):
         meaning = Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE
         return Failure(meaning, came_back, strain=Strain.SLOW if came_back.timed_out else None)
@@ -105,10 +110,38 @@ def classify(came_back: Answer | TransportError) -> Failure:
         case _ if 400 <= status < 500 and status != 408:
             return Failure(Meaning.REFUSED, PlatformError(words, status=status))
         case _ if status >= 500 or status == 408:
-            pause = None if retry_after is None else min(retry_after, _LONGEST_PAUSE)
             lost = PlatformError(words, status=status)
-            return Failure(Meaning.UNKNOWN, lost, pause, _STRAINS.get(status))
+            return Failure(Meaning.UNKNOWN, lost, _pause(retry_after), _STRAINS.get(status))
     return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
+
+
+def gives_token(answer: Answer) -> bool:
+    """Whether the token endpoint says that it gives a token, and not a page in its place."""
+    return answer.ok and _is_json(answer)
+
+
+def no_token(came_back: Answer | TransportError) -> EnrollError:
+    """Why there is no token, from what else came back when the site was asked for one.
+
+    Status codes as RFC 6749 (5.2) and django-oauth-toolkit use them.
+    """
+    if isinstance(came_back, TransportError):
+        words = f"no token: {came_back}"
+        return NoToken(words) if came_back.sent else TransportError(words, sent=False)
+    status, words = came_back.status, _words(came_back)
+    match status:
+        case 301 | 302 | 303 | 307 | 308:
+            return _redirected(came_back)
+        case 400 | 401 | 403 if _is_json(came_back):
+            return AuthenticationError(
+                f"the site does not accept the client id and secret: {words}"
+            )
+        # Open edX's limit on requests for tokens shows as a 403 page (django-ratelimit).
+        case _ if status in (403, 408, 429) or status >= 500:
+            seconds = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
+            words = f"the site gives out no token for now: {words}"
+            return NoToken(words, retry_after=_pause(seconds))
+    return PlatformError(f"the site has no token endpoint: {words}", status=status)
 
 
 def _fatal(error: EnrollError) -> Failure:
@@ -131,6 +164,12 @@ _STRAINS = {408: Strain.SLOW, 503: Strain.BUSY, 504: Strain.SLOW}
 
 # A site under maintenance may name hours; how long to wait for it is the caller's to say.
 _LONGEST_PAUSE = 60.0
+
+
+def _pause(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, _LONGEST_PAUSE)
+
+
 _TITLE = re.compile(rb"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 
 

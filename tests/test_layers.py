@@ -18,7 +18,7 @@ FLOORS = [
     ["summary", "timeline", "writing"],
     ["parcel", "background", "intake", "chronicle"],
     ["events"],
-    ["api"],
+    ["api", "client_credentials"],
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "congestion", "sizing", "roster", "batching", "listing"],

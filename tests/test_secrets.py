@@ -1,4 +1,4 @@
-"""A token shows up nowhere: not in a repr, a log, an exception, a report."""
+"""A token and a secret show up nowhere: not in a repr, a log, an exception, a report."""
 
 import asyncio
 import logging
@@ -10,14 +10,17 @@ import pytest
 
 from async_enroll import (
     BearerToken,
+    ClientCredentials,
     EnrollError,
     EnrollmentClient,
     RequestWindow,
+    RosterEntry,
 )
-from async_enroll.sandbox import Platform
+from async_enroll.sandbox import Fault, Faults, Platform
 from tests.servers import answer, saying
 
 TOKEN = "s3cr3t-t0k3n"  # what the test greps for
+CREDENTIALS = ClientCredentials("some-id", TOKEN)
 COURSE = "course-v1:Org+C0+2026"
 
 
@@ -30,9 +33,11 @@ def everything(error: BaseException | None) -> str:
     return text
 
 
-def test_reprs() -> None:
-    client = EnrollmentClient("https://courses.example.org", TOKEN)
-    told = [client, vars(client), BearerToken(TOKEN), *vars(client).values()]
+@pytest.mark.parametrize("auth", [TOKEN, BearerToken(TOKEN), CREDENTIALS])
+def test_reprs(auth: str | BearerToken | ClientCredentials) -> None:
+    client = EnrollmentClient("https://courses.example.org", auth)
+    told = [client, vars(client), *vars(client).values()]
+    told += [] if isinstance(auth, str) else [auth]
     assert TOKEN not in "".join(f"{one!r}{one}" for one in told)
 
 
@@ -56,6 +61,30 @@ async def test_a_working_client(
     assert TOKEN not in shown
 
 
+async def test_a_client_that_signs_in(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    journal = anyio.Path(tmp_path / "job.db")
+    faults = Faults.schedule({1: Fault.UNAVAILABLE_BEFORE})
+    async with Platform(window=None, token_faults=faults) as platform:
+        platform.add_course(COURSE)
+        client_id, secret = platform.add_application()
+        credentials = ClientCredentials(client_id, secret)
+        async with EnrollmentClient(platform.url, credentials) as client:
+            assert [one async for one in client.enrollments()] == []
+            platform.revoke_tokens()
+            roster = [RosterEntry("jane@example.org", COURSE)]
+            report = await client.apply(roster, journal=str(journal))
+            shown = f"{report!r}{report}{report.to_dict()}{caplog.text}"
+            shown += f"{client!r}{vars(client)}{vars(client._transport)}"
+        kept = [path async for path in journal.parent.iterdir()]
+        shown += "".join([(await path.read_bytes()).decode("latin-1") for path in kept])
+        hidden = {secret, *platform._tokens._tokens}
+    assert "/oauth2/access_token: 200" in caplog.text
+    assert len(hidden) == 3
+    assert not [text for text in hidden if text in shown]
+
+
 async def test_identifiers_are_not_logged_below_debug(
     caplog: pytest.LogCaptureFixture, platform: Platform, client: EnrollmentClient
 ) -> None:
@@ -65,6 +94,7 @@ async def test_identifiers_are_not_logged_below_debug(
     assert "jane" not in caplog.text
 
 
+@pytest.mark.parametrize("auth", [TOKEN, CREDENTIALS], ids=["token", "credentials"])
 @pytest.mark.parametrize(
     "said",
     [
@@ -78,12 +108,14 @@ async def test_identifiers_are_not_logged_below_debug(
         answer("200 OK", b"<html>"),
     ],
 )
-async def test_exceptions(said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_exceptions(
+    said: bytes, auth: str | ClientCredentials, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     shown = ""
     async with (
         saying(said) as url,
-        EnrollmentClient(url, TOKEN, settle=0.02, patience=0.1) as client,
+        EnrollmentClient(url, auth, settle=0.02, patience=0.1) as client,
     ):
         try:
             shown += repr(await client.bulk_enroll(["jane"], [COURSE]))
@@ -93,3 +125,25 @@ async def test_exceptions(said: bytes, caplog: pytest.LogCaptureFixture) -> None
             await anext(client.enrollments())
         shown += everything(raised.value)
     assert TOKEN not in shown + caplog.text
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer("400 Bad Request", b'{"error": "s3cr3t-t0k3n is wrong"}'),
+        answer("404 Not Found", b"<title>s3cr3t-t0k3n</title>", kind="text/html"),
+        answer("503 Service Unavailable", b"<title>s3cr3t-t0k3n</title>", kind="text/html"),
+        answer("200 OK", b'{"access_token": ["s3cr3t-t0k3n"]}'),
+        answer("200 OK", b'{"access_token": "s3cr3t-t0k3n", "expires_in": "soon"}'),
+        answer("200 OK", b'{"access_token": "s3cr3t-t0k3n", "token_type": "mac"}'),
+        answer("200 OK", b'{"access_token": "s3cr3t-t0k3n"'),
+    ],
+)
+async def test_a_site_that_repeats_the_secret(
+    said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with saying(said) as url, EnrollmentClient(url, CREDENTIALS, patience=0.1) as client:
+        with pytest.raises(EnrollError) as raised:
+            await client.bulk_enroll(["jane"], [COURSE])
+    assert TOKEN not in everything(raised.value) + caplog.text

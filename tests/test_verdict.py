@@ -13,8 +13,9 @@ from async_enroll import (
     TransportError,
     UnexpectedResponse,
 )
+from async_enroll.errors import NoToken
 from async_enroll.transport import Answer
-from async_enroll.verdict import Meaning, classify
+from async_enroll.verdict import Meaning, classify, no_token
 
 PAGE = b"<html><head><title>\nBad Gateway </title></head></html>"
 
@@ -67,6 +68,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(307), Meaning.FATAL, ConfigurationError, "redirects to nowhere"),
         (TransportError("refused", sent=False), Meaning.UNREACHABLE, TransportError, "refused"),
         (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
+        (NoToken("none for now"), Meaning.NO_TOKEN, NoToken, "none for now"),
     ],
 )
 def test_the_table(
@@ -105,3 +107,40 @@ def test_no_retry_after() -> None:
 def test_the_platforms_words_are_shortened() -> None:
     body = b'{"identifiers": ["%b"]}' % (b"x" * 10_000)
     assert len(str(classify(answer(400, body)).error)) < 600
+
+
+@pytest.mark.parametrize(
+    ("came_back", "kind"),
+    [
+        (answer(400, b'{"error": "invalid_grant"}'), AuthenticationError),
+        (answer(401, b'{"error": "invalid_client"}'), AuthenticationError),
+        (answer(403, b'{"error": "access_denied"}'), AuthenticationError),
+        (answer(400, PAGE), PlatformError),
+        (answer(401, PAGE), PlatformError),
+        (answer(404, b'{"detail": "Not found."}'), PlatformError),
+        (answer(405), PlatformError),
+        (answer(200, PAGE), PlatformError),
+        (answer(302), ConfigurationError),
+        (answer(403, PAGE), NoToken),
+        (answer(408), NoToken),
+        (answer(429, b'{"detail": "slow"}'), NoToken),
+        (answer(500, PAGE), NoToken),
+        (answer(503, PAGE), NoToken),
+        (TransportError("reset", sent=True), NoToken),
+        (TransportError("refused", sent=False), TransportError),
+    ],
+)
+def test_why_there_is_no_token(came_back: Answer | TransportError, kind: type[Exception]) -> None:
+    assert type(no_token(came_back)) is kind
+
+
+def test_when_to_ask_for_a_token_again() -> None:
+    for seconds, pause in (("7", 7), ("86400", 60)):
+        failure = classify(no_token_error(answer(429, Retry_After=seconds)))
+        assert (failure.meaning, failure.retry_after) == (Meaning.NO_TOKEN, pause)
+
+
+def no_token_error(came_back: Answer) -> TransportError:
+    error = no_token(came_back)
+    assert isinstance(error, TransportError)
+    return error

@@ -1,21 +1,28 @@
 """Platform JSON to models and back."""
 
+import json
+import math
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from async_enroll import EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
 from async_enroll.models import Action, Batch
 from async_enroll.wire import (
     PairAnswer,
     StateAnswer,
+    TokenAnswer,
     bulk_answer,
     bulk_body,
     bulk_object,
     enrollments,
+    is_token,
     result_object,
+    token_answer,
 )
 
 COURSE = "course-v1:Org+C1+2026"
@@ -208,3 +215,61 @@ def test_a_result_in_full() -> None:
         "notified": False,
         "attempts": 1,
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "answer"),
+    [
+        ({"expires_in": 3600, "token_type": "JWT", "scope": "read"}, (3600.0, "jwt")),
+        ({"expires_in": 0.4, "token_type": "Bearer"}, (0.4, "bearer")),
+        ({"expires_in": "3599"}, (3599.0, None)),
+        ({"expires_in": None}, (None, None)),
+        ({}, (None, None)),
+    ],
+)
+def test_a_token(told: dict[str, Any], answer: tuple[float | None, str | None]) -> None:
+    body = orjson.dumps({"access_token": "a.b-c", **told})
+    assert token_answer(body) == TokenAnswer("a.b-c", *answer)
+
+
+@pytest.mark.parametrize("lifetime", [0, -5, "0", "soon", "nan", "inf", True, False, [], {}, ""])
+def test_what_is_no_lifetime(lifetime: Any) -> None:
+    with pytest.raises(UnexpectedResponse, match="expected seconds, more than 0") as raised:
+        token_answer(orjson.dumps({"access_token": "abc", "expires_in": lifetime}))
+    assert raised.value.path == "expires_in"
+
+
+text = st.text("a1 .-\n\0é", max_size=5)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | text,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(text, values, max_size=3),
+    max_leaves=5,
+)
+SECRET = "s3cr3t-t0k3n"
+tokens = st.sampled_from([SECRET, f"{SECRET} ", f"{SECRET}\r\nHost: evil", [SECRET], {"a": SECRET}])
+
+
+@settings(max_examples=50)
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "access_token": tokens | anything,
+            "expires_in": anything,
+            "token_type": anything,
+        },
+    ),
+    st.integers(0, 8),
+)
+def test_any_answer_is_a_token_or_unexpected(told: dict[str, Any], cut: int) -> None:
+    body = json.dumps(told).encode()
+    answer, shown = None, ""
+    try:
+        answer = token_answer(body[: len(body) - cut])
+    except UnexpectedResponse as error:
+        shown = f"{error!r}{vars(error)}{error.__cause__!r}{error.__context__!r}"
+    if answer:
+        shown = repr(answer)
+        assert is_token(answer.token)
+        assert answer.lifetime is None or 0 < answer.lifetime < math.inf
+    assert SECRET not in shown

@@ -19,6 +19,8 @@ Start here:
   async-enroll demo                      see it all on an embedded platform
   export ASYNC_ENROLL_URL=https://courses.example.org
   export ASYNC_ENROLL_TOKEN=…            or --token-file PATH
+  export ASYNC_ENROLL_CLIENT_ID=…        instead of a token: to be given
+  export ASYNC_ENROLL_CLIENT_SECRET=…    one; or …_CLIENT_SECRET_FILE=PATH
   async-enroll doctor                    is everything in place?
   async-enroll plan roster.csv           what would be sent?
   async-enroll apply roster.csv          do what a roster says

@@ -6,7 +6,12 @@ from enum import Enum
 
 from attrs import frozen
 
-from async_enroll.errors import AuthenticationError, PermissionDenied, PlatformError
+from async_enroll.errors import (
+    AuthenticationError,
+    EnrollError,
+    PermissionDenied,
+    PlatformError,
+)
 from async_enroll.models import RequestWindow
 from async_enroll.verdict import Failure, Meaning
 
@@ -51,6 +56,17 @@ def verdicts(
         _throttle(preflight),
     ]
     return checks if course_id is None else [*checks, _course(preflight, course_id)]
+
+
+def no_token(error: EnrollError) -> Check:
+    """What it tells that the site has given out no token for a client id and secret."""
+    remedy = (
+        "check the client's id and secret, and that its grant is client credentials, "
+        "in the site's administration"
+        if isinstance(error, AuthenticationError)
+        else "check the URL; where the site does not sign in by OAuth2, set ASYNC_ENROLL_TOKEN"
+    )
+    return Check("token", State.FAILED, str(error), remedy)
 
 
 def _reached(preflight: Failure | None) -> bool:

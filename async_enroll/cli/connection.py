@@ -1,4 +1,4 @@
-"""Which site, and with which token: from options and the environment."""
+"""Which site, and how to sign in on it: from options and the environment."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ from async_enroll.cli.console import warn
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.tuning import Tuning
 from async_enroll.client import EnrollmentClient
+from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError
 from async_enroll.transport import Transport, site_url
 
 _URL = "ASYNC_ENROLL_URL"
 _TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
+_CLIENT_ID = "ASYNC_ENROLL_CLIENT_ID"
+_SECRET = "ASYNC_ENROLL_CLIENT_SECRET"  # noqa: S105  # its name
+_SECRET_FILE = "ASYNC_ENROLL_CLIENT_SECRET_FILE"  # noqa: S105  # its name
 _READABLE_BY_OTHERS = 0o044
 
 
@@ -42,7 +46,7 @@ class Connection:
         """A client for the site, for queries. Raises ConfigurationError for what cannot work."""
         return EnrollmentClient(
             self.site(),
-            self._token(),
+            self._auth(),
             concurrency=concurrency,
             timeout=self.timeout,
             allow_http=self.allow_http,
@@ -52,7 +56,7 @@ class Connection:
         """A client for the site, for jobs. Raises ConfigurationError for what cannot work."""
         return EnrollmentClient(
             self.site(),
-            self._token(),
+            self._auth(),
             window=tuning.window(),
             concurrency=tuning.concurrency,
             batch=tuning.limits(),
@@ -65,7 +69,7 @@ class Connection:
     def transport(self) -> Transport:
         """Single exchanges with the site. Raises ConfigurationError for what cannot work."""
         site = site_url(self.site(), allow_http=self.allow_http)
-        return Transport(site, BearerToken(self._token()), timeout=self.timeout, session=None)
+        return Transport(site, self._auth(), timeout=self.timeout, session=None)
 
     def site(self) -> str:
         """The site. Raises ConfigurationError where none is given."""
@@ -73,22 +77,53 @@ class Connection:
             raise ConfigurationError(f"no site is given: set {_URL} or use --url")
         return self.url
 
-    def _token(self) -> str:
+    def _auth(self) -> BearerToken | ClientCredentials:
+        """How to sign in. Raises ConfigurationError where it is not clear.
+
+        A file that is named on the command line wins over the environment.
+        """
         if self.token_file is not None:
-            return _token_in(self.token_file)
-        token = os.environ.get(_TOKEN)
+            return BearerToken(_content("token file", self.token_file))
+        token, credentials = os.environ.get(_TOKEN), _credentials()
+        if token and credentials:
+            raise ConfigurationError(
+                f"both a token and client credentials are given: unset {_TOKEN} or {_CLIENT_ID}"
+            )
+        if credentials:
+            return credentials
         if not token:
-            raise ConfigurationError(f"no token is given: set {_TOKEN} or use --token-file")
-        return token
+            raise ConfigurationError(
+                f"no token is given: set {_TOKEN} or use --token-file, "
+                f"or set {_CLIENT_ID} and {_SECRET}"
+            )
+        return BearerToken(token)
 
 
-def _token_in(path: Path) -> str:
+def _credentials() -> ClientCredentials | None:
+    """What the environment has of a client id and secret; None where it has neither."""
+    client_id, secret, file = map(os.environ.get, (_CLIENT_ID, _SECRET, _SECRET_FILE))
+    if not (client_id or secret or file):
+        return None
+    if not client_id:
+        raise ConfigurationError(f"a client secret is given without its id: set {_CLIENT_ID}")
+    if secret and file:
+        raise ConfigurationError(
+            f"the client secret is given twice: unset {_SECRET} or {_SECRET_FILE}"
+        )
+    if file:
+        secret = _content("client secret file", Path(file))
+    if not secret:
+        raise ConfigurationError(f"no client secret is given: set {_SECRET} or {_SECRET_FILE}")
+    return ClientCredentials(client_id, secret)
+
+
+def _content(kind: str, path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & _READABLE_BY_OTHERS:
                 warn(f"{path} can be read by others; make it yours alone: chmod 600 {path}")
             return file.read()
     except OSError as error:
-        raise ConfigurationError(f"token file {path}: {error.strerror}") from None
+        raise ConfigurationError(f"{kind} {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"token file {path}: not a text file") from None
+        raise ConfigurationError(f"{kind} {path}: not a text file") from None

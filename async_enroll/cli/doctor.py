@@ -13,12 +13,12 @@ from rich.text import Text
 
 from async_enroll.api import BULK_ENROLL, LISTING
 from async_enroll.batching import NOBODY
-from async_enroll.cli.checks import Check, State, verdicts
+from async_enroll.cli.checks import Check, State, no_token, verdicts
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.errors import TransportError, UnexpectedResponse
+from async_enroll.errors import EnrollError, TransportError, UnexpectedResponse
 from async_enroll.listing import ListingReader
 from async_enroll.models import Action, Batch
 from async_enroll.transport import Answer, Transport
@@ -74,9 +74,14 @@ async def _examine(transport: Transport, course_id: str | None, aloud: bool) -> 
 async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator[Check]:
     yield Check("URL", State.OK, str(transport.site))
     async with transport:
+        answers = Check("connection", State.OK, f"{transport.site.host} answers")
         try:
+            if (error := await _sign_in(transport)) is not None:
+                yield answers
+                yield no_token(error)
+                return
             preflight = await _preflight(transport, course_id or _NO_COURSE)
-            yield Check("connection", State.OK, f"{transport.site.host} answers")
+            yield answers
             listing = await _listing(transport)
         except TransportError as error:
             remedy = "check the URL, the network, and whether the site is up"
@@ -84,6 +89,17 @@ async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator
             return
     for check in verdicts(preflight, listing, course_id):
         yield check
+
+
+async def _sign_in(transport: Transport) -> EnrollError | None:
+    """Why the site gives out no token, if it does not; raises TransportError."""
+    try:
+        await transport.sign_in()
+    except TransportError:
+        raise
+    except EnrollError as error:
+        return error
+    return None
 
 
 async def _preflight(transport: Transport, course_id: str) -> Failure | None:

@@ -13,7 +13,7 @@ from async_enroll.parcel import Parcel, Phase
 from async_enroll.verdict import Meaning
 
 _NOT_DONE = frozenset(Meaning) - {Meaning.UNKNOWN}
-_NOT_COUNTED = {Meaning.THROTTLED, Meaning.UNREACHABLE}
+_NOT_COUNTED = {Meaning.THROTTLED, Meaning.UNREACHABLE, Meaning.NO_TOKEN}
 _MAY_HAVE_MAILED = {Meaning.MISSING, Meaning.UNDONE}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 

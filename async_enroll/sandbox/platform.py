@@ -31,6 +31,7 @@ from async_enroll.sandbox.population import Population, populate
 from async_enroll.sandbox.server import Server
 from async_enroll.sandbox.tasks import Tasks
 from async_enroll.sandbox.throttle import Throttle
+from async_enroll.sandbox.token_view import TokenView
 from async_enroll.sandbox.workers import Workers
 
 
@@ -48,7 +49,9 @@ class Platform:
     the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
     largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
     endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
-    and how. `token`: the staff token, a random one unless given. `port` 0 is any free one.
+    and how. `token`: the staff token, a random one unless given. `token_lifetime`: seconds
+    for which the tokens are good that applications get (`add_application`); `token_faults`:
+    which of their requests for one go wrong. `port` 0 is any free one.
 
     A call is worked on to its end even when its client has left or the proxy has given
     up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
@@ -71,6 +74,8 @@ class Platform:
         bulk_enrollment_view: bool = True,
         faults: Faults | None = None,
         token: str | None = None,
+        token_lifetime: float = 3600.0,
+        token_faults: Faults | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -83,6 +88,8 @@ class Platform:
         self._gateway = Gateway(gateway_timeout, self._tasks)
         self._workers = Workers(workers, backlog)
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
+        self._token_mishaps = Mishaps(token_faults or Faults.schedule({}), self._tasks)
+        self._token_view = TokenView(self._tokens, token_lifetime)
         self._bulk_enroll = BulkEnrollView(
             self._database,
             self._tokens,
@@ -122,6 +129,10 @@ class Platform:
                     self._mishaps.before(self._workers.before(self._bulk_enroll.handle))
                 ),
             ),
+            (
+                "/oauth2/access_token",
+                self._token_mishaps.before(self._workers.before(self._token_view.handle)),
+            ),
             ("/api/so2/v1/enrollments", self._workers.before(self._enrollments)),
             ("/{path:.*}", _not_found),
         ):
@@ -157,6 +168,18 @@ class Platform:
     def add_token(self, *, staff: bool = True) -> str:
         """The token of one more user, with a window of their own."""
         return self._tokens.add(staff=staff)
+
+    def add_application(self, *, staff: bool = True) -> tuple[str, str]:
+        """The client id and secret with which one more user gets tokens of their own.
+
+        Tokens come from ``/oauth2/access_token``: for ``token_type=jwt``, such as are sent as
+        ``Authorization: JWT``, otherwise as ``Authorization: Bearer``.
+        """
+        return self._tokens.add_application(staff=staff)
+
+    def revoke_tokens(self) -> None:
+        """Refuse from now on all tokens that applications have got so far."""
+        self._tokens.revoke()
 
     def add_course(
         self, course_id: str, *, cohorts: Iterable[str] = (), forbidden: bool = False

@@ -41,9 +41,20 @@ async def run(*arguments: str | Path, env: Mapping[str, str], stdin: bytes = b""
     ended = Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
     printed = ended.out + ended.err
     assert "Traceback" not in printed
-    if token := env.get("ASYNC_ENROLL_TOKEN"):
-        assert token not in printed
+    for name in ("ASYNC_ENROLL_TOKEN", "ASYNC_ENROLL_CLIENT_SECRET"):
+        assert not env.get(name) or env[name] not in printed
     return ended
+
+
+def signing_in(platform: Platform, secret: str | None = None) -> dict[str, str]:
+    """An environment with a client id and secret instead of a token; the right one unless given."""
+    client_id, right = platform.add_application()
+    return {
+        **environment(),
+        "ASYNC_ENROLL_URL": platform.url,
+        "ASYNC_ENROLL_CLIENT_ID": client_id,
+        "ASYNC_ENROLL_CLIENT_SECRET": right if secret is None else secret,
+    }
 
 
 def roster_file(path: Path, *rows: str, header: str = "identifier,course_id") -> Path:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from async_enroll.cli.checks import State, verdicts
+from async_enroll import AuthenticationError, EnrollError, PlatformError
+from async_enroll.cli.checks import State, no_token, verdicts
 from async_enroll.transport import Answer
 from async_enroll.verdict import Failure, classify
 
@@ -40,3 +41,16 @@ def test_everything_that_failed_has_a_remedy() -> None:
         failure = classify(Answer(status, {}, b""))
         for check in verdicts(failure, failure, "course-v1:Org+C1+2026"):
             assert (check.remedy is not None) == (check.state is State.FAILED), check
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (AuthenticationError("invalid_client"), "check the client's id and secret"),
+        (PlatformError("no token endpoint", status=404), "set ASYNC_ENROLL_TOKEN"),
+    ],
+)
+def test_no_token_has_a_remedy(error: EnrollError, remedy: str) -> None:
+    check = no_token(error)
+    assert (check.name, check.state, check.text) == ("token", State.FAILED, str(error))
+    assert remedy in (check.remedy or "")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from async_enroll import ConfigurationError
+from async_enroll.cli.connection import Connection
 from async_enroll.sandbox import Platform
 
 from .command import environment, run
@@ -21,7 +23,10 @@ async def test_no_token(platform: Platform) -> None:
     env = {**environment(platform), "ASYNC_ENROLL_TOKEN": ""}
     ended = await run("enrollments", env=env)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err == "error: no token is given: set ASYNC_ENROLL_TOKEN or use --token-file\n"
+    assert ended.err == (
+        "error: no token is given: set ASYNC_ENROLL_TOKEN or use --token-file, "
+        "or set ASYNC_ENROLL_CLIENT_ID and ASYNC_ENROLL_CLIENT_SECRET\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,3 +89,44 @@ async def test_an_unusable_token_file(
     assert ended.status == 2
     assert words in ended.err
     assert "sesame" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("TOKEN CLIENT_ID CLIENT_SECRET", "both a token and client credentials are given: unset"),
+        ("CLIENT_ID", "no client secret is given: set ASYNC_ENROLL_CLIENT_SECRET or"),
+        ("CLIENT_SECRET", "a client secret is given without its id"),
+        ("CLIENT_SECRET_FILE", "a client secret is given without its id"),
+        ("CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE", "the client secret is given twice: unset"),
+        ("CLIENT_ID CLIENT_SECRET_FILE", "client secret file sesame: No such file"),
+    ],
+)
+def test_what_cannot_be_meant(monkeypatch: pytest.MonkeyPatch, given: str, words: str) -> None:
+    for name in given.split():
+        monkeypatch.setenv(f"ASYNC_ENROLL_{name}", "sesame")
+    with pytest.raises(ConfigurationError, match=words):
+        Connection(url="https://courses.example.org").transport()
+
+
+def test_a_secret_in_a_file_that_others_can_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text("sesame\n")
+    file.chmod(0o644)
+    monkeypatch.setenv("ASYNC_ENROLL_CLIENT_ID", "id")
+    monkeypatch.setenv("ASYNC_ENROLL_CLIENT_SECRET_FILE", str(file))
+    Connection(url="https://courses.example.org").transport()
+    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by others")
+
+
+def test_the_token_file_wins_over_a_client_id(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("TOKEN", "CLIENT_ID"):
+        monkeypatch.setenv(f"ASYNC_ENROLL_{name}", "sesame")
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text("token")
+    Connection(url="https://courses.example.org", token_file=file).transport()

@@ -9,7 +9,7 @@ from async_enroll import RequestWindow
 from async_enroll.sandbox import Platform
 
 from ..servers import answer, saying
-from .command import C0, Ended, environment, run
+from .command import C0, Ended, environment, run, signing_in
 
 
 def marks(ended: Ended) -> dict[str, str]:
@@ -60,6 +60,19 @@ async def test_a_wrong_token(silent: Platform) -> None:
     told = marks(ended)
     assert (told["token"], told["staff"], told["listing"]) == ("✗", "-", "-")
     assert "→ get a new one" in ended.out
+
+
+async def test_all_well_with_a_client_id_and_secret(silent: Platform) -> None:
+    ended = await run("doctor", env=signing_in(silent))
+    assert (ended.status, ended.err) == (0, "")
+    assert marks(ended) == ALL_WELL
+
+
+async def test_a_wrong_secret(silent: Platform) -> None:
+    ended = await run("doctor", env=signing_in(silent, "sesame"))
+    assert ended.status == 3
+    assert marks(ended) == {"URL": "✓", "connection": "✓", "token": "✗"}
+    assert "→ check the client's id and secret" in ended.out
 
 
 async def test_a_token_without_permission(silent: Platform) -> None:
