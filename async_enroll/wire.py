@@ -54,6 +54,24 @@ class BulkAnswer:
     courses: dict[str, CourseAnswer]
 
 
+@frozen
+class Page:
+    """A page of Open edX's own list of enrollments; `next` names the page after it."""
+
+    records: list[Enrollment]
+    next: str | None
+    newest_first: bool
+    """Whether what follows is older. Pages by cursor are so; those by number are not sure to be."""
+
+
+@frozen
+class Account:
+    """Who a learner is; the address is told to global staff only."""
+
+    username: str
+    email: str | None = None
+
+
 def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
     """The JSON body of a bulk call.
 
@@ -79,11 +97,7 @@ def bulk_answer(body: bytes) -> BulkAnswer:
         UnexpectedResponse: naming the path, as in ``courses['…'].results[3].before.user``.
 
     """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
-    return _structure(BulkAnswer, value, "")
+    return _structure(BulkAnswer, _json(body), "")
 
 
 def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
@@ -100,6 +114,41 @@ def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
         except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
             raise _unexpected(error, f"records[{start + len(found)}]") from None
     return found
+
+
+def page(body: bytes, *, start: int) -> Page:
+    """Read a page of Open edX's own list; `start` is the number of its first record.
+
+    Raises:
+        UnexpectedResponse: naming the path, as in ``records[17].created``.
+
+    """
+    value = _json(body)
+    if not isinstance(value, dict):
+        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
+    listed, following = value.get("results"), value.get("next", 0)
+    if not isinstance(listed, list):
+        raise UnexpectedResponse("expected a list", path="results")
+    # A page that does not say what follows cannot be taken for the last.
+    if following is not None and not isinstance(following, str):
+        raise UnexpectedResponse("expected an address or null", path="next")
+    records = enrollments([_renamed(record) for record in listed], start=start)
+    times = [record.created.timestamp() for record in records]
+    descending = times == sorted(times, reverse=True)
+    return Page(records, following, newest_first=descending and "count" not in value)
+
+
+def account(body: bytes) -> Account:
+    """Read the one account that was asked for by its address.
+
+    Raises:
+        UnexpectedResponse: where it is not one.
+
+    """
+    value = _json(body)
+    if not isinstance(value, list) or len(value) != 1:
+        raise UnexpectedResponse("expected a list of one account")
+    return _structure(Account, value[0], "[0]")
 
 
 def bulk_object(
@@ -138,6 +187,20 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
         "notified": result.notified,
         "attempts": result.attempts,
     }
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+
+
+def _renamed(record: Any) -> Any:
+    """A record of Open edX's own list, where `user` is the username."""
+    if isinstance(record, dict) and "user" in record:
+        record["username"] = record.pop("user")
+    return record
 
 
 def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
@@ -258,3 +321,4 @@ _converter.register_structure_hook(PairAnswer, _pair)
 _converter.register_structure_hook(CourseAnswer, _object(CourseAnswer))
 _converter.register_structure_hook(BulkAnswer, _object(BulkAnswer))
 _enrollment_fields = _object(Enrollment)
+_converter.register_structure_hook(Account, _object(Account))

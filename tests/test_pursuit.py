@@ -114,7 +114,9 @@ async def test_each_fault_alone_unenrolling(fault: Fault, mail: bool) -> None:
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
 @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.STALL_AFTER])
 async def test_a_lost_call_on_a_site_without_a_listing(fault: Fault, mail: bool) -> None:
-    async with site(Faults.schedule({1 if mail else 0: fault}), listing=None) as platform:
+    async with site(
+        Faults.schedule({1 if mail else 0: fault}), listing=None, core_listing=False
+    ) as platform:
         async with client_of(platform) as client:
             report = await client.bulk_enroll(EVERYBODY, COURSES, email_students=mail)
         assert_account(report, platform, PAIRS)

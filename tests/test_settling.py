@@ -5,6 +5,7 @@ import asyncio
 import anyio
 
 from async_enroll import Action, EnrollmentClient
+from async_enroll.accounts import Accounts
 from async_enroll.models import Batch
 from async_enroll.sandbox import Platform
 from async_enroll.settling import Settling
@@ -14,7 +15,8 @@ C1 = "course-v1:Org+C1+2026"
 
 
 def settling(client: EnrollmentClient, seconds: float = 0.3) -> Settling:
-    return Settling(client._api, seconds=seconds, concurrency=4)
+    accounts = Accounts(client._transport, client._throttle, client._slots)
+    return Settling(client._reader, accounts, seconds=seconds, concurrency=4)
 
 
 async def test_names_and_addresses_match_in_any_case(
@@ -71,7 +73,7 @@ async def test_one_look_serves_all_who_wait(platform: Platform, client: Enrollme
 
 
 async def test_a_site_without_a_listing() -> None:
-    async with Platform(listing=None) as platform:
+    async with Platform(listing=None, core_listing=False) as platform:
         async with EnrollmentClient(platform.url, platform.token) as client:
             findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
     assert not findings.readable
