@@ -29,7 +29,10 @@ class Trail:
         """
         if address is None:
             return False
-        self.page = self._on_site(self.page.join(URL(address, encoded=True)))
+        try:
+            self.page = self._on_site(self.page.join(URL(address, encoded=True)))
+        except ValueError as error:
+            raise UnexpectedResponse(f"expected an address: {error}", path="next") from None
         if self.page == self._remembered:
             raise UnexpectedResponse("the pages lead in a circle", path="next")
         self._since += 1
@@ -50,4 +53,4 @@ class Trail:
             raise UnexpectedResponse(
                 f"expected a page of {site.origin()}, found {there.origin()}", path="next"
             )
-        return there.with_scheme(site.scheme).with_port(site.explicit_port)
+        return there.with_scheme(site.scheme).with_user(None).with_port(site.explicit_port)
