@@ -10,7 +10,7 @@ import anyio
 
 from async_enroll.accounts import Lookup
 from async_enroll.core import Core
-from async_enroll.errors import ConfigurationError, NoSuchEndpoint
+from async_enroll.errors import ConfigurationError, NoSuchEndpoint, TransportError
 from async_enroll.models import Enrollment, EnrollmentQuery, ListingKind
 from async_enroll.reporting import Reporting
 from async_enroll.slots import Slots
@@ -44,6 +44,7 @@ class Reader:
         self._listings = listings
         self._found = listings[0] if len(listings) == 1 else None
         self._finding = anyio.Lock()
+        self._silent: TransportError | None = None
 
     def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
         """Give the records that `query` asks for, in lists, as they arrive.
@@ -75,7 +76,10 @@ class Reader:
     ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
         """Begin to read; give what was read of it already in order to find the listing."""
         if self._found is None:
+            silent_before = self._silent
             async with self._finding:
+                if self._silent and self._silent is not silent_before:
+                    raise self._silent  # one wait for a site that is down is enough for all
                 if self._found is None:
                     return await self._find(ask)
         return ask(self._found), None
@@ -91,6 +95,9 @@ class Reader:
             except NoSuchEndpoint as error:
                 missing = error
                 continue
+            except TransportError as error:
+                self._silent = error
+                raise
             if first is not None:
                 self._found = listing
             return lists, first

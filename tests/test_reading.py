@@ -20,6 +20,7 @@ from async_enroll import (
     PermissionDenied,
     PlatformError,
     RequestWindow,
+    TransportError,
     UnexpectedResponse,
 )
 from async_enroll.core import CORE_LIST
@@ -154,6 +155,23 @@ async def test_what_passes_is_not_remembered(passing: list[bytes], kind: type[Ex
         assert await listed(client, EnrollmentQuery()) == []
 
 
+async def test_a_site_that_is_down_is_waited_for_once() -> None:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        await request(reader)
+
+    async def query(client: EnrollmentClient) -> None:
+        with pytest.raises(TransportError):
+            await listed(client, EnrollmentQuery())
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token", timeout=0.2) as client:
+        for _ in range(2):
+            with anyio.fail_after(1.5):
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(20):
+                        tasks.start_soon(query, client)
+
+
 async def test_a_json_404_is_an_answer_of_the_listing() -> None:
     async with saying(answer("404 Not Found", b'{"detail": "No such course."}')) as url:
         async with EnrollmentClient(url, "token") as client:
@@ -190,6 +208,7 @@ async def test_pages_share_the_window_with_calls() -> None:
         assert len({(one.username, one.course_id) for one in found}) == len(found) == 3000
         assert {logged.status for logged in platform.requests} == {200, 404}
         assert asked(platform) == (1, 30)
+        assert platform.in_flight_peak > 1
 
 
 async def test_a_refusal_is_heeded_and_the_page_is_asked_for_again() -> None:
