@@ -190,13 +190,7 @@ async def test_one_look_serves_all_that_wait() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "mail"),
-    [
-        ("moocit", False),
-        ("moocit", True),
-        ("plain", False),
-        ("plain", True),
-        ("unlisted", True),
-    ],
+    [("moocit", False), ("moocit", True), ("plain", True), ("unlisted", True)],
 )
 async def test_a_gateway_that_gives_up_while_the_platform_works_on(kind: str, mail: bool) -> None:
     async with site(gateway_timeout=0.1, seconds_per_pair=0.004, **SITES[kind]) as platform:
