@@ -25,6 +25,7 @@ import anyio.lowlevel
 from anyio import to_thread
 from attrs import frozen
 
+from async_enroll.accounts import Accounts
 from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken
 from async_enroll.background import Background, Emit
@@ -41,6 +42,7 @@ from async_enroll.models import (
     Enrollment,
     EnrollmentQuery,
     EnrollmentResult,
+    ListingKind,
     RequestWindow,
     RosterEntry,
 )
@@ -49,6 +51,7 @@ from async_enroll.patience import Patience
 from async_enroll.plan import Plan
 from async_enroll.pursuit import Pursuit
 from async_enroll.queries import side_by_side
+from async_enroll.reading import reader
 from async_enroll.report import EnrollmentReport, ReportBuilder
 from async_enroll.roster import Roster
 from async_enroll.runner import Job, Signal
@@ -97,6 +100,8 @@ class EnrollmentClient:
         timeout: Seconds for one call; for a query, seconds of silence.
         settle: Seconds after which a lost call is taken to have ended, one way or the other.
         patience: Seconds to wait for a platform that fails every call, before a job stops.
+        listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
+            list, whose records tell no addresses; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
             it must not block, and what it raises is logged and goes no further.
         session: An aiohttp session to use and leave open; None for one of its own.
@@ -118,6 +123,7 @@ class EnrollmentClient:
         timeout: float = 60.0,
         settle: float = 60.0,
         patience: float = 300.0,
+        listing: ListingKind = "auto",
         on_event: OnEvent | None = None,
         session: aiohttp.ClientSession | None = None,
         allow_http: bool = False,
@@ -133,7 +139,9 @@ class EnrollmentClient:
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
         self._throttle = Throttle(window, concurrency)
-        self._api = Api(self._transport, self._throttle, Slots(concurrency), batch)
+        self._slots = Slots(concurrency)
+        self._api = Api(self._transport, self._throttle, batch)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots)
         self._patience = Patience(patience, self._api.answers)
         self._settle = settle
         self._on_event = on_event
@@ -178,7 +186,7 @@ class EnrollmentClient:
 
         """
         query = EnrollmentQuery(course_id, username, days)
-        async with aclosing(self._api.enrollments(query)) as lists:
+        async with aclosing(self._reader.enrollments(query)) as lists:
             async for records in lists:
                 for record in records:
                     yield record
@@ -195,7 +203,8 @@ class EnrollmentClient:
         wanted = dict.fromkeys([query async for query in _each(queries, "queries")])
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
-            await side_by_side(self._api, wanted, emit, concurrency=self._concurrency)
+            ask = self._reader.enrollments
+            await side_by_side(ask, wanted, emit, concurrency=self._concurrency)
 
         seen: set[tuple[str, str]] = set()
         async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
@@ -493,11 +502,12 @@ class EnrollmentClient:
         auto_enroll: bool,
         calls: int = 0,
     ) -> Pursuit:
+        accounts = Accounts(self._transport, self._throttle, self._slots)
         return Pursuit(
             self._api,
             self._throttle,
             self._patience,
-            Settling(self._api, seconds=self._settle, concurrency=self._concurrency),
+            Settling(self._reader, accounts, seconds=self._settle, concurrency=self._concurrency),
             chronicle,
             emit,
             cut_off,

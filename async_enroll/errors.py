@@ -85,6 +85,10 @@ class PlatformError(EnrollError):
         super().__init__(message)
 
 
+class NoSuchEndpoint(PlatformError):
+    """The site has no such endpoint at all: not the application has answered, but its server."""
+
+
 class UnexpectedResponse(EnrollError):
     """An answer that is not what the platform's reference promises.
 

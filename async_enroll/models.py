@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import Literal
 
 from attrs import frozen
 
@@ -133,6 +134,10 @@ class EnrollmentQuery:
             raise ConfigurationError(
                 f"days is {self.days}; expected a number of days, 0 to {_MOST_DAYS}"
             )
+
+
+ListingKind = Literal["auto", "so2", "core"]
+"""Where enrollments are read: MOOCit's reporting API, Open edX's own list, or what there is."""
 
 
 @frozen

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
+from typing import TypeVar
 
 import anyio
 
-from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.errors import EnrollError
-from async_enroll.models import Enrollment, EnrollmentQuery
+from async_enroll.models import Enrollment
+
+Q = TypeVar("Q")
 
 
 async def side_by_side(
-    api: Api,
-    queries: Iterable[EnrollmentQuery],
+    ask: Callable[[Q], AsyncGenerator[list[Enrollment]]],
+    queries: Iterable[Q],
     emit: Emit[list[Enrollment]],
     *,
     concurrency: int,
@@ -29,10 +31,10 @@ async def side_by_side(
     failed: EnrollError | None = None
     slots = anyio.Semaphore(concurrency)
 
-    async def ask(query: EnrollmentQuery) -> None:
+    async def read(query: Q) -> None:
         nonlocal failed
         try:
-            async with aclosing(api.enrollments(query)) as lists:
+            async with aclosing(ask(query)) as lists:
                 async for records in lists:
                     await emit(records)
         except EnrollError as error:
@@ -44,6 +46,6 @@ async def side_by_side(
     async with anyio.create_task_group() as running:
         for query in queries:
             await slots.acquire()
-            running.start_soon(ask, query)
+            running.start_soon(read, query)
     if failed:
         raise failed

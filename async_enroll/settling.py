@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
 import anyio
 from attrs import frozen
 
-from async_enroll.api import Api
+from async_enroll.accounts import Accounts, Lookup
 from async_enroll.errors import EnrollError
-from async_enroll.models import Action, Batch, Enrollment, EnrollmentQuery
-from async_enroll.outcomes import Pair
+from async_enroll.models import Action, Batch, Enrollment
+from async_enroll.outcomes import Pair, pairs
 from async_enroll.queries import side_by_side
+from async_enroll.reading import Reader
 
 _LOOKS: Final = (0.1, 0.3, 1.0)
 """When to look, in parts of the settling time after which the call has surely ended."""
@@ -39,24 +41,26 @@ class _Look:
         self.done = anyio.Event()
         self.readable = False
         self.active: dict[Pair, bool] = {}
-        self._wanted: dict[str, set[str]] = {}
+        self._wanted: dict[str, dict[str, str]] = {}
 
-    def want(self, batch: Batch) -> None:
-        """Ask for the pairs of a batch."""
-        identifiers = {identifier.casefold() for identifier in batch.identifiers}
-        for course_id in batch.courses:
-            self._wanted.setdefault(course_id, set()).update(identifiers)
+    def want(self, some: Iterable[Pair]) -> None:
+        """Ask for pairs."""
+        for identifier, course_id in some:
+            self._wanted.setdefault(course_id, {})[identifier.casefold()] = identifier
 
-    async def read(self, api: Api, concurrency: int) -> None:
+    async def read(self, reader: Reader, accounts: Accounts, concurrency: int) -> None:
         """Read the courses; note who of those asked for is listed, and whether as active."""
-        queries = [EnrollmentQuery(course_id=course_id) for course_id in self._wanted]
+        lookups = [
+            Lookup(course_id, tuple(wanted.values()), accounts)
+            for course_id, wanted in self._wanted.items()
+        ]
         with suppress(EnrollError):
-            await side_by_side(api, queries, self._note, concurrency=concurrency)
+            await side_by_side(reader.about, lookups, self._note, concurrency=concurrency)
             self.readable = True
 
     async def _note(self, records: list[Enrollment]) -> None:
         for record in records:
-            wanted = self._wanted.get(record.course_id, set())
+            wanted = self._wanted.get(record.course_id, {})
             for name in (record.username, record.email):
                 if name is not None and name.casefold() in wanted:
                     self.active[name.casefold(), record.course_id] = record.is_active
@@ -69,8 +73,11 @@ class Settling:
     is taken to have ended, one way or the other.
     """
 
-    def __init__(self, api: Api, *, seconds: float, concurrency: int) -> None:
-        self._api = api
+    def __init__(
+        self, reader: Reader, accounts: Accounts, *, seconds: float, concurrency: int
+    ) -> None:
+        self._reader = reader
+        self._accounts = accounts
         self._seconds = seconds
         self._concurrency = concurrency
         self._next: _Look | None = None
@@ -81,37 +88,40 @@ class Settling:
         The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """
         since = anyio.current_time()
+        if batch.cohorts is not None:
+            await anyio.sleep(self._seconds)
+            return Findings(set(), readable=False)
         wanted = batch.action is Action.ENROLL
-        found: set[Pair] = set()
+        asked = set(pairs(batch))
+        left = asked
         readable = False
         for part in _LOOKS:
             await anyio.sleep_until(since + part * self._seconds)
-            look = await self._look(batch)
+            look = await self._look(left)
             readable = look.readable
-            found |= {
+            left = {
                 (identifier, course_id)
-                for identifier in batch.identifiers
-                for course_id in batch.courses
-                if look.active.get((identifier.casefold(), course_id)) is wanted
+                for identifier, course_id in left
+                if look.active.get((identifier.casefold(), course_id)) is not wanted
             }
-            if len(found) == batch.pairs and batch.cohorts is None:
+            if not left:
                 break
-        return Findings(found, readable) if batch.cohorts is None else Findings(set(), False)
+        return Findings(asked - left, readable)
 
-    async def _look(self, batch: Batch) -> _Look:
+    async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:
             look = self._next
-            look.want(batch)
+            look.want(some)
             await look.done.wait()
             return look
         look = self._next = _Look()
-        look.want(batch)
+        look.want(some)
         try:
             try:
                 await anyio.sleep(_GATHERING * self._seconds)
             finally:
                 self._next = None  # who comes now has come too late for this one
-            await look.read(self._api, self._concurrency)
+            await look.read(self._reader, self._accounts, self._concurrency)
         finally:
             look.done.set()
         return look

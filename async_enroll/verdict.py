@@ -19,6 +19,7 @@ from async_enroll.errors import (
     AuthenticationError,
     ConfigurationError,
     EnrollError,
+    NoSuchEndpoint,
     NoToken,
     PermissionDenied,
     PlatformError,
@@ -98,7 +99,7 @@ def classify(came_back: Answer | TransportError) -> Failure:
         case 403:
             return _fatal(PermissionDenied(f"the token's user may not do this: {words}"))
         case 404 if not _is_json(came_back):
-            return _fatal(PlatformError(f"the site has no such endpoint: {words}", status=404))
+            return _fatal(NoSuchEndpoint(f"the site has no such endpoint: {words}", status=404))
         case 404:
             return Failure(Meaning.MISSING, PlatformError(words, status=404))
         case 413:

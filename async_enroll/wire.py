@@ -67,6 +67,24 @@ class BulkAnswer(msgspec.Struct, frozen=True):
     courses: dict[str, CourseAnswer]
 
 
+@frozen
+class Page:
+    """A page of Open edX's own list of enrollments; `next` names the page after it."""
+
+    records: list[Enrollment]
+    next: str | None
+    newest_first: bool
+    """Whether what follows is older. Pages by cursor are so; those by number are not sure to be."""
+
+
+@frozen
+class Account:
+    """Who a learner is; the address is told to global staff only."""
+
+    username: str
+    email: str | None = None
+
+
 def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
     """The JSON body of a bulk call.
 
@@ -149,7 +167,10 @@ def token_answer(body: bytes) -> TokenAnswer:
         UnexpectedResponse: naming the path; neither it nor its context shows the token.
 
     """
-    value = _loaded(body)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:  # holds the answer, and must not be the context of ours
+        value = None
     if not isinstance(value, dict):
         raise UnexpectedResponse("the answer is not a JSON object")
     token = value.get("access_token")
@@ -160,13 +181,6 @@ def token_answer(body: bytes) -> TokenAnswer:
     if kind is not None and not isinstance(kind, str):
         raise UnexpectedResponse("expected a string", path="token_type")
     return TokenAnswer(token, _lifetime(value.get("expires_in")), kind and kind.lower())
-
-
-def _loaded(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _lifetime(value: Any) -> float | None:
@@ -194,6 +208,44 @@ def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
         except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
             raise _unexpected(error, f"records[{start + len(found)}]") from None
     return found
+
+
+def page(body: bytes, *, start: int) -> Page:
+    """Read a page of Open edX's own list; `start` is the number of its first record.
+
+    Raises:
+        UnexpectedResponse: naming the path, as in ``records[17].created``.
+
+    """
+    value = _json(body)
+    if not isinstance(value, dict):
+        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
+    listed, following = value.get("results"), value.get("next", 0)
+    if not isinstance(listed, list):
+        raise UnexpectedResponse("expected a list", path="results")
+    # A page that does not say what follows cannot be taken for the last.
+    if following is not None and not isinstance(following, str):
+        raise UnexpectedResponse("expected an address or null", path="next")
+    records = enrollments([_renamed(record) for record in listed], start=start)
+    times = [record.created.timestamp() for record in records]
+    descending = times == sorted(times, reverse=True)
+    return Page(records, following, newest_first=descending and "count" not in value)
+
+
+def account(body: bytes) -> Account:
+    """Read the one account that was asked for by its address.
+
+    Raises:
+        UnexpectedResponse: where it is not one.
+
+    """
+    value = _json(body)
+    if not isinstance(value, list) or len(value) != 1:
+        raise UnexpectedResponse("expected a list of one account")
+    try:
+        return _converter.structure(value[0], Account)
+    except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
+        raise _unexpected(error, "[0]") from None
 
 
 def bulk_object(
@@ -232,6 +284,20 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
         "notified": result.notified,
         "attempts": result.attempts,
     }
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+
+
+def _renamed(record: Any) -> Any:
+    """A record of Open edX's own list, where `user` is the username."""
+    if isinstance(record, dict) and "user" in record:
+        record["username"] = record.pop("user")
+    return record
 
 
 def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
@@ -324,3 +390,4 @@ _converter.register_structure_hook(str, _exactly(str, "a string"))
 _converter.register_structure_hook(bool, _exactly(bool, "true or false"))
 _converter.register_structure_hook(datetime, _created)
 _enrollment_fields = _object(Enrollment)
+_converter.register_structure_hook(Account, _object(Account))

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from typing import Any
 
 import anyio
 import pytest
@@ -16,7 +17,10 @@ from async_enroll import (
     RosterEntry,
     TransportError,
 )
+from async_enroll.api import BULK_ENROLL
+from async_enroll.core import CORE_LIST
 from async_enroll.pursuit import MOST_ATTEMPTS
+from async_enroll.reporting import REPORTING_LIST
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
 from tests.waiting import until
@@ -28,6 +32,11 @@ NEWCOMERS = [f"new{number}@example.org" for number in range(10)]
 EVERYBODY = LEARNERS + ADDRESSES + NEWCOMERS
 PAIRS = [(who, course_id) for who in EVERYBODY for course_id in COURSES]
 RIGHT_AT_ONCE = (Fault.THROTTLED_DATE, Fault.THROTTLED_SILENT, Fault.TOO_LARGE)
+SITES: dict[str, dict[str, Any]] = {
+    "moocit": {},
+    "plain": {"listing": None},
+    "unlisted": {"listing": None, "core_listing": False},
+}
 IN_PIECES = (Fault.TOO_LARGE, Fault.SERVER_ERROR)
 
 
@@ -114,7 +123,9 @@ async def test_each_fault_alone_unenrolling(fault: Fault, mail: bool) -> None:
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
 @pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.RESET_AFTER, Fault.STALL_AFTER])
 async def test_a_lost_call_on_a_site_without_a_listing(fault: Fault, mail: bool) -> None:
-    async with site(Faults.schedule({1 if mail else 0: fault}), listing=None) as platform:
+    async with site(
+        Faults.schedule({1 if mail else 0: fault}), listing=None, core_listing=False
+    ) as platform:
         async with client_of(platform) as client:
             report = await client.bulk_enroll(EVERYBODY, COURSES, email_students=mail)
         assert_account(report, platform, PAIRS)
@@ -122,6 +133,41 @@ async def test_a_lost_call_on_a_site_without_a_listing(fault: Fault, mail: bool)
         if mail:
             told = {result.notified for result in report.results}
             assert told == ({True} if fault is Fault.RESET_BEFORE else {None})
+
+
+@pytest.mark.parametrize(
+    ("fault", "mail"),
+    [(Fault.RESET_BEFORE, True), (Fault.RESET_AFTER, True), (Fault.RESET_AFTER, False)],
+)
+async def test_a_lost_call_on_plain_open_edx(fault: Fault, mail: bool) -> None:
+    async with site(Faults.schedule({1 if mail else 0: fault}), listing=None) as platform:
+        async with client_of(platform, settle=0.3) as client:
+            report = await client.bulk_enroll(EVERYBODY, COURSES, email_students=mail)
+        assert_account(report, platform, PAIRS)
+        assert report.ok
+
+
+@pytest.mark.parametrize("fault", [Fault.RESET_BEFORE, Fault.RESET_AFTER])
+async def test_a_lost_unenrollment_on_plain_open_edx(fault: Fault) -> None:
+    async with site(Faults.schedule({1: fault}), listing=None) as platform:
+        for who in LEARNERS + ADDRESSES:
+            platform.enroll(who, C0)
+        async with client_of(platform, settle=0.3) as client:
+            report = await client.bulk_unenroll(EVERYBODY, [C0], email_students=True)
+        assert_account(report, platform, [(who, C0) for who in EVERYBODY], Action.UNENROLL)
+        assert report.ok
+
+
+@pytest.mark.parametrize(("kind", "path"), [("moocit", REPORTING_LIST), ("plain", CORE_LIST)])
+async def test_a_lost_call_is_found_done_by_addresses_and_usernames(kind: str, path: str) -> None:
+    async with site(Faults.schedule({1: Fault.RESET_AFTER}), **SITES[kind]) as platform:
+        async with client_of(platform, settle=4.0) as client:
+            report = await client.bulk_enroll(LEARNERS + ADDRESSES, COURSES, email_students=True)
+        assert_account(report, platform, [pair for pair in PAIRS if pair[0] not in NEWCOMERS])
+        assert {result.notified for result in report.results} == {None}
+        calls = [logged.path for logged in platform.requests]
+        assert calls.count(f"/{BULK_ENROLL}") == 2  # the preflight, and the one that was lost
+        assert calls.count(f"/{path}") == len(COURSES)  # the first look is enough
 
 
 async def test_a_lost_call_that_was_not_done_mails_when_it_is_repeated() -> None:
@@ -142,13 +188,12 @@ async def test_one_look_serves_all_that_wait() -> None:
         assert len(looks) <= 2
 
 
-@pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
-@pytest.mark.parametrize("readable", [True, False], ids=["listed", "unlisted"])
-async def test_a_gateway_that_gives_up_while_the_platform_works_on(
-    mail: bool, readable: bool
-) -> None:
-    settings = {} if readable else {"listing": None}
-    async with site(gateway_timeout=0.1, seconds_per_pair=0.004, **settings) as platform:
+@pytest.mark.parametrize(
+    ("kind", "mail"),
+    [("moocit", False), ("moocit", True), ("plain", True), ("unlisted", True)],
+)
+async def test_a_gateway_that_gives_up_while_the_platform_works_on(kind: str, mail: bool) -> None:
+    async with site(gateway_timeout=0.1, seconds_per_pair=0.004, **SITES[kind]) as platform:
         async with client_of(platform, timeout=5.0, settle=0.8, patience=30) as client:
             report = await client.bulk_enroll(EVERYBODY, COURSES, email_students=mail)
         assert 504 in {request.status for request in platform.requests}

@@ -13,7 +13,7 @@ from async_enroll import (
     TransportError,
     UnexpectedResponse,
 )
-from async_enroll.errors import NoToken
+from async_enroll.errors import NoSuchEndpoint, NoToken
 from async_enroll.transport import Answer
 from async_enroll.verdict import Meaning, classify, no_token
 
@@ -42,7 +42,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(401, b'{"detail": "no"}'), Meaning.UNAUTHORIZED, AuthenticationError, "no"),
         (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
         (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
-        (answer(404, PAGE), Meaning.FATAL, PlatformError, "no such endpoint"),
+        (answer(404, PAGE), Meaning.FATAL, NoSuchEndpoint, "no such endpoint"),
         (
             answer(404, b'{"deta', Content_Type="application/json"),
             Meaning.MISSING,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from async_enroll import EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
+from async_enroll import Enrollment, EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
 from async_enroll.models import Action, Batch
 from async_enroll.wire import (
     PairAnswer,
@@ -21,6 +21,7 @@ from async_enroll.wire import (
     bulk_object,
     enrollments,
     is_token,
+    page,
     result_object,
     token_answer,
 )
@@ -164,6 +165,47 @@ def test_a_malformed_record_is_named_by_its_number(change: dict[str, Any], path:
     with pytest.raises(UnexpectedResponse) as raised:
         enrollments([RECORD, {**RECORD, **change}], start=7)
     assert raised.value.path == path
+
+
+CORE = {
+    "created": "2021-03-09T20:15:59.123456Z",
+    "mode": "audit",
+    "is_active": True,
+    "user": "jane",
+    "course_id": COURSE,
+}
+
+
+def test_a_page_of_the_core_list() -> None:
+    found = page(orjson.dumps({"next": "/x", "previous": None, "results": [CORE]}), start=0)
+    created = datetime(2021, 3, 9, 20, 15, 59, 123456, UTC)
+    assert found.records == [Enrollment("jane", None, COURSE, True, "audit", created)]
+    assert (found.next, found.newest_first) == ("/x", True)
+
+
+@pytest.mark.parametrize("missing", CORE)
+def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> None:
+    record = {name: value for name, value in CORE.items() if name != missing}
+    with pytest.raises(UnexpectedResponse) as raised:
+        page(orjson.dumps({"next": None, "results": [CORE, record]}), start=100)
+    assert raised.value.path == f"records[101].{'username' if missing == 'user' else missing}"
+
+
+@pytest.mark.parametrize(
+    ("days", "more", "expected"),
+    [
+        ([3, 2, 2, 1], {}, True),
+        ([], {}, True),
+        ([1, 2], {}, False),
+        ([3, 1], {"count": 2}, False),
+    ],
+)
+def test_which_pages_are_newest_first(
+    days: list[int], more: dict[str, int], expected: bool
+) -> None:
+    results = [{**CORE, "created": f"2021-03-0{day}T20:15:00Z"} for day in days]
+    body = orjson.dumps({"next": None, "results": results, **more})
+    assert page(body, start=0).newest_first is expected
 
 
 def test_what_is_found_is_shortened() -> None:

@@ -9,10 +9,10 @@ from attrs import frozen
 from async_enroll.errors import (
     AuthenticationError,
     EnrollError,
+    NoSuchEndpoint,
     PermissionDenied,
-    PlatformError,
 )
-from async_enroll.models import RequestWindow
+from async_enroll.models import ListingKind, RequestWindow
 from async_enroll.verdict import Failure, Meaning
 
 
@@ -42,17 +42,17 @@ _PERMITTED = {Meaning.MISSING, Meaning.THROTTLED, Meaning.UNDONE}
 
 
 def verdicts(
-    preflight: Failure | None, listing: Failure | None, course_id: str | None
+    preflight: Failure | None, kind: ListingKind, listing: Failure | None, course_id: str | None
 ) -> list[Check]:
     """What a preflight in `course_id`, or else in a malformed course key, and a listing tell.
 
-    None stands for an answer as promised.
+    None stands for an answer as promised. `kind` is the listing's; "auto": the last of all.
     """
     checks = [
         _token(preflight, listing),
         _staff(preflight),
         _bulk_endpoint(preflight),
-        _listing_endpoint(listing),
+        _listing_endpoint(kind, listing),
         _throttle(preflight),
     ]
     return checks if course_id is None else [*checks, _course(preflight, course_id)]
@@ -105,20 +105,32 @@ def _bulk_endpoint(preflight: Failure | None) -> Check:
     if preflight is None or denied or _reached(preflight):
         return Check(name, State.OK, "is there")
     error = preflight.error
-    if isinstance(error, PlatformError) and error.status == 404:
+    if isinstance(error, NoSuchEndpoint):
         remedy = "have the site's operators switch on ENABLE_BULK_ENROLLMENT_VIEW"
         return Check(name, State.FAILED, "is switched off on this site", remedy)
     return Check(name, State.FAILED, str(error), "check the URL; try again later")
 
 
-def _listing_endpoint(listing: Failure | None) -> Check:
+_LISTINGS: dict[ListingKind, str] = {
+    "so2": "MOOCit's reporting API",
+    "core": "plain Open edX's own list: no addresses, and a hundred records a call of the window",
+    "auto": "neither MOOCit's reporting API nor Open edX's own list",
+}
+
+
+def _listing_endpoint(kind: ListingKind, listing: Failure | None) -> Check:
     name = "listing"
     if listing is None:
-        return Check(name, State.OK, "answers")
+        return Check(name, State.OK, _LISTINGS[kind])
     error = listing.error
-    if isinstance(error, PlatformError) and error.status == 404:
-        text = "not there: plain Open edX, not MOOCit; `enrollments` cannot be used"
-        return Check(name, State.OPEN, text)
+    if isinstance(error, NoSuchEndpoint):
+        text = f"the site has {'' if kind == 'auto' else 'not '}{_LISTINGS[kind]}"
+        remedy = (
+            "check the URL; have the site's operators let api/enrollment/v1/enrollments through"
+            if kind == "auto"
+            else "use the other one: leave --listing out"
+        )
+        return Check(name, State.FAILED, text, remedy)
     if isinstance(error, AuthenticationError) or listing.meaning is Meaning.THROTTLED:
         return Check(name, State.OPEN, _UNTOLD)
     return Check(name, State.FAILED, str(error), "ask the site's operators")

@@ -18,6 +18,7 @@ from async_enroll.cli.tuning import Tuning
 from async_enroll.client import EnrollmentClient
 from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError
+from async_enroll.models import ListingKind
 from async_enroll.transport import Transport, site_url
 
 _URL = "ASYNC_ENROLL_URL"
@@ -41,6 +42,8 @@ class Connection:
     """Use plain http also beyond this machine: everyone on the way can read the token."""
     timeout: PositiveFloat = 60.0
     """Seconds to wait for the answer to a call."""
+    listing: ListingKind = "auto"
+    """Where enrollments are read: so2, MOOCit's reporting API; core, Open edX's own list."""
 
     def client(self, *, concurrency: int) -> EnrollmentClient:
         """A client for the site, for queries. Raises ConfigurationError for what cannot work."""
@@ -49,6 +52,7 @@ class Connection:
             self._auth(),
             concurrency=concurrency,
             timeout=self.timeout,
+            listing=self.listing,
             allow_http=self.allow_http,
         )
 
@@ -62,6 +66,7 @@ class Connection:
             batch=tuning.limits(),
             settle=tuning.settle,
             timeout=self.timeout,
+            listing=self.listing,
             allow_http=self.allow_http,
             on_event=on_event,
         )

@@ -11,19 +11,21 @@ import orjson
 from cyclopts import Parameter
 from rich.text import Text
 
-from async_enroll.api import BULK_ENROLL, LISTING
+from async_enroll.api import BULK_ENROLL
 from async_enroll.batching import NOBODY
 from async_enroll.cli.checks import Check, State, no_token, verdicts
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.errors import EnrollError, TransportError, UnexpectedResponse
+from async_enroll.core import CORE_LIST
+from async_enroll.errors import EnrollError, NoSuchEndpoint, TransportError, UnexpectedResponse
 from async_enroll.listing import ListingReader
-from async_enroll.models import Action, Batch
+from async_enroll.models import Action, Batch, ListingKind
+from async_enroll.reporting import REPORTING_LIST
 from async_enroll.transport import Answer, Transport
 from async_enroll.verdict import Failure, Meaning, classify
-from async_enroll.wire import bulk_answer, bulk_body
+from async_enroll.wire import bulk_answer, bulk_body, page
 
 EXAMPLES = """\
 Nobody is enrolled, unenrolled or mailed by it.
@@ -54,7 +56,7 @@ def doctor(
 
     """
     transport = connection.transport()
-    checks = anyio.run(_examine, transport, course_id, not json)
+    checks = anyio.run(_examine, transport, connection.listing, course_id, not json)
     if json:
         listed = [_object(check) for check in checks]
         sys.stdout.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n")
@@ -62,16 +64,20 @@ def doctor(
     return ExitStatus.STOPPED if failed else ExitStatus.OK
 
 
-async def _examine(transport: Transport, course_id: str | None, aloud: bool) -> list[Check]:
+async def _examine(
+    transport: Transport, kind: ListingKind, course_id: str | None, aloud: bool
+) -> list[Check]:
     checks: list[Check] = []
-    async for check in _checks(transport, course_id):
+    async for check in _checks(transport, kind, course_id):
         checks.append(check)
         if aloud:
             _show(check)
     return checks
 
 
-async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator[Check]:
+async def _checks(
+    transport: Transport, kind: ListingKind, course_id: str | None
+) -> AsyncGenerator[Check]:
     yield Check("URL", State.OK, str(transport.site))
     async with transport:
         answers = Check("connection", State.OK, f"{transport.site.host} answers")
@@ -82,12 +88,12 @@ async def _checks(transport: Transport, course_id: str | None) -> AsyncGenerator
                 return
             preflight = await _preflight(transport, course_id or _NO_COURSE)
             yield answers
-            listing = await _listing(transport)
+            found, listing = await _listing(transport, kind)
         except TransportError as error:
             remedy = "check the URL, the network, and whether the site is up"
             yield Check("connection", State.FAILED, str(error), remedy)
             return
-    for check in verdicts(preflight, listing, course_id):
+    for check in verdicts(preflight, found, listing, course_id):
         yield check
 
 
@@ -115,8 +121,22 @@ async def _preflight(transport: Transport, course_id: str) -> Failure | None:
     return None
 
 
-async def _listing(transport: Transport) -> Failure | None:
-    url = (transport.site / LISTING).with_query(days="1")
+async def _listing(transport: Transport, kind: ListingKind) -> tuple[ListingKind, Failure | None]:
+    """What came of asking a listing, and which: "auto" where the site has neither."""
+    if kind != "core":
+        failure = await _reporting_list(transport)
+        if kind == "so2" or not _is_missing(failure):
+            return "so2", failure
+    failure = await _core_list(transport)
+    return ("auto" if kind == "auto" and _is_missing(failure) else "core"), failure
+
+
+def _is_missing(failure: Failure | None) -> bool:
+    return failure is not None and isinstance(failure.error, NoSuchEndpoint)
+
+
+async def _reporting_list(transport: Transport) -> Failure | None:
+    url = (transport.site / REPORTING_LIST).with_query(days="1")
     async with transport.stream(url) as came_back:
         if isinstance(came_back, Answer):
             return classify(came_back)
@@ -127,6 +147,17 @@ async def _listing(transport: Transport) -> Failure | None:
                 break
         except UnexpectedResponse as error:
             return Failure(Meaning.UNKNOWN, error)
+    return None
+
+
+async def _core_list(transport: Transport) -> Failure | None:
+    answer = await transport.call("GET", (transport.site / CORE_LIST).with_query(page_size="1"))
+    if not answer.ok:
+        return classify(answer)
+    try:
+        page(answer.body, start=0)
+    except UnexpectedResponse as error:
+        return Failure(Meaning.UNKNOWN, error)
     return None
 
 

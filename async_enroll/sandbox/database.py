@@ -57,6 +57,10 @@ class Database:
         """The user of that name, in any case."""
         return self._by_username.get(username.lower())
 
+    def user_at(self, email: str) -> User | None:
+        """The user with that address, in any case."""
+        return self._by_email.get(email.lower())
+
     def find_user(self, identifier: str) -> User | None:
         """The user with that address or name, in any case."""
         key = identifier.lower()

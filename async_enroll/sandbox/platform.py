@@ -13,9 +13,11 @@ from aiohttp import web
 from async_enroll.models import Enrollment, EnrollmentQuery, RequestWindow
 from async_enroll.sandbox.access import Tokens
 from async_enroll.sandbox.access_log import Request
+from async_enroll.sandbox.accounts_view import AccountsView
 from async_enroll.sandbox.answers import html_answer
 from async_enroll.sandbox.bulk_enroll import Mail
 from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView
+from async_enroll.sandbox.core_view import CoreView
 from async_enroll.sandbox.course import Audit, Course, User
 from async_enroll.sandbox.course_keys import is_course_key
 from async_enroll.sandbox.database import Database, utc_minute
@@ -40,13 +42,14 @@ class Platform:
 
     Its state can be prepared before and looked at after that.
 
-    `window`: how many bulk calls of one user are taken; None switches the throttle
-    off. `listing` and `page_size`: the form of the enrollment listing; None: the site has
-    none, as plain Open edX. `seconds_per_call` and `seconds_per_pair`: how long a bulk
-    call is worked on; calls are worked on side by side, by at most so many `workers`
-    (None: any number), the others wait in line; beyond a `backlog` of so many, they are
-    turned away with a 503. `gateway_timeout`: seconds after which
-    the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
+    `window`: how many bulk calls and pages of the core list are taken of one user; None
+    switches the throttle off. `listing` and `page_size`: the form of MOOCit's enrollment
+    listing; None: the site has none, as plain Open edX. `core_listing`: whether the site
+    has Open edX's own list of enrollments, and tells of accounts. `seconds_per_call` and
+    `seconds_per_pair`: how long a bulk call is worked on; calls are worked on side by side,
+    by at most so many `workers` (None: any number), the others wait in line; beyond a
+    `backlog` of so many, they are turned away with a 503. `gateway_timeout`: seconds after
+    which the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
     largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
     endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
     and how. `token`: the staff token, a random one unless given. `token_lifetime`: seconds
@@ -65,6 +68,7 @@ class Platform:
         window: RequestWindow | None = RequestWindow(),
         listing: ListingForm | None = ListingForm.ARRAY,
         page_size: int = 100,
+        core_listing: bool = True,
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
         workers: int | None = None,
@@ -90,11 +94,12 @@ class Platform:
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
         self._token_mishaps = Mishaps(token_faults or Faults.schedule({}), self._tasks)
         self._token_view = TokenView(self._tokens, token_lifetime)
+        throttle = Throttle(window) if window else None
         self._bulk_enroll = BulkEnrollView(
             self._database,
             self._tokens,
             self.outbox,
-            Throttle(window) if window else None,
+            throttle,
             Pace(seconds_per_call, seconds_per_pair),
             enabled=bulk_enrollment_view,
         )
@@ -103,6 +108,10 @@ class Platform:
             if listing
             else _not_found
         )
+        core = CoreView(self._database, self._tokens, throttle)
+        accounts = AccountsView(self._database, self._tokens)
+        self._core_list = core.handle if core_listing else _not_found
+        self._accounts = accounts.handle if core_listing else _not_found
         self._server = Server(self._tasks, host, port)
         self._entered = False
 
@@ -134,6 +143,8 @@ class Platform:
                 self._token_mishaps.before(self._workers.before(self._token_view.handle)),
             ),
             ("/api/so2/v1/enrollments", self._workers.before(self._enrollments)),
+            ("/api/enrollment/v1/enrollments", self._workers.before(self._core_list)),
+            ("/api/user/v1/accounts", self._workers.before(self._accounts)),
             ("/{path:.*}", _not_found),
         ):
             application.router.add_route("*", path, self._front.before(endpoint))

@@ -1,9 +1,12 @@
 """What the doctor makes of answers that the sandbox does not give."""
 
+from typing import get_args
+
 import pytest
 
 from async_enroll import AuthenticationError, EnrollError, PlatformError
 from async_enroll.cli.checks import State, no_token, verdicts
+from async_enroll.models import ListingKind
 from async_enroll.transport import Answer
 from async_enroll.verdict import Failure, classify
 
@@ -11,12 +14,14 @@ REACHED = classify(Answer(400, {}, b'{"courses": ["Course key not valid: preflig
 
 
 def states(preflight: Failure | None, listing: Failure | None) -> dict[str, State]:
-    return {check.name: check.state for check in verdicts(preflight, listing, None)}
+    return {check.name: check.state for check in verdicts(preflight, "so2", listing, None)}
 
 
-def test_plain_open_edx_has_no_listing() -> None:
-    told = states(REACHED, classify(Answer(404, {}, b"<title>Page not found</title>")))
-    assert told.pop("listing") is State.OPEN
+@pytest.mark.parametrize("kind", get_args(ListingKind))
+def test_a_listing_that_is_not_there(kind: ListingKind) -> None:
+    missing = classify(Answer(404, {}, b"<title>Page not found</title>"))
+    told = {check.name: check.state for check in verdicts(REACHED, kind, missing, None)}
+    assert told.pop("listing") is State.FAILED
     assert set(told.values()) == {State.OK}
 
 
@@ -39,7 +44,7 @@ def test_what_is_not_the_endpoint_proves_nothing(answer: Answer) -> None:
 def test_everything_that_failed_has_a_remedy() -> None:
     for status in (301, 400, 401, 403, 404, 500, 502):
         failure = classify(Answer(status, {}, b""))
-        for check in verdicts(failure, failure, "course-v1:Org+C1+2026"):
+        for check in verdicts(failure, "core", failure, "course-v1:Org+C1+2026"):
             assert (check.remedy is not None) == (check.state is State.FAILED), check
 
 

@@ -92,6 +92,22 @@ async def test_an_endpoint_switched_off() -> None:
     assert "ENABLE_BULK_ENROLLMENT_VIEW" in ended.out
 
 
+async def test_plain_open_edx() -> None:
+    async with Platform(listing=None) as platform:
+        ended = await run("doctor", env=environment(platform))
+    assert ended.status == 0
+    assert marks(ended) == ALL_WELL
+    assert "plain Open edX's own list" in ended.out
+
+
+async def test_a_site_that_lists_nothing() -> None:
+    async with Platform(listing=None, core_listing=False) as platform:
+        ended = await run("doctor", env=environment(platform))
+    assert ended.status == 3
+    assert marks(ended) == {**ALL_WELL, "listing": "✗"}
+    assert "→ check the URL; have the site's operators let" in ended.out
+
+
 async def test_a_full_window() -> None:
     async with Platform(window=RequestWindow(calls=1, seconds=60)) as platform:
         assert marks(await run("doctor", env=environment(platform))) == ALL_WELL

@@ -37,6 +37,15 @@ async def test_csv_where_nobody_looks(peopled: Platform) -> None:
     assert len(rows) == 4
 
 
+async def test_open_edx_tells_no_addresses(peopled: Platform) -> None:
+    ended = await run("enrollments", "--listing", "core", env=environment(peopled))
+    assert (ended.status, ended.err) == (0, "")
+    rows = list(csv.DictReader(ended.out.splitlines()))
+    assert {row["email"] for row in rows} == {""}
+    assert len(rows) == len(peopled.enrollments)
+    assert all(row["created"].endswith("+00:00") for row in rows)
+
+
 async def test_json_lines(peopled: Platform) -> None:
     ended = await run("enrollments", "--format", "jsonl", env=environment(peopled))
     records = [json.loads(line) for line in ended.out.splitlines()]

@@ -1,0 +1,132 @@
+"""Open edX's own list of enrollments, which every site has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+
+import anyio
+from attrs import evolve
+from yarl import URL
+
+from async_enroll.accounts import Lookup
+from async_enroll.errors import TransportError
+from async_enroll.filters import is_since, matching, oldest, parameters
+from async_enroll.models import Enrollment, EnrollmentQuery
+from async_enroll.paging import Trail
+from async_enroll.renewal import renewed
+from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.transport import Transport
+from async_enroll.verdict import Failure, Meaning, classify
+from async_enroll.wire import Page, page
+
+CORE_LIST = "api/enrollment/v1/enrollments"
+
+# openedx/core/djangoapps/enrollments: paginators.py, forms.py
+_PAGE_SIZE = 100
+_MOST_USERNAMES = 100
+# A single one that is not of this form, and the platform refuses the request.
+_USERNAME = re.compile(r"[-a-zA-Z0-9_]{2,30}")
+
+
+class Core:
+    """The list, read page by page; each page takes a place in the request window.
+
+    Its records tell no addresses.
+    """
+
+    def __init__(self, transport: Transport, throttle: Throttle) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._line = anyio.Lock()
+
+    async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records that `query` asks for, in lists, some of them empty.
+
+        Raises:
+            EnrollError: of the kind that the answer calls for, also after some records.
+
+        """
+        now = datetime.now(UTC)
+        filters = parameters(query)
+        filters.pop("days", None)  # which the platform does not know
+        wanted, since = matching(query, now), oldest(query, now)
+        async with aclosing(self._pages(filters)) as pages:
+            async for found in pages:
+                yield list(filter(wanted, found.records))
+                if since and found.newest_first and _ends_before(found, since):
+                    return
+
+    async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records of those looked for, with their addresses where these were given."""
+        addresses = [identifier for identifier in lookup.identifiers if "@" in identifier]
+        usernames = await lookup.accounts.usernames(addresses)
+        email_of = {username.casefold(): email for email, username in usernames.items()}
+        names = {one for one in lookup.identifiers if "@" not in one} | set(usernames.values())
+        for some in _groups(sorted(names)):
+            filters = {"course_id": lookup.course_id, **some}
+            async with aclosing(self._pages(filters)) as pages:
+                async for found in pages:
+                    yield [
+                        evolve(record, email=email_of.get(record.username.casefold()))
+                        for record in found.records
+                        if record.course_id == lookup.course_id
+                    ]
+
+    async def _pages(self, filters: dict[str, str]) -> AsyncGenerator[Page]:
+        start = self._transport.site / CORE_LIST
+        trail = Trail(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
+        count = 0
+        while True:
+            found = page(await self._body(trail.page), start=count)
+            yield found
+            if not trail.follow(found.next):
+                return
+            count += len(found.records)
+
+    async def _body(self, url: URL) -> bytes:
+        """Ask for a page, again while the throttle refuses it."""
+        refusals = 0
+        while True:
+            reply = await self._ask(url)
+            if not isinstance(reply, Failure):
+                return reply
+            refusals += 1
+            if reply.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+                raise reply.error
+
+    async def _ask(self, url: URL) -> bytes | Failure:
+        async with AsyncExitStack() as stack:
+            # All queries have one page in line, and so leave room for others.
+            async with self._line:
+                turn = await stack.enter_async_context(self._throttle.turn())
+            try:
+                answer = await self._transport.call("GET", url)
+                if not answer.ok and await renewed(self._transport, answer):
+                    answer = await self._transport.call("GET", url)
+            except TransportError as error:
+                if not error.sent:
+                    turn.unsent()
+                raise
+            if answer.ok:
+                return answer.body
+            failure = classify(answer)
+            if failure.meaning is Meaning.THROTTLED:
+                turn.refused(failure.retry_after)
+            return failure
+
+
+def _ends_before(found: Page, since: datetime) -> bool:
+    return bool(found.records) and not is_since(found.records[-1].created, since)
+
+
+def _groups(names: list[str]) -> list[dict[str, str]]:
+    """Filters that together let all of `names` pass."""
+    if not all(map(_USERNAME.fullmatch, names)):
+        return [{}]  # the whole course
+    return [
+        {"username": ",".join(names[start : start + _MOST_USERNAMES])}
+        for start in range(0, len(names), _MOST_USERNAMES)
+    ]
