@@ -13,6 +13,7 @@ NOT_FOR_CALLS = {
     "async_enroll.cli",
     "async_enroll.journal",
     "async_enroll.page",
+    "async_enroll.pytest_plugin",
     "async_enroll.sandbox",
     "cyclopts",
     "filelock",
