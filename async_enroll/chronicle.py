@@ -43,7 +43,7 @@ class Chronicle:
         self, job: int, recorder: Recorder | None = None, on_event: OnEvent | None = None
     ) -> None:
         self.job = job
-        self.durable = recorder is not None
+        self.durable: bool = recorder is not None
         """Whether the job can be gone on with later."""
         self._recorder = recorder
         self._on_event = on_event

@@ -74,7 +74,7 @@ class CrossProduct:
         self._wishes = [Wish(key, action, cohort_in.get(key)) for key in keys]
         sendable = [wish for wish in self._wishes if not _why_unsendable(wish, limits)]
         found = targets(sendable)
-        self.scope = Scope(tuple(place for target in found for place in places(target)))
+        self.scope: Scope = Scope(tuple(place for target in found for place in places(target)))
         """Where all batches lead."""
         self._chunkers = [Chunker(target, limits) for target in found]
 

@@ -83,8 +83,8 @@ class Pursuit:
         auto_enroll: bool,
     ) -> None:
         self.stopped_by: EnrollError | None = None
-        self.vetting = Vetting(self._preflight, limits)
-        self.slots = anyio.Semaphore(concurrency)
+        self.vetting: Vetting = Vetting(self._preflight, limits)
+        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch in hand; those that only wait to be settled lend theirs."""
         self._api = api
         self._throttle = throttle

@@ -126,7 +126,7 @@ class Turn:
     def __init__(self, throttle: Throttle, place: Call) -> None:
         self._throttle = throttle
         self._place = place
-        self.settled = False
+        self.settled: bool = False
 
     def unsent(self) -> None:
         """Give the place back: nothing reached the platform."""
@@ -152,7 +152,7 @@ class Throttle:
     """
 
     def __init__(self, window: RequestWindow, concurrency: int) -> None:
-        self.log = WindowLog(window, concurrency)
+        self.log: WindowLog = WindowLog(window, concurrency)
         self._line = anyio.Lock()
         self._changed = anyio.Event()
         self._pace: AsyncLimiter | None = None

@@ -140,7 +140,7 @@ class Store:
                 )
                 opened.callback(self.close)
                 self._check_version(path)
-                self.description = self._set_up()
+                self.description: Description = self._set_up()
             except sqlite3.DatabaseError as error:
                 raise ConfigurationError(f"journal {path}: {error}") from None
             opened.pop_all()  # nothing has failed: it stays open

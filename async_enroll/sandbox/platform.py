@@ -79,7 +79,7 @@ class Platform:
     ) -> None:
         self._database = Database()
         self._tokens = Tokens()
-        self.token = self._tokens.add(staff=True, token=token)
+        self.token: str = self._tokens.add(staff=True, token=token)
         self.outbox: list[Mail] = []
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
