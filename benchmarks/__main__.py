@@ -4,13 +4,14 @@ import sys
 
 import anyio
 
-from benchmarks import batching, journal, listing, window
+from benchmarks import batching, importing, journal, listing, window
 
 BENCHMARKS = {
     "window": window.run,
     "listing": listing.run,
     "batching": batching.run,
     "journal": journal.run,
+    "importing": importing.run,
 }
 
 for name in sys.argv[1:] or BENCHMARKS:
