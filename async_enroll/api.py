@@ -68,7 +68,7 @@ class Api:
             return bulk_answer(answer.body)
         except UnexpectedResponse as error:
             # It answered 200 in words that cannot be read: it may have done as asked.
-            return Failure(Meaning.UNKNOWN, error)
+            return Failure(Meaning.UNKNOWN, error, status=answer.status)
 
     async def answers(self) -> bool:
         """Whether the platform answers at all, if only that there is no such course."""

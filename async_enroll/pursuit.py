@@ -256,6 +256,7 @@ class Pursuit:
                 call=call,
                 batch=parcel.batch,
                 seconds=seconds,
+                status=failure.status if failure else 200,
                 meaning=failure.meaning if failure else None,
                 error=str(failure.error) if failure else None,
             )

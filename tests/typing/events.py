@@ -27,6 +27,7 @@ def on_event(event: Event) -> None:
             assert_type(event.batch.identifiers, tuple[str, ...])
         case BatchAnswered():
             assert_type(event.seconds, float)
+            assert_type(event.status, int | None)
             assert_type(event.error, str | None)
         case BatchSettled():
             assert_type(event.results, tuple[EnrollmentResult, ...])
