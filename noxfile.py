@@ -36,9 +36,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check the types of everything, strictly."""
+    """Check the types of everything, strictly, and that users see a type for every name."""
     install(session, "types")
     session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "async_enroll", "--ignoreexternal")
 
 
 @nox.session

@@ -66,7 +66,7 @@ class Api:
             return bulk_answer(answer.body)
         except UnexpectedResponse as error:
             # It answered 200 in words that cannot be read: it may have done as asked.
-            return Failure(Meaning.UNKNOWN, error)
+            return Failure(Meaning.UNKNOWN, error, status=answer.status)
 
     def _learn(self, batch: Batch, turn: Turn, reply: BulkAnswer | Failure, *, mails: bool) -> None:
         """Learn from how the site has borne a call."""

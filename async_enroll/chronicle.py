@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from async_enroll.errors import JournalError
 from async_enroll.events import (
     BatchAnswered,
     BatchSettled,
@@ -43,7 +44,7 @@ class Chronicle:
         self, job: int, recorder: Recorder | None = None, on_event: OnEvent | None = None
     ) -> None:
         self.job = job
-        self.durable = recorder is not None
+        self.durable: bool = recorder is not None
         """Whether the job can be gone on with later."""
         self._recorder = recorder
         self._on_event = on_event
@@ -52,11 +53,16 @@ class Chronicle:
         """Tell everybody of an event.
 
         Raises:
-            JournalError: where it cannot be recorded; nobody else is told then.
+            JournalError: where it cannot be recorded; nobody else is told then, except of a
+                job's end, which that may be the cause of.
 
         """
         if self._recorder is not None:
-            await self._recorder.record(event)
+            try:
+                await self._recorder.record(event)
+            except JournalError:
+                if not isinstance(event, JobDone):
+                    raise
         _write_log(event)
         if self._on_event is None:
             return

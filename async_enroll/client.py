@@ -17,7 +17,7 @@ from collections.abc import (
 from contextlib import aclosing
 from itertools import chain, count, islice
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import aiohttp
 import anyio
@@ -35,7 +35,6 @@ from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import CrossProduct, RosterIntake, Work
-from async_enroll.journal import Description, Journal, digest_of, now, open_journal
 from async_enroll.models import (
     Action,
     BatchLimits,
@@ -59,6 +58,9 @@ from async_enroll.settling import Settling
 from async_enroll.slots import Slots
 from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport, site_url
+
+if TYPE_CHECKING:
+    from async_enroll.journal import Description, Journal
 
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
@@ -368,6 +370,7 @@ class EnrollmentClient:
             EnrollError: as for `apply`, once all results are given.
 
         """
+        from async_enroll.journal import open_journal
 
         async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
             async with open_journal(journal, self._limits) as opened:
@@ -420,6 +423,9 @@ class EnrollmentClient:
         *,
         earlier: bool,
     ) -> None:
+        # Only jobs with a journal load what keeps it.
+        from async_enroll.journal import Description, digest_of, now, open_journal
+
         plan = await self._plan(roster)
         site = str(self._transport.site)
         flags = options.auto_enroll, options.email_students

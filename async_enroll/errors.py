@@ -32,7 +32,7 @@ class RosterError(EnrollError):
     def __init__(self, source: str, problems: list[str], count: int | None = None) -> None:
         self.source = source
         self.problems = problems
-        self.count = len(problems) if count is None else count
+        self.count: int = len(problems) if count is None else count
         super().__init__(source, problems, count)
 
     def __str__(self) -> str:

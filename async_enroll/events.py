@@ -46,16 +46,18 @@ class BatchSent(_Event):
 
 @frozen(kw_only=True)
 class BatchAnswered(_Event):
-    """A call has come to an end after `seconds`.
+    """A call has come to an end after `seconds`; one that is cut off does not come to one.
 
     `meaning` is None where it was answered as promised; otherwise it says what the failure
-    means, and `error` says it in words.
+    means, and `error` says it in words. `status` is the HTTP status, None where nothing was
+    answered.
     """
 
     planned: int
     call: int
     batch: Batch
     seconds: float
+    status: int | None = None
     meaning: Meaning | None = None
     error: str | None = None
 
@@ -111,7 +113,7 @@ class Continued(_Event):
 
 @frozen(kw_only=True)
 class JobDone(_Event):
-    """The job has ended; `error` is what stopped it early, in words, if anything did."""
+    """The job has ended; `error` is what stopped or cancelled it early, in words, if anything."""
 
     error: str | None = None
 

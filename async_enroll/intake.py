@@ -75,7 +75,7 @@ class CrossProduct:
         whys = [(wish, _why_unsendable(wish, limits)) for wish in self._wishes]
         self._unsendable = [(wish, why) for wish, why in whys if why]
         found = targets(wish for wish, why in whys if not why)
-        self.scope = Scope(tuple(place for target in found for place in places(target)))
+        self.scope: Scope = Scope(tuple(place for target in found for place in places(target)))
         """Where all batches lead."""
         self._chunkers = [Chunker(target, limits) for target in found]
 

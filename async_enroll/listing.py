@@ -46,7 +46,7 @@ class ListingReader:
     """
 
     def __init__(self, *, start: int = 0) -> None:
-        self.count = start
+        self.count: int = start
         """How many records were read, those of earlier pages (`start`) included."""
         self._start = start
         self._part = _Part.START

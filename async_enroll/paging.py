@@ -15,7 +15,7 @@ class Trail:
     """
 
     def __init__(self, page: URL) -> None:
-        self.page = page
+        self.page: URL = page
         self._remembered = page
         self._since = 0
         self._until = 1

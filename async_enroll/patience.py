@@ -28,7 +28,7 @@ class Patience:
     """
 
     def __init__(self, seconds: float, probe: Callable[[], Awaitable[bool]]) -> None:
-        self.proven = False
+        self.proven: bool = False
         """Whether the platform has ever answered."""
         self._seconds = seconds
         self._probe = probe

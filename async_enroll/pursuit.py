@@ -85,8 +85,8 @@ class Pursuit:
         auto_enroll: bool,
     ) -> None:
         self.stopped_by: EnrollError | None = None
-        self.vetting = Vetting(self._preflight, limits)
-        self.slots = anyio.Semaphore(concurrency)
+        self.vetting: Vetting = Vetting(self._preflight, limits)
+        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch in hand; those that only wait to be settled lend theirs."""
         self._api = api
         self._throttle = throttle
@@ -282,6 +282,7 @@ class Pursuit:
                 call=call,
                 batch=parcel.batch,
                 seconds=seconds,
+                status=failure.status if failure else 200,
                 meaning=failure.meaning if failure else None,
                 error=str(failure.error) if failure else None,
             )

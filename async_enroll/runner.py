@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
@@ -12,7 +11,7 @@ from anyio.abc import TaskGroup
 
 from async_enroll.batching import cut
 from async_enroll.chronicle import Chronicle
-from async_enroll.errors import EnrollError, JobStopped, JournalError
+from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
 from async_enroll.fates import Block
 from async_enroll.intake import Scope, Work
@@ -69,6 +68,18 @@ class Job:
         """
         job = self._chronicle.job
         await self._chronicle.tell(JobStarted(job=job, pairs=pairs, done=done))
+        try:
+            stopped_by = await self._run(work)
+        except BaseException as error:  # it was cancelled, for one
+            with anyio.CancelScope(shield=True):
+                await self._tell_done(error)
+            raise
+        await self._tell_done(stopped_by)
+        if stopped_by:
+            raise stopped_by
+
+    async def _run(self, work: AsyncIterator[Work | Parcel]) -> Exception | None:
+        """Do the work; give what has stopped it, if anything has."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._heed_stop)
@@ -78,18 +89,14 @@ class Job:
                 except Exception as error:  # noqa: BLE001  # raised when the calls have ended
                     broken = error
             watch.cancel_scope.cancel()
-        stopped_by = broken or self._pursuit.stopped_by
-        await self._tell_done(stopped_by)
-        if stopped_by:
-            raise stopped_by
+        return broken or self._pursuit.stopped_by
 
-    async def _tell_done(self, stopped_by: Exception | None) -> None:
+    async def _tell_done(self, stopped_by: BaseException | None) -> None:
         # What exceptions of others say may name people.
         ours = stopped_by is None or isinstance(stopped_by, EnrollError)
         words = str(stopped_by) if ours else type(stopped_by).__name__
         error = words if stopped_by else None
-        with suppress(JournalError):  # then that is what has stopped the job
-            await self._chronicle.tell(JobDone(job=self._chronicle.job, error=error))
+        await self._chronicle.tell(JobDone(job=self._chronicle.job, error=error))
 
     async def _heed_stop(self) -> None:
         if self._stop is not None:

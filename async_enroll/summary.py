@@ -44,7 +44,7 @@ class Summary:
 
     def __init__(self) -> None:
         self.courses: dict[str, Counter[Outcome]] = {}
-        self.notification_unknown = 0
+        self.notification_unknown: int = 0
         self.started: float | None = None
         self.ended: float | None = None
         self._reasons: dict[tuple[Outcome, str], Reason] = {}

@@ -133,7 +133,7 @@ class Turn:
         self._throttle = throttle
         self._place = place
         self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
-        self.settled = False
+        self.settled: bool = False
 
     @property
     def seconds(self) -> float:
@@ -173,8 +173,8 @@ class Throttle:
     """
 
     def __init__(self, window: RequestWindow, concurrency: int) -> None:
-        self.log = WindowLog(window, concurrency)
-        self.congestion = Congestion(concurrency)
+        self.log: WindowLog = WindowLog(window, concurrency)
+        self.congestion: Congestion = Congestion(concurrency)
         self._line = anyio.Lock()
         self._changed = anyio.Event()
         self._pace: AsyncLimiter | None = None

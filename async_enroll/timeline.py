@@ -68,7 +68,7 @@ class Timeline:
     """
 
     def __init__(self) -> None:
-        self.width = _FINEST
+        self.width: float = _FINEST
         self.buckets: list[Bucket] = []
         self.interruptions: list[Interruption] = []
         self.started: float | None = None

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from async_enroll.errors import (
     AuthenticationError,
@@ -68,13 +68,15 @@ class Failure:
     """What became of a call that failed; `error` has it in words.
 
     `retry_after`: seconds to wait, None where the platform named none. `strain`: None where
-    the failure is not for the load.
+    the failure is not for the load. `status`: the HTTP status, None where nothing was
+    answered.
     """
 
     meaning: Meaning
     error: EnrollError
     retry_after: float | None = None
     strain: Strain | None = None
+    status: int | None = None
 
 
 def classify(came_back: Answer | TransportError) -> Failure:
@@ -88,6 +90,10 @@ def classify(came_back: Answer | TransportError) -> Failure:
     if isinstance(came_back, TransportError):
         meaning = Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE
         return Failure(meaning, came_back, strain=Strain.SLOW if came_back.timed_out else None)
+    return evolve(_of_status(came_back), status=came_back.status)
+
+
+def _of_status(came_back: Answer) -> Failure:
     status, words = came_back.status, _words(came_back)
     retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
     match status:

@@ -7,7 +7,7 @@ import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, fitting, growth, listing, window
+from benchmarks import batching, cost, fitting, growth, importing, listing, window
 from benchmarks.tables import Table
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "fitting": fitting.run,
     "listing": listing.run,
     "batching": batching.run,
+    "importing": importing.run,
 }
 
 app = App(name="benchmarks", help="Measure ours beside what a user would write and the limit.")

@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from async_enroll import EnrollmentClient
 from async_enroll.sandbox import Platform
+
+# The first text that is drawn on a machine waits for a table of Unicode: that is not slow input.
+settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import anyio
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
@@ -95,7 +95,7 @@ def jobs(draw: st.DrawFn) -> tuple[Any, ...]:
     return learners, poisonous, bad, action, sorted(pairs), enrolled, limits, faults
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None)
 @given(
     jobs(),
     st.booleans(),

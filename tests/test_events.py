@@ -2,6 +2,8 @@
 
 import logging
 from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
 
 import anyio
 import pytest
@@ -75,6 +77,7 @@ async def test_a_job_without_trouble() -> None:
     assert sorted(result.identifier for result in settled) == sorted(LEARNERS)
     answered = [event for event in events if isinstance(event, BatchAnswered)]
     assert all(event.meaning is None and event.seconds > 0 for event in answered)
+    assert {event.status for event in answered} == {200}
 
 
 async def test_trouble_is_told() -> None:
@@ -83,9 +86,49 @@ async def test_trouble_is_told() -> None:
     kinds = Counter(type(event) for event in events)
     assert kinds[Throttled] == 1
     assert kinds[BatchSplit] >= 1
-    meanings = [event.meaning for event in events if isinstance(event, BatchAnswered)]
-    assert meanings[0] is Meaning.THROTTLED
-    assert Meaning.UNDONE in meanings
+    answered = [event for event in events if isinstance(event, BatchAnswered)]
+    meanings = {event.status: event.meaning for event in answered}
+    assert answered[0].meaning is Meaning.THROTTLED
+    assert meanings == {429: Meaning.THROTTLED, 500: Meaning.UNDONE, 200: None}
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(Fault.GARBLED, 200), (Fault.UNAVAILABLE_AFTER, 503), (Fault.CUT, None)]
+)
+async def test_the_status_of_a_call_whose_fate_is_unknown(fault: Fault, status: int | None) -> None:
+    events = await told_by(site(Faults.schedule({0: fault})), identifiers=40)
+    first = next(event for event in events if isinstance(event, BatchAnswered))
+    assert (first.meaning, first.status) == (Meaning.UNKNOWN, status)
+
+
+@pytest.mark.parametrize("journal", [None, "job.db"])
+async def test_a_cancelled_job_has_ended(tmp_path: Path, journal: str | None) -> None:
+    events: list[Event] = []
+    scope = anyio.CancelScope()
+
+    def cancel(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, BatchSent):
+            scope.cancel()
+
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=cancel) as client:
+            with scope:
+                await client.apply(ROSTER, journal=journal and tmp_path / journal)
+    assert [type(event) for event in events] == [JobStarted, BatchSent, JobDone]
+    assert events[-1] == JobDone(job=1, at=events[-1].at, error="CancelledError")
+
+
+async def test_a_job_whose_consumer_leaves_has_ended() -> None:
+    events: list[Event] = []
+    async with site() as platform:
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(1), on_event=events.append
+        ) as client:
+            async with aclosing(client.stream(ROSTER)) as results:
+                await anext(results)
+    assert [type(event) for event in events].count(JobDone) == 1
+    assert isinstance(events[-1], JobDone)
 
 
 async def test_a_platform_that_is_down_is_told() -> None:

@@ -8,6 +8,7 @@ import pytest
 import async_enroll
 
 FLOORS = [
+    ["pytest_plugin"],
     ["cli", "sandbox"],
     ["client"],
     ["runner", "journal"],

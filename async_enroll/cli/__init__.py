@@ -11,7 +11,7 @@ from cyclopts import App
 from async_enroll.cli import apply, demo, doctor, enrollments, plan, report, resume, sandbox
 from async_enroll.cli.ending import ending
 
-app = App(
+app: App = App(
     name="async-enroll",
     help="Move learners in and out of courses on MOOCit and Open edX.",
     help_epilogue="""\

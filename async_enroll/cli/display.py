@@ -13,9 +13,9 @@ class JobDisplay:
     """Listens to one job. `begun`: whether it has started at all."""
 
     def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
-        self.progress = JobProgress(window, quiet=quiet)
-        self.timeline = Timeline()
-        self.begun = False
+        self.progress: JobProgress = JobProgress(window, quiet=quiet)
+        self.timeline: Timeline = Timeline()
+        self.begun: bool = False
 
     def tell(self, event: Event) -> None:
         """Take note of an event."""

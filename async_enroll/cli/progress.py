@@ -174,7 +174,7 @@ class JobProgress:
     """
 
     def __init__(self, window: RequestWindow, *, quiet: bool = False, every: float = 10.0) -> None:
-        self.state = JobState(window)
+        self.state: JobState = JobState(window)
         self._quiet = quiet
         self._every = every
         self._live = sys.stderr.isatty() and not quiet

@@ -57,7 +57,7 @@ class Journal:
     def __init__(
         self, reader: Store, writer: Store, path: Path, limits: BatchLimits, *, fresh: bool
     ) -> None:
-        self.description = reader.description
+        self.description: Description = reader.description
         self.fresh = fresh
         self._reader = reader
         self._writer = writer

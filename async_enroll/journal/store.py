@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -134,19 +134,27 @@ class Store:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise ConfigurationError(f"journal {path}: there is no such file")
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._check_version(path)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # Survives a power loss: what is recorded is on the disk before a call is sent.
-            self._database.execute("PRAGMA synchronous = FULL")
-            # Rewrites the file more seldom than by default: less work for many small writes.
-            self._database.execute("PRAGMA wal_autocheckpoint = 10000")
-            (description,) = self._database.execute("SELECT description FROM job").fetchone()
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"journal {path}: {error}") from None
+        with ExitStack() as opened:
+            try:
+                self._database = sqlite3.connect(
+                    path, isolation_level=None, check_same_thread=False
+                )
+                opened.callback(self.close)
+                self._check_version(path)
+                self.description: Description = self._set_up()
+            except sqlite3.DatabaseError as error:
+                raise ConfigurationError(f"journal {path}: {error}") from None
+            opened.pop_all()  # nothing has failed: it stays open
+
+    def _set_up(self) -> Description:
+        self._database.execute("PRAGMA journal_mode = WAL")
+        # Survives a power loss: what is recorded is on the disk before a call is sent.
+        self._database.execute("PRAGMA synchronous = FULL")
+        # Rewrites the file more seldom than by default: less work for many small writes.
+        self._database.execute("PRAGMA wal_autocheckpoint = 10000")
+        (description,) = self._database.execute("SELECT description FROM job").fetchone()
         told = orjson.loads(description)
-        self.description = Description(**{**told, "skipped": tuple(told["skipped"])})
+        return Description(**{**told, "skipped": tuple(told["skipped"])})
 
     def _check_version(self, path: Path) -> None:
         (ours,) = self._database.execute("PRAGMA application_id").fetchone()

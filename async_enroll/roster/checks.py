@@ -20,7 +20,7 @@ class Problems:
     """What is wrong with a file, by line."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.fatal = False
         """Whether rows may be missing for a problem: it cannot be skipped."""
         self._kept: list[tuple[int, str]] = []
@@ -42,7 +42,7 @@ class Entries:
     """Collects what is wanted; `names` is what the fields are called in the file."""
 
     def __init__(self, problems: Problems) -> None:
-        self.wanted = Wanted()
+        self.wanted: Wanted = Wanted()
         self._repeats = 0
         self._problems = problems
         self._actions: dict[str, Action | None] = {}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import ExitStack
 from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
+from anyio.from_thread import start_blocking_portal
 
 from async_enroll.models import Enrollment, EnrollmentQuery, RequestWindow
 from async_enroll.sandbox.access import Tokens
@@ -38,9 +41,11 @@ from async_enroll.sandbox.workers import Workers
 
 
 class Platform:
-    """An embedded platform, served while the ``async with`` block lasts.
+    """An embedded platform, served while the ``async with`` or ``with`` block lasts.
 
-    Its state can be prepared before and looked at after that.
+    ``async with`` serves it on the loop of the caller, ``with`` in a thread of its own: for
+    callers who have no loop, or several. Its state can be prepared before, and looked at
+    after that.
 
     `window`: how many bulk calls and pages of the core list are taken of one user; None
     switches the throttle off. `listing` and `page_size`: the form of MOOCit's enrollment
@@ -85,7 +90,7 @@ class Platform:
     ) -> None:
         self._database = Database()
         self._tokens = Tokens()
-        self.token = self._tokens.add(staff=True, token=token)
+        self.token: str = self._tokens.add(staff=True, token=token)
         self.outbox: list[Mail] = []
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
@@ -113,11 +118,12 @@ class Platform:
         self._core_list = core.handle if core_listing else _not_found
         self._accounts = accounts.handle if core_listing else _not_found
         self._server = Server(self._tasks, host, port)
-        self._entered = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = ExitStack()
 
     async def __aenter__(self) -> Self:
         await self._server.start(self._application())
-        self._entered = True
+        self._loop = asyncio.get_running_loop()
         return self
 
     async def __aexit__(
@@ -126,8 +132,23 @@ class Platform:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._entered = False
+        self._loop = None
         await self._server.stop()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            portal = stack.enter_context(start_blocking_portal())
+            stack.enter_context(portal.wrap_async_context_manager(self))
+            self._thread = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._thread.close()
 
     def _application(self) -> web.Application:
         application = web.Application()
@@ -155,26 +176,33 @@ class Platform:
 
         Everything else is kept for `restart`, mails and windows included.
         """
-        self._require_entered()
-        await self._server.crash()
+        await self._where_served(self._server.crash)
 
     async def restart(self) -> None:
         """Serve again after `crash`, at the same `url`.
 
         Raises OSError if somebody else has taken the port.
         """
-        self._require_entered()
-        await self._server.start(self._application())
+        await self._where_served(lambda: self._server.start(self._application()))
 
     @property
     def url(self) -> str:
         """Where the platform is served, without a trailing slash; the same when it is down."""
-        self._require_entered()
+        self._served_on()
         return self._server.url
 
-    def _require_entered(self) -> None:
-        if not self._entered:
-            raise RuntimeError("the platform is not served; enter it with `async with`")
+    def _served_on(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise RuntimeError("the platform is not served; enter it with `async with` or `with`")
+        return self._loop
+
+    async def _where_served(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have work done on the loop that serves the platform, whoever's loop this is."""
+        there = self._served_on()
+        if there is asyncio.get_running_loop():
+            await work()
+        else:
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), there))
 
     def add_token(self, *, staff: bool = True) -> str:
         """The token of one more user, with a window of their own."""

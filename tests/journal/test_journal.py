@@ -20,7 +20,7 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.events import BatchSent, Event
+from async_enroll.events import BatchSent, Event, JobDone
 from async_enroll.journal.store import Store
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
@@ -253,6 +253,7 @@ async def test_a_full_disk_stops_the_job_before_it_sends_more(
         ) as client:
             with pytest.raises(JournalError, match="database or disk is full"):
                 await client.apply(roster, journal=journal, preflight=False)
+        assert isinstance(sent[-1], JobDone)
         recorded = [event for event in sent if isinstance(event, BatchSent)]
         assert len(platform.requests) == len(recorded) < 100
         monkeypatch.undo()  # somebody has made room

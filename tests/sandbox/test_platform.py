@@ -1,5 +1,8 @@
 """The platform's public face, apart from what it answers."""
 
+import threading
+
+import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
@@ -15,6 +18,31 @@ async def test_is_served_while_the_block_lasts() -> None:
         assert platform.url.startswith("http://127.0.0.1:")
     with pytest.raises(RuntimeError):
         _ = platform.url
+
+
+def test_is_served_in_a_thread_of_its_own() -> None:
+    threads = threading.active_count()
+
+    async def ask(platform: Platform) -> None:
+        async with speaking_to(platform) as raw:
+            assert (await raw.request("GET", LISTING)).status == 200
+
+    async def crash_and_ask(platform: Platform) -> None:
+        await platform.crash()
+        with pytest.raises(OSError, match="Connect"):
+            await ask(platform)
+        await platform.restart()
+        await ask(platform)
+
+    with small_platform() as platform:
+        anyio.run(ask, platform)
+        anyio.run(crash_and_ask, platform)
+        port = int(platform.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="address"), Platform(port=port):
+            pass
+    with pytest.raises(RuntimeError, match="not served"):
+        _ = platform.url
+    assert threading.active_count() == threads
 
 
 async def test_two_platforms_share_nothing() -> None:
