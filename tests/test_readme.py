@@ -11,9 +11,8 @@ import pytest
 
 from async_enroll import EnrollmentClient
 from async_enroll.sandbox import Platform
+from tests.readme import PYTHON, README
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
 
 
