@@ -9,7 +9,6 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_enroll import EnrollmentClient
 from async_enroll.sandbox import Platform
 from tests.readme import PYTHON, README
 
@@ -67,34 +66,14 @@ async def test_migrate(site: Platform, tmp_path: Path) -> None:
     assert "jane@example.org" in await anyio.Path(tmp_path / "new.csv").read_text()
 
 
-async def test_bot(site: Platform) -> None:
-    code = next(code for code in PYTHON if "enroll_command" in code)
-    names: dict[str, object] = {}
-    exec(code, names)
-    replies: list[str] = []
-
-    async def reply(text: str) -> None:
-        replies.append(text)
-
-    enroll_command = names["enroll_command"]
-    assert callable(enroll_command)
-    async with EnrollmentClient(site.url, site.token) as client:
-        await enroll_command(client, f"/enroll jane nobody new@example.org {C1}", reply)
-    async with EnrollmentClient(site.url, "wrong") as client:
-        await enroll_command(client, f"/enroll jane {C1}", reply)
-    assert site.is_enrolled("jane", C1)
-    assert replies[0].startswith("nobody: neither a user")
-    assert replies[1] == "1 enrolled, 1 invalid_identifier, 1 allowed"
-    assert any(text.startswith("Stopped: the token is not accepted") for text in replies)
-
-
 async def test_sandbox() -> None:
     code = next(code for code in PYTHON if "async_enroll.sandbox" in code)
     await anyio.run_process([sys.executable, "-c", code], stderr=None)
 
 
 def test_every_block_is_run() -> None:
-    assert len(PYTHON) == 3
+    """The bot and the web applications are in `tests.bot` and `tests.web`."""
+    assert len(PYTHON) == 5
     assert README.count("```sh") == 3
 
 
