@@ -18,9 +18,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from async_enroll import BatchLimits, EnrollmentClient
 from async_enroll.sandbox import Fault, Faults, Platform
+from tests.readme import PYTHON, README
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
 ON_ASYNCIO = """
 import pytest
@@ -82,27 +81,6 @@ async def test_migrate(site: Platform, tmp_path: Path) -> None:
     assert "jane@example.org" in await anyio.Path(tmp_path / "new.csv").read_text()
 
 
-async def test_bot(site: Platform) -> None:
-    code = next(code for code in PYTHON if "enroll_command" in code)
-    names: dict[str, object] = {}
-    exec(code, names)
-    replies: list[str] = []
-
-    async def reply(text: str) -> None:
-        replies.append(text)
-
-    enroll_command = names["enroll_command"]
-    assert callable(enroll_command)
-    async with EnrollmentClient(site.url, site.token) as client:
-        await enroll_command(client, f"/enroll jane nobody new@example.org {C1}", reply)
-    async with EnrollmentClient(site.url, "wrong") as client:
-        await enroll_command(client, f"/enroll jane {C1}", reply)
-    assert site.is_enrolled("jane", C1)
-    assert replies[0].startswith("nobody: neither a user")
-    assert replies[1] == "1 enrolled, 1 invalid_identifier, 1 allowed"
-    assert any(text.startswith("Stopped: the token is not accepted") for text in replies)
-
-
 async def test_sandbox() -> None:
     code = next(code for code in PYTHON if "async with Platform" in code)
     await anyio.run_process([sys.executable, "-c", code], stderr=None)
@@ -162,7 +140,8 @@ async def test_traces() -> None:
 
 
 def test_every_block_is_run() -> None:
-    assert len(PYTHON) == 5
+    """The bot and the web applications are in `tests.bot` and `tests.web`."""
+    assert len(PYTHON) == 7
     assert README.count("```sh") == 3
 
 

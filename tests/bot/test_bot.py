@@ -1,0 +1,295 @@
+"""The README's bot, run as it is printed, against a stand-in for Telegram on loopback."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, Roster
+from async_enroll.sandbox import Platform
+from tests.bot.telegram import TOKEN, Said, Telegram
+from tests.readme import program
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from aiogram import Dispatcher
+    from aiogram.client.session.aiohttp import AiohttpSession
+
+WINDOW = RequestWindow(20, 0.3)
+COURSE = "course-v1:Org+C0+2026"
+STAFF = {1, 2, 3}
+PACE = 0.1
+
+# Calls so small that a few hundred learners make a long migration.
+SETTINGS: dict[str, Any] = {
+    "window": WINDOW,
+    "concurrency": 4,
+    "batch": BatchLimits(identifiers=4),
+}
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[Telegram]:
+    async with Telegram() as telegram:
+        yield telegram
+
+
+@asynccontextmanager
+async def platform_of(*, seconds_per_call: float) -> AsyncIterator[Platform]:
+    """A platform with a throttle, and learners enough to keep it busy for a while."""
+    async with Platform(window=WINDOW, seconds_per_call=seconds_per_call) as site:
+        site.add_course(COURSE)
+        for number in range(200):
+            site.add_user(f"learner{number}", f"learner{number}@example.org")
+        yield site
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Platform]:
+    async with platform_of(seconds_per_call=0.01) as site:
+        yield site
+
+
+def session_at(telegram: Telegram) -> AiohttpSession:
+    # Only who runs these tests has to wait for it: aiogram takes seconds to import.
+    from aiogram.client.session.aiohttp import AiohttpSession
+    from aiogram.client.telegram import TelegramAPIServer
+
+    return AiohttpSession(api=TelegramAPIServer.from_base(telegram.url))
+
+
+@asynccontextmanager
+async def serving(
+    telegram: Telegram, site: Platform, *, token: str | None = None
+) -> AsyncIterator[ModuleType]:
+    """Run the bot; give its program."""
+    module, session = program("aiogram"), session_at(telegram)
+    async with EnrollmentClient(site.url, token or site.token, **SETTINGS) as client:
+        dispatcher = module.commands(client, STAFF, PACE)
+        options = {"handle_signals": False, "close_bot_session": False}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                partial(dispatcher.start_polling, module.Bot(TOKEN, session), **options)
+            )
+            try:
+                yield module
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await dispatcher.stop_polling()
+                    # The session's own way to close takes a quarter of a second.
+                    await (await session.create_session()).close()
+
+
+def roster(learners: Iterable[str]) -> bytes:
+    return "\n".join(["username,course_id", *(f"{who},{COURSE}" for who in learners)]).encode()
+
+
+def people(first: int, last: int) -> list[str]:
+    return [f"learner{number}" for number in range(first, last)]
+
+
+def enrolled(site: Platform) -> int:
+    return sum(record.is_active for record in site.enrollments)
+
+
+def named(said: Said) -> list[str]:
+    """The identifiers in a report that was sent."""
+    assert said.document is not None
+    return [row["identifier"] for row in csv.DictReader(said.document.decode().splitlines())]
+
+
+async def test_in_and_out(telegram: Telegram, site: Platform) -> None:
+    ann = telegram.person(1)
+    async with serving(telegram, site):
+        ann.say(f"/enroll learner1 learner2@example.org nobody {COURSE}")
+        said = await ann.hear("3 pairs in 1 courses: 1 not as asked")
+        assert "nobody" in said.text
+        ann.say(f"/unenroll learner1 {COURSE}")
+        await ann.hear("unenrolled")
+        ann.say(f"/who {COURSE}")
+        assert (await ann.hear("1 enrolled\n")).text == "1 enrolled\nlearner2"
+        for number in range(100, 130):
+            site.enroll(f"learner{number}", COURSE)
+        ann.say(f"/who {COURSE}")
+        said = await ann.hear("31 enrolled")
+        assert said.text.splitlines()[1:3] == ["learner100", "learner101"]
+        assert said.text.splitlines()[20:] == ["learner119", "… and 11 more"]
+
+
+async def test_nobody_else_is_served(telegram: Telegram, site: Platform) -> None:
+    mallory, ann = telegram.person(666), telegram.person(1)
+    async with serving(telegram, site):
+        mallory.say(f"/enroll learner1 {COURSE}")
+        mallory.attach("/migrate", telegram.upload(roster(people(0, 9)), "people.csv"))
+        mallory.say(f"/who {COURSE}")
+        mallory.say("/cancel")
+        ann.say(f"/enroll learner2 {COURSE}")
+        await ann.hear("as asked")
+    assert not mallory.heard
+    assert [record.username for record in site.enrollments] == ["learner2"]
+
+
+async def test_what_cannot_be_done_is_said_in_words(telegram: Telegram, site: Platform) -> None:
+    ann, bob = telegram.person(1), telegram.person(2)
+    async with serving(telegram, site):
+        ann.say("/enroll learner1")
+        await ann.hear("/enroll jane@example.org")
+        bob.say("/migrate")
+        await bob.hear("/migrate with a roster")
+        ann.say("/cancel")
+        await ann.hear("Nothing to stop")
+        bad = roster(["learner1", *["learner2,more"] * 300])
+        bob.attach("/migrate", telegram.upload(bad, "../people.csv"))
+        said = await bob.hear("300 problems; nothing was sent")
+        assert said.text.startswith("../people.csv: ")
+        assert "line 3" in said.text
+        telegram.failing["getFile"] = (400, "Bad Request: file is too big")
+        bob.attach("/migrate", telegram.upload(b"", "people.csv"))
+        await bob.hear("file is too big")
+    telegram.failing.clear()
+    async with serving(telegram, site, token="wrong"):
+        ann.say(f"/enroll learner1 {COURSE}")
+        await ann.hear("the token is not accepted")
+        bob.attach("/migrate", telegram.upload(roster(["learner1"]), "people.csv"))
+        said = await bob.hear("Stopped: the token is not accepted")
+        assert "0 of 1 as asked" in said.text
+    assert not site.enrollments
+
+
+async def test_a_migration(telegram: Telegram, site: Platform) -> None:
+    ann = telegram.person(1)
+    async with serving(telegram, site):
+        everybody = roster([*people(0, 180), "nobody1", "nobody2"])
+        ann.attach("/migrate", telegram.upload(everybody, "people.csv"))
+        progress = await ann.hear("0 of 182")
+        ending = await ann.hear("Finished")
+    assert ending.text == "Finished\n180 of 182 as asked"
+    assert len(progress.texts) >= 3
+    gaps = [
+        after - before for before, after in zip(progress.times, progress.times[1:], strict=False)
+    ]
+    assert min(gaps) > PACE
+    counts = [int(text.split()[0]) for text in progress.texts]
+    assert counts == sorted(set(counts))
+    assert enrolled(site) == 180
+    assert ann.heard[-1].file_name == "failures.csv"
+    assert named(ann.heard[-1]) == ["nobody1", "nobody2"]
+    assert len(ann.heard) == 3
+
+
+async def test_a_migration_outlives_trouble_with_its_progress(
+    telegram: Telegram, site: Platform
+) -> None:
+    ann = telegram.person(1)
+    telegram.failing["editMessageText"] = (429, "Too Many Requests: retry after 5")
+    async with serving(telegram, site):
+        ann.attach("/migrate", telegram.upload(roster(people(0, 100)), "people.csv"))
+        await ann.hear("100 of 100 as asked")
+    assert enrolled(site) == 100
+
+
+async def test_a_roster_that_takes_long_to_read_holds_nobody_up(
+    telegram: Telegram, site: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = telegram.person(1), telegram.person(2)
+    reading, go_on = threading.Event(), threading.Event()
+
+    class LongRoster(Roster):
+        @classmethod
+        def read(cls, path: Path) -> Roster:  # type: ignore[override]  # as the bot reads
+            reading.set()
+            assert go_on.wait(2), "whoever was to answer others has waited for this"
+            return Roster.read(path)
+
+    async with serving(telegram, site) as module:
+        monkeypatch.setattr(module, "Roster", LongRoster)
+        ann.attach("/migrate", telegram.upload(roster(["learner1"]), "people.csv"))
+        await until(reading.is_set)
+        bob.say(f"/enroll learner2 {COURSE}")
+        await bob.hear("as asked")
+        go_on.set()
+        await ann.hear("1 of 1 as asked")
+
+
+async def test_three_people_at_once(telegram: Telegram, site: Platform) -> None:
+    """Who asks for one call waits for a place in the window, not for a migration to end."""
+    ann, bob, cid = (telegram.person(number) for number in (1, 2, 3))
+    async with serving(telegram, site):
+        ann.attach("/migrate", telegram.upload(roster(people(0, 160)), "people.csv"))
+        await until(lambda: enrolled(site) > 0)
+        for who in people(160, 163):
+            begun = len(site.requests)
+            bob.say(f"/enroll {who} {COURSE}")
+            cid.say(f"/unenroll {who} {COURSE}")
+            await bob.hear("as asked")
+            await cid.hear("as asked")
+            bob.heard.clear()
+            cid.heard.clear()
+            pairs = [request.pairs for request in site.requests[begun:]]
+            assert pairs.count(1) == 2
+            assert pairs.index(1) < WINDOW.calls
+        assert not any("Finished" in said.text for said in ann.heard)
+        await ann.hear("160 of 160 as asked")
+
+
+async def test_a_migration_is_stopped_by_whose_it_is(telegram: Telegram, site: Platform) -> None:
+    ann, bob = telegram.person(1), telegram.person(2)
+    async with serving(telegram, site):
+        ann.attach("/migrate", telegram.upload(roster(people(0, 120)), "people.csv"))
+        bob.attach("/migrate", telegram.upload(roster(people(120, 140)), "people.csv"))
+        await until(lambda: enrolled(site) > 20)
+        ann.attach("/migrate", telegram.upload(roster(people(0, 120)), "people.csv"))
+        await ann.hear("One at a time")
+        ann.say("/cancel")
+        ending = await ann.hear("Stopped: the job was asked to stop")
+        await bob.hear("20 of 20 as asked")
+        done = sum(site.is_enrolled(who, COURSE) for who in people(0, 120))
+        assert f"{done} of 120 as asked" in ending.text
+        assert 0 < done < 120
+        await until(lambda: ann.heard[-1].document)
+        left = ann.heard[-1].document
+        assert left is not None
+        assert len(named(ann.heard[-1])) == 120 - done
+        # What was left is itself a roster.
+        ann.attach("/migrate", telegram.upload(left, "failures.csv"))
+        await ann.hear(f"{120 - done} of {120 - done} as asked")
+    assert enrolled(site) == 140
+
+
+async def test_the_whole_program_ends_in_good_order(
+    telegram: Telegram, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = telegram.person(1)
+    module = program("aiogram")
+    made: list[Dispatcher] = []
+
+    def commands(*arguments: Any) -> Dispatcher:
+        made.append(written(*arguments))
+        return made[0]
+
+    written = module.commands
+    monkeypatch.setattr(module, "commands", commands)
+    # Where Telegram is, and how small calls are, is all that is not as printed.
+    monkeypatch.setattr(module, "Bot", partial(module.Bot, session=session_at(telegram)))
+    monkeypatch.setattr(module, "EnrollmentClient", partial(EnrollmentClient, **SETTINGS))
+    monkeypatch.setenv("BOT_STAFF", "1,2")
+    monkeypatch.setenv("BOT_TOKEN", TOKEN)
+    async with platform_of(seconds_per_call=0.35) as site:
+        monkeypatch.setenv("ASYNC_ENROLL_URL", site.url)
+        monkeypatch.setenv("ASYNC_ENROLL_TOKEN", site.token)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(module.main)
+            ann.attach("/migrate", telegram.upload(roster(people(0, 200)), "people.csv"))
+            await until(lambda: enrolled(site) > 10)
+            await made[0].stop_polling()
+    assert f"Stopped: the job was asked to stop\n{enrolled(site)} of 200" in ann.heard[1].text
+    assert len(named(ann.heard[2])) == 200 - enrolled(site) > 0
