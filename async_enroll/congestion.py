@@ -22,6 +22,9 @@ _CALM = 16
 """After how many answers it is tried again whether one more call is borne."""
 
 _LONGEST_CALM = 1000
+_STRAYS = 3
+"""How many calls are refused that should have been borne, before that is believed."""
+
 _STRAINED = 2
 """How many times longer than usual calls take where too many stand in line."""
 
@@ -58,6 +61,9 @@ class Congestion:
     _rising: bool = field(default=True, init=False)
     _changed: float = field(default=-math.inf, init=False)
     _too_many: float = field(default=math.inf, init=False)
+    _borne: int = field(default=0, init=False)
+    _strays: int = field(default=0, init=False)
+    _stray_at: float = field(default=math.inf, init=False)
     _probing: bool = field(default=False, init=False)
     _calm: int = field(default=0, init=False)
     _calm_needed: int = field(default=_CALM, init=False)
@@ -89,13 +95,20 @@ class Congestion:
 
     def busy(self, sent: Sent, now: float) -> None:
         """The site refused a call because it has enough to do."""
+        if sent.in_flight <= self._borne:
+            # As many were borne before: a few may have had other reasons.
+            self._strays += 1
+            self._stray_at = min(self._stray_at, sent.in_flight)
+            if self._strays < _STRAYS:
+                return
         self._rising = False
+        self._strays, self._stray_at = 0, math.inf
         if sent.at < self._changed:
             return  # sent before the limit fell for another of its kind
         if self._probing:
             self._calm_needed = min(4 * self._calm_needed, _LONGEST_CALM)
-        # A single refusal may have other reasons: it never costs more than half.
         limit = max(1, sent.in_flight - 1, self.limit // 2)
+        self._borne = min(self._borne, limit)
         self._too_many = limit + 1
         self._probing = False
         self._set(min(limit, self.limit), now)
@@ -103,6 +116,9 @@ class Congestion:
     def answered(self, sent: Sent, pairs: int, now: float) -> None:
         """A call of so many pairs was answered."""
         self._calm += 1
+        self._borne = max(self._borne, sent.in_flight)
+        if sent.in_flight >= self._stray_at:
+            self._strays, self._stray_at = 0, math.inf
         if self._rising and self.limit < self.most:
             self._set(self.limit + 1, now)
         else:

@@ -46,7 +46,7 @@ from async_enroll.verdict import Failure, Meaning
 from async_enroll.vetting import Vetting
 from async_enroll.wire import BulkAnswer
 
-MOST_ATTEMPTS = 8
+MOST_ATTEMPTS = 10
 """How often pairs are sent whose fate remains unknown."""
 
 _CERTAIN = 3
@@ -156,6 +156,8 @@ class Pursuit:
             return
         parcel = parcel.with_batch(good)
         if good.pairs > 1 and self._is_too_large(parcel):
+            if sent:
+                sent.set()
             await self._pursue_halves(parcel)
             return
         await self._follow(parcel, await self._send(parcel, sent))

@@ -17,6 +17,9 @@ FIRST = 500
 FIRST_WITH_MAIL = 200
 """As many, of calls that mail: they take longer, and it matters more that none is lost."""
 
+_STRAYS = 3
+"""How many calls time out that should not have, before that is believed."""
+
 _SHORTEST = 1e-6
 _WEIGHT = 0.3
 """Of the newest call in the moving average."""
@@ -35,6 +38,8 @@ class Sizing:
     _size: float = field(init=False)
     _seconds_per_pair: float | None = field(default=None, init=False)
     _ceiling: float = field(init=False)
+    _borne: int = field(default=0, init=False)
+    _strays: int = field(default=0, init=False)
 
     @_size.default
     def _cautious(self) -> float:
@@ -60,6 +65,9 @@ class Sizing:
 
     def answered(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs was answered after so many seconds."""
+        self._borne = max(self._borne, pairs)
+        if pairs * 2 >= self._size:
+            self._strays = 0
         measured = max(seconds, _SHORTEST) / pairs
         before = self._seconds_per_pair
         if pairs * 2 < self._size and (before is None or measured > before):
@@ -70,10 +78,19 @@ class Sizing:
         safe = max(2 * pairs, fitting / 2, self._size)
         self._size = min(fitting, safe, self._ceiling)
         # What was too much once may not be so for ever.
-        self._ceiling = min(self.limits.pairs, self._ceiling * 1.01)
+        self._ceiling = min(self.limits.pairs, self._ceiling * 1.02)
 
     def timed_out(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs got no answer in so many seconds."""
+        if seconds < self.limits.seconds / 10:
+            return  # nobody has waited for it
+        if pairs <= self._borne:
+            # As many were borne before: a few may have had other reasons.
+            self._strays += 1
+            if self._strays < _STRAYS:
+                return
+        self._strays = 0
+        self._borne = min(self._borne, pairs // 2)
         measured = max(seconds, _SHORTEST) / pairs
         self._seconds_per_pair = max(measured, self._seconds_per_pair or 0.0)
         self._ceiling = min(self._ceiling, pairs / 2)

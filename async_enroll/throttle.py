@@ -1,129 +1,20 @@
-"""The platform's request window, kept from this side of the network.
-
-The platform counts the requests it accepted in the last `seconds` (Django REST
-framework's `SimpleRateThrottle`). When each one arrived there cannot be seen from here;
-that it arrived between its sending and its answer can. So a call takes a place in
-the window when it is sent, and the place becomes free `seconds` after its answer:
-never before the platform has forgotten the call, hence no refusals.
-"""
+"""Whose turn it is: calls go as fast as the platform's window and the site allow."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
 from aiolimiter import AsyncLimiter
-from attrs import define, field, frozen
 
 from async_enroll.congestion import Congestion
 from async_enroll.models import RequestWindow
+from async_enroll.window import Call, WindowLog
 
 MOST_REFUSALS = 12
 """How often the throttle may refuse one request before it is given up."""
-
-
-@frozen(eq=False)
-class Call:
-    """A call that takes a place in the window: when it was sent, and when answered."""
-
-    sent: float
-    answered: float = math.inf
-
-
-@define
-class WindowLog:
-    """The calls of the last `window.seconds`: a state machine without a clock.
-
-    `now` is in seconds of any steady clock. `calls` is how many calls the window is
-    taken to hold: as many as it was made with, fewer once it has proved too wide.
-    """
-
-    window: RequestWindow
-    concurrency: int
-    calls: int = field(init=False)
-    held_until: float = field(default=-math.inf, init=False)
-    _in_flight: set[Call] = field(factory=set, init=False)
-    _answered: deque[Call] = field(factory=deque, init=False)
-    _unexplained: int = field(default=0, init=False)
-
-    @calls.default
-    def _as_told(self) -> int:
-        return self.window.calls
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls are sent and not answered."""
-        return len(self._in_flight)
-
-    def wait(self, now: float) -> float:
-        """Seconds until a call may be sent; infinite where a call in flight must return first."""
-        if now < self.held_until:
-            return self.held_until - now
-        if len(self._in_flight) >= min(self.concurrency, self.calls):
-            return math.inf
-        self._forget(now)
-        over = len(self._in_flight) + len(self._answered) - self.calls
-        if over < 0:
-            return 0.0
-        return max(0.0, self._answered[over].answered + self.window.seconds - now)
-
-    def send(self, now: float) -> Call:
-        """Take a place; only after `wait` said 0."""
-        place = Call(now)
-        self._in_flight.add(place)
-        return place
-
-    def answered(self, place: Call, now: float) -> None:
-        """The platform counted this call, or may have: its place grows old from now."""
-        self._in_flight.remove(place)
-        self._answered.append(Call(place.sent, now))
-        self._unexplained = 0
-
-    def unsent(self, place: Call) -> None:
-        """The call never reached the platform: its place is free again."""
-        self._in_flight.remove(place)
-
-    def refused(self, place: Call, retry_after: float | None, now: float) -> None:
-        """The platform answered 429, did not count the call, and named `retry_after` seconds."""
-        self._in_flight.remove(place)
-        self._forget(now)
-        if retry_after is not None and self._explains(retry_after, place, now):
-            self.calls = max(1, min(self.calls, len(self._in_flight) + len(self._answered)))
-        self.hold(retry_after, now)
-
-    def hold(self, retry_after: float | None, now: float) -> None:
-        """Let nothing be sent for `retry_after` seconds.
-
-        Where the platform named none: a tenth of the window, doubling up to all of it
-        until a call gets through.
-        """
-        if retry_after is None:
-            retry_after = self.window.seconds * min(1.0, 2.0**self._unexplained / 10)
-            self._unexplained += 1
-        self.held_until = max(self.held_until, now + retry_after)
-
-    def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
-        """Whether our own calls account for the refusal.
-
-        The platform names the time until its oldest request leaves the window, rounded up
-        to a second. If our own oldest call can be that request, the window is full of our
-        calls alone and simply narrower than told; if not, others use the same token or
-        something stray has answered, which says nothing about the window.
-        """
-        if not self._answered:
-            return False
-        seconds = self.window.seconds
-        oldest_sent = min(place.sent for place in [*self._in_flight, *self._answered])
-        earliest = oldest_sent + seconds - now
-        latest = self._answered[0].answered + seconds - refused.sent
-        return earliest <= retry_after <= latest + 1
-
-    def _forget(self, now: float) -> None:
-        while self._answered and self._answered[0].answered + self.window.seconds <= now:
-            self._answered.popleft()
 
 
 class Turn:
@@ -133,6 +24,7 @@ class Turn:
         self._throttle = throttle
         self._place = place
         self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
+        self._pairs = 0
         self.settled: bool = False
 
     @property
@@ -142,6 +34,7 @@ class Turn:
 
     def borne(self, pairs: int) -> None:
         """Take note that the site has done what the call carried: so many pairs."""
+        self._pairs = pairs
         self._throttle.congestion.answered(self._sent, pairs, anyio.current_time())
 
     def busy(self) -> None:
@@ -162,7 +55,28 @@ class Turn:
     def answered(self) -> None:
         """Let the place grow old from now."""
         self.settled = True
-        self._throttle.log.answered(self._place, anyio.current_time())
+        worked = self._throttle.work.least(self._pairs, self.seconds)
+        self._throttle.log.answered(self._place, anyio.current_time(), worked=worked)
+
+
+class Work:
+    """How long the platform works on a call at least, going by the fastest so far."""
+
+    def __init__(self) -> None:
+        self._fastest_call = math.inf
+        self._fastest_pair = math.inf
+
+    def least(self, pairs: int, seconds: float) -> float:
+        """Take note of a call of so many pairs that was answered; give its seconds of work.
+
+        Zero for one of which nothing is known. The time that a call takes at least, whatever
+        it carries, is not counted as work: it may have passed on the way there.
+        """
+        self._fastest_call = min(self._fastest_call, seconds)
+        if not pairs:
+            return 0.0
+        self._fastest_pair = min(self._fastest_pair, seconds / pairs)
+        return max(0.0, pairs * self._fastest_pair - self._fastest_call)
 
 
 class Throttle:
@@ -175,6 +89,7 @@ class Throttle:
     def __init__(self, window: RequestWindow, concurrency: int) -> None:
         self.log: WindowLog = WindowLog(window, concurrency)
         self.congestion: Congestion = Congestion(concurrency)
+        self.work: Work = Work()
         self._line = anyio.Lock()
         self._changed = anyio.Event()
         self._pace: AsyncLimiter | None = None
@@ -212,7 +127,7 @@ class Throttle:
         What the platform has counted is not known then: a burst would be refused as one.
         """
         seconds = self.log.window.seconds
-        self._pace = AsyncLimiter(1, seconds / self.log.calls)
+        self._pace = AsyncLimiter(1, seconds / self.log.share.calls)
         self._paced_until = self.log.held_until + seconds
 
     async def _until_free(self) -> None:

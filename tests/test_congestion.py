@@ -112,11 +112,20 @@ def test_after_a_time_when_nothing_went_all_goes_again() -> None:
     assert congestion.limit == 8
 
 
-def test_one_stray_refusal_costs_half_at_most() -> None:
+def test_a_stray_refusal_costs_nothing() -> None:
     congestion = Congestion(8)
     run(congestion, 100)
     congestion.busy(congestion.sent(1, 1000.0), 1000.1)
-    assert congestion.limit == 4
+    assert congestion.limit == 8
+
+
+def test_a_site_that_bears_less_than_before() -> None:
+    congestion = Congestion(8)
+    run(congestion, 100)
+    found = run(congestion, 400, workers=4, backlog=0, start=1000)
+    assert congestion.limit in (4, 5)
+    assert found.refused <= 16
+    assert 400 / 4 / found.seconds >= 0.95
 
 
 def test_calls_refused_together_count_once() -> None:
@@ -125,7 +134,7 @@ def test_calls_refused_together_count_once() -> None:
     sent = [congestion.sent(number, 1000.0) for number in range(17, 33)]
     for one in sent:
         congestion.busy(one, 1000.1)
-    assert congestion.limit == 16
+    assert congestion.limit == 18  # as the third said: two may have been strays
 
 
 @given(st.integers(1, 40), st.lists(st.sampled_from(["sent", "answered", "busy"]), max_size=80))

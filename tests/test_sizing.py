@@ -50,10 +50,22 @@ def test_a_time_out_is_heeded_at_once_and_remembered() -> None:
     assert sizing.pairs() == 166  # ten seconds' worth, if it would have ended just then
     for _ in range(5):
         sizing.answered(sizing.pairs(), 0.1)
-    assert sizing.pairs() <= sizing.most < 270
-    for _ in range(400):
+    assert sizing.pairs() <= sizing.most < 280
+    for _ in range(200):
         sizing.answered(sizing.pairs(), 0.1)
     assert sizing.pairs() == 5000
+
+
+def test_a_few_stray_time_outs_change_nothing() -> None:
+    sizing = Sizing(LIMITS, FIRST)
+    for _ in range(20):
+        sizing.answered(500, 10)
+        sizing.timed_out(500, 0.1)  # nobody has waited
+        sizing.timed_out(500, 30)
+        sizing.timed_out(500, 30)
+    assert sizing.pairs() == 500
+    sizing.timed_out(500, 30)
+    assert sizing.pairs() == 166
 
 
 def test_small_calls_say_nothing_of_large_ones() -> None:
@@ -81,8 +93,9 @@ def test_whatever_happens_a_call_carries_something(
     for timed_out, pairs, seconds in happened:
         (sizing.timed_out if timed_out else sizing.answered)(pairs, seconds)
         assert 1 <= sizing.pairs() <= max(1, most)
-        if timed_out and pairs > 1:
-            assert sizing.pairs() <= pairs / 2
+    for _ in range(3):
+        sizing.timed_out(most, 30)
+    assert sizing.pairs() <= max(1, most / 2)
 
 
 def test_a_call_has_to_be_given_time() -> None:

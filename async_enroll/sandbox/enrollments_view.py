@@ -65,8 +65,8 @@ class EnrollmentsView:
         response = web.StreamResponse()
         lines = self.form is ListingForm.LINES
         response.content_type = "application/x-ndjson" if lines else "application/json"
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             for piece in encoded(matching(self.database, query), self.form):
                 await response.write(piece)
                 # A reader fast enough would otherwise keep all others waiting.

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import anyio
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -227,3 +228,14 @@ async def test_a_reader_may_leave() -> None:
         answer = await raw.request("GET", f"{LISTING}?days=0&username=nobody")
         assert answer.json == []
     assert len(platform.requests) == 2
+
+
+async def test_a_reader_that_leaves_before_its_turn() -> None:
+    async with Platform(workers=1, seconds_per_call=0.2) as platform, speaking_to(platform) as raw:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(raw.bulk, "jane", C1)
+            await anyio.sleep(0.05)
+            with anyio.move_on_after(0.05):
+                await raw.request("GET", LISTING)
+        await anyio.sleep(0.1)  # now it is its turn, and nobody is there
+        assert len(platform.requests) == 2
