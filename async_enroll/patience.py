@@ -34,7 +34,7 @@ class Patience:
         self._probe = probe
         self._failures = 0
         self._last: EnrollError | None = None
-        self._ended: TransportError | None = None
+        self._ends = 0
         self._line = anyio.Lock()
 
     def is_tried(self) -> bool:
@@ -60,14 +60,14 @@ class Patience:
         """
         if not self.is_tried():
             return
-        ended_before = self._ended
+        ends = self._ends
         async with self._line:
             if not self.is_tried():
                 return
-            if self._ended is ended_before:
+            if self._ends == ends:
                 await self._wait()
-            elif self._ended:  # while this one stood in line: one wait is enough for all
-                raise self._ended
+            else:  # while this one stood in line: one wait is enough for all
+                raise self._given_up()
 
     async def _wait(self) -> None:
         probing = AsyncRetrying(
@@ -79,9 +79,11 @@ class Patience:
         try:
             await probing(self._probe)
         except RetryError:
-            self._ended = TransportError(
-                f"the platform has not answered for {self._seconds:g} s; at last: {self._last}",
-                sent=False,
-            )
-            raise self._ended from None
+            self._ends += 1
+            raise self._given_up() from None
         self.answered()
+
+    def _given_up(self) -> TransportError:
+        """A new one for each job: it carries the job's report."""
+        words = f"the platform has not answered for {self._seconds:g} s; at last: {self._last}"
+        return TransportError(words, sent=False)

@@ -150,7 +150,10 @@ async def test_whoever_waits_outlives_the_first_to_ask() -> None:
 
 async def test_one_failure_is_everybody_s() -> None:
     stalled = Faults.schedule({0: Fault.STALL})
-    async with site(token_faults=stalled) as platform, client_of(platform, timeout=0.3) as client:
+    async with (
+        site(token_faults=stalled) as platform,
+        client_of(platform, timeout=0.3, listing="so2") as client,
+    ):
         async with anyio.create_task_group() as users:
             errors: list[TransportError] = []
 

@@ -63,16 +63,15 @@ async def test_patience_ends_once_for_all_who_wait() -> None:
     for _ in range(RUN):
         patience.failed(DOWN)
     start = anyio.current_time()
-    ended = 0
+    errors: set[TransportError] = set()
 
     async def wait() -> None:
-        nonlocal ended
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError) as raised:
             await patience.up()
-        ended += 1
+        errors.add(raised.value)
 
     async with anyio.create_task_group() as callers:
         for _ in range(8):
             callers.start_soon(wait)
-    assert ended == 8
+    assert len(errors) == 8  # each their own: a job hangs its report on it
     assert anyio.current_time() - start < 0.5

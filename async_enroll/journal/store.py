@@ -40,7 +40,6 @@ from async_enroll.verdict import Meaning
 _VERSION = 1
 _OURS = int.from_bytes(b"aenj")
 _PAGE = 100
-_ANSWERED = "answered"
 
 THROTTLED = "throttled"
 """The reason of a pause that the throttle has made."""
@@ -55,10 +54,10 @@ CREATE TABLE planned (
     identifiers TEXT NOT NULL, pairs INTEGER NOT NULL
 );
 -- The calls that were about to be sent; their courses and identifiers if not all of the
--- planned batch; and how they ended, where that is known.
+-- planned batch; and how they failed, if it is known that they did.
 CREATE TABLE sent (
     call INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
-    courses TEXT, identifiers TEXT, ended TEXT
+    courses TEXT, identifiers TEXT, failed TEXT
 );
 CREATE INDEX sent_planned ON sent (planned);
 -- What became of pairs, for good.
@@ -202,9 +201,9 @@ class Store:
                     "INSERT INTO sent VALUES (?, ?, ?, ?, ?, ?, NULL)",
                     (event.call, event.planned, event.at, event.email, courses, identifiers),
                 )
-            case BatchAnswered() as event:
-                ended = event.meaning.value if event.meaning else _ANSWERED
-                execute("UPDATE sent SET ended = ? WHERE call = ?", (ended, event.call))
+            case BatchAnswered(meaning=Meaning() as meaning) as event:
+                # What else was answered is seen by what is settled.
+                execute("UPDATE sent SET failed = ? WHERE call = ?", (meaning.value, event.call))
             case BatchSettled() as event if record.batch is not None:
                 data = encode(record.batch, event.blocks)
                 execute(
@@ -265,10 +264,10 @@ class Store:
                 Sending(
                     _part(batch, courses, identifiers),
                     bool(email),
-                    None if ended in (None, _ANSWERED) else Meaning(ended),
+                    None if failed is None else Meaning(failed),
                 )
-                for email, courses, identifiers, ended in self._database.execute(
-                    "SELECT email, courses, identifiers, ended FROM sent"
+                for email, courses, identifiers, failed in self._database.execute(
+                    "SELECT email, courses, identifiers, failed FROM sent"
                     " WHERE planned = ? ORDER BY call",
                     (number,),
                 )
