@@ -76,6 +76,9 @@ class Block:
 
     def runs(self) -> Iterator[tuple[Fate, int]]:
         """The fates in order, and how many identifiers in a row share each."""
+        if self.fates and self.fates.count(self.fates[0]) == len(self.fates):
+            yield self.fates[0], len(self.fates)  # as most often, and quickly seen
+            return
         for fate, alike in groupby(self.fates):
             yield fate, sum(1 for _ in alike)
 

@@ -6,9 +6,9 @@ import hashlib
 import math
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import anyio
@@ -38,9 +38,15 @@ def digest_of(wanted: Wanted, *options: object) -> str:
     """Tells this roster, with these options, from all others."""
     wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
     digest = hashlib.sha256(ascii((options, wishes)).encode())
+    shown: dict[tuple[int, ...], str] = {}  # many learners have the same wishes
     learners = iter(wanted.learners())
     while some := list(islice(learners, 1000)):
-        lines = "".join([f"{identifier} {numbers}\n" for identifier, numbers in some])
+        lines = "".join(
+            [
+                identifier + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
+                for identifier, numbers in some
+            ]
+        )
         digest.update(lines.encode(errors="surrogatepass"))
     return digest.hexdigest()
 
@@ -52,13 +58,18 @@ class _Entry:
 
 
 class Journal:
-    """An open journal. `fresh`: no earlier run has worked on it."""
+    """An open journal; `new` is the work of one that no earlier run has worked on."""
 
     def __init__(
-        self, reader: Store, writer: Store, path: Path, limits: BatchLimits, *, fresh: bool
+        self,
+        reader: Store,
+        writer: Store,
+        path: Path,
+        limits: BatchLimits,
+        new: Sequence[Work] | None,
     ) -> None:
         self.description: Description = reader.description
-        self.fresh = fresh
+        self._new = new
         self._reader = reader
         self._writer = writer
         self._path = path
@@ -68,6 +79,11 @@ class Journal:
         self._entries: MemoryObjectSendStream[_Entry]
         self._received: MemoryObjectReceiveStream[_Entry]
         self._entries, self._received = anyio.create_memory_object_stream[_Entry](math.inf)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether no earlier run has worked on it."""
+        return self._new is not None
 
     async def pending(self) -> int:
         """How many pairs are not settled yet."""
@@ -95,16 +111,24 @@ class Journal:
 
     async def work(self) -> AsyncGenerator[Work | Parcel]:
         """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
-        if self.fresh:
-            for block in await to_thread.run_sync(self._reader.unsent):
-                yield block
+        email = self.description.email_students
+        if self._new is not None:
+            numbers = count(1)
+            for item in self._new:
+                if isinstance(item, Batch):
+                    number = next(numbers)
+                    self._planned[number] = item, item.pairs
+                    yield Parcel(item, email, number)
+                else:
+                    yield item
+            return
         yield await to_thread.run_sync(self._reader.scope)
         after = 0
         while some := await to_thread.run_sync(self._reader.unfinished, after):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
-                whole = Parcel(one.batch, self.description.email_students, one.number)
+                whole = Parcel(one.batch, email, one.number)
                 if one.sendings or one.settled:
                     parcels = left(whole, one.sendings, one.settled, self._limits)
                 else:
@@ -205,9 +229,10 @@ async def open_journal(
     except OSError as error:
         raise ConfigurationError(f"journal {file}: {error.strerror}") from None
     try:
-        fresh = new is not None and not await to_thread.run_sync(file.exists)
-        if fresh and new is not None:
-            await to_thread.run_sync(lambda: create(file, *new()))
+        work: Sequence[Work] | None = None
+        if new is not None and not await to_thread.run_sync(file.exists):
+            description, work = new()
+            await to_thread.run_sync(create, file, description, work)
         # Two connections, since two threads are at work at once.
         async with _opened(file) as reader, _opened(file) as writer:
             job = reader.description
@@ -216,7 +241,7 @@ async def open_journal(
                     f"journal {file}: belongs to another job, of {job.roster} on {job.site}; "
                     "expected the same roster, site and options"
                 )
-            journal = Journal(reader, writer, file, limits, fresh=fresh)
+            journal = Journal(reader, writer, file, limits, work)
             async with journal.at_work():
                 yield journal
     finally:
