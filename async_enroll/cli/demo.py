@@ -9,7 +9,6 @@ from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import anyio
 from anyio import to_thread
 from cyclopts.types import PositiveInt
 from rich import box
@@ -18,6 +17,7 @@ from rich.table import Table
 from async_enroll.cli.account import show_account
 from async_enroll.cli.console import OUT, note
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.loop import run
 from async_enroll.cli.progress import JobProgress
 from async_enroll.client import EnrollmentClient
 from async_enroll.files import private_file
@@ -46,7 +46,7 @@ def demo(*, learners: PositiveInt = 3000, courses: PositiveInt = 12) -> ExitStat
         courses: How many courses each of them is enrolled in.
 
     """
-    return anyio.run(_demo, learners, courses)
+    return run(_demo, learners, courses)
 
 
 async def _demo(learners: int, courses: int) -> ExitStatus:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncGenerator
 from typing import Annotated
 
-import anyio
 import orjson
 from cyclopts import Parameter
 from rich.text import Text
@@ -18,6 +17,7 @@ from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
+from async_enroll.cli.loop import run
 from async_enroll.core import CORE_LIST
 from async_enroll.errors import EnrollError, NoSuchEndpoint, TransportError, UnexpectedResponse
 from async_enroll.listing import ListingReader
@@ -56,7 +56,7 @@ def doctor(
 
     """
     transport = connection.transport()
-    checks = anyio.run(_examine, transport, connection.listing, course_id, not json)
+    checks = run(_examine, transport, connection.listing, course_id, not json)
     if json:
         listed = [_object(check) for check in checks]
         sys.stdout.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n")

@@ -8,13 +8,13 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
-import anyio
 from anyio import to_thread
 from cyclopts import Parameter
 
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.destination import check_destination, check_suffix
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.loop import run
 from async_enroll.cli.records import Write, csv_records, json_lines, table
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
@@ -63,7 +63,7 @@ def enrollments(
     queries = [EnrollmentQuery(key, username, days) for key in course_id or (None,)]
     client = connection.client(concurrency=concurrency)
     with _destination(output) as file, form(file) as write:
-        anyio.run(_list, client, queries, write)
+        run(_list, client, queries, write)
     return ExitStatus.OK
 
 

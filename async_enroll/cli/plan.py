@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import anyio
 import orjson
 from cyclopts import Parameter
 from rich.text import Text
@@ -14,6 +13,7 @@ from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
+from async_enroll.cli.loop import run
 from async_enroll.cli.outlook import place_in_words, plan_object, show_plan
 from async_enroll.cli.rosters import Reading
 from async_enroll.cli.tuning import Tuning
@@ -59,7 +59,7 @@ def plan(
     client = connection.client_for(tuning) if preflight else None
     found = reading.read(roster)
     made = Plan.of(found.wanted, limits, source=found.source, skipped=found.skipped)
-    bad = anyio.run(_checked, client, made) if client else {}
+    bad = run(_checked, client, made) if client else {}
     if json:
         told: dict[str, Any] = plan_object(made, tuning, found.warnings)
         if preflight:

@@ -13,6 +13,7 @@ from async_enroll.cli.account import hand_over, journaled
 from async_enroll.cli.console import note, warn
 from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.loop import run
 from async_enroll.cli.progress import JobProgress
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import EnrollError, JobStopped
@@ -34,7 +35,7 @@ def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
         EnrollError: what else has stopped the job.
 
     """
-    anyio.run(_run, client, job, progress)
+    run(_run, client, job, progress)
 
 
 def run_with_journal(

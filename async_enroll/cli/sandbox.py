@@ -10,6 +10,7 @@ from cyclopts.types import NonNegativeFloat, NonNegativeInt, Port
 
 from async_enroll.cli.console import note
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.cli.loop import run
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import RequestWindow
 from async_enroll.sandbox import ListingForm, Platform
@@ -56,7 +57,7 @@ def sandbox(
     )
     platform.seed(learners, courses)
     try:
-        anyio.run(_serve, platform)
+        run(_serve, platform)
     except KeyboardInterrupt:
         note("stopped")
     except OSError as error:
