@@ -87,6 +87,8 @@ def places(batch: Batch | Target) -> list[Place]:
 def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
     """What is left of a batch without bad places, and a batch for each of these."""
     whole = places(batch)
+    if not any(place in bad for place in whole):
+        return batch, []
     good = [place for place in whole if place not in bad]
     return (
         _only(batch, good) if good else None,

@@ -154,7 +154,8 @@ class Pursuit:
             await self.settled(parcel.planned, blocks)
         if good is None:
             return
-        parcel = parcel.with_batch(good)
+        if refused:
+            parcel = parcel.with_batch(good)
         if good.pairs > 1 and self._is_too_large(parcel):
             if sent:
                 sent.set()
@@ -347,10 +348,11 @@ class Pursuit:
         if parcel.phase is Phase.ASK:
             blocks, never_done = asked(blocks)
         await self.settled(parcel.planned, blocks)
-        again = evolve(parcel, phase=Phase.SEND, lost=True)
-        batches = self._replanned(parcel.batch, never_done)
-        await self._pursue_all([again.with_batch(batch) for batch in batches])
-        for batch in self._replanned(parcel.batch, lacking):
+        if never_done:
+            again = evolve(parcel, phase=Phase.SEND, lost=True)
+            batches = self._replanned(parcel.batch, never_done)
+            await self._pursue_all([again.with_batch(batch) for batch in batches])
+        for batch in self._replanned(parcel.batch, lacking) if lacking else []:
             missing = EnrollError("the platform's answer does not mention this pair")
             await self._settle(parcel.with_batch(batch), missing)
 

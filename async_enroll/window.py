@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 
 from async_enroll.models import RequestWindow
 
-_SLACK = 0.002
+_SLACK = 0.001
 """Of the window: a platform's clock may be slower than ours by as much."""
 
 _REST = 4

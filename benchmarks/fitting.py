@@ -21,14 +21,14 @@ SECONDS = 0.4
 """What a call is to take: a twenty-fifth of the default."""
 
 SLOW = Setting(
-    WINDOW, learners=24_000, seconds_per_call=0.02, seconds_per_pair=0.001, gateway_timeout=1.2
+    WINDOW, learners=16_000, seconds_per_call=0.02, seconds_per_pair=0.001, gateway_timeout=1.2
 )
 SIZES = (50, 100, 200, 400, 800, 1100)
 LARGEST = 2_000
 
 SIZE = 10
 CROWDED = Setting(WINDOW, learners=0, seconds_per_call=0.1, backlog=0)
-CALLS = {2: 400, 4: 500, 16: 1600}
+CALLS = {2: 300, 4: 400, 16: 1600}
 """By the number of workers."""
 
 MOST = 32

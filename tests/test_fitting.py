@@ -1,0 +1,55 @@
+"""Calls that fit the site, in size and in number, over a real socket."""
+
+from collections import Counter
+
+import pytest
+
+from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
+from async_enroll.sandbox import Platform
+
+
+def statuses(platform: Platform) -> Counter[int]:
+    calls = [request for request in platform.requests if "bulk_enroll" in request.path]
+    return Counter(call.status for call in calls)
+
+
+async def everybody(
+    platform: Platform, learners: int, batch: BatchLimits, concurrency: int
+) -> None:
+    """Enroll so many learners, one course, in a job of many calls."""
+    population = platform.seed(learners, 1)
+    async with EnrollmentClient(
+        platform.url,
+        platform.token,
+        window=RequestWindow(10_000, 1),
+        batch=batch,
+        concurrency=concurrency,
+        settle=0.5,
+    ) as client:
+        roster = [RosterEntry(who, population.courses[0]) for who in population.emails]
+        (await client.apply(roster)).raise_for_failures()
+
+
+async def test_calls_grow_to_what_the_site_does_in_time() -> None:
+    async with Platform(window=None, seconds_per_pair=0.0002, gateway_timeout=0.6) as platform:
+        await everybody(platform, 12_000, BatchLimits(2000, 2000, seconds=0.2), 4)
+    assert statuses(platform)[504] == 0
+    pairs = [request.pairs for request in platform.requests]
+    assert pairs[:2] == [1, 500]  # the preflight, and what it is begun with
+    assert 600 <= max(pairs) <= 1000  # of which 0.2 s are made
+
+
+async def test_calls_that_time_out_are_made_smaller() -> None:
+    async with Platform(window=None, seconds_per_pair=0.002, gateway_timeout=0.6) as platform:
+        await everybody(platform, 3000, BatchLimits(500, 500, seconds=0.2), 2)
+    assert statuses(platform)[504] <= 2
+    late = [request.pairs for request in platform.requests[-8:] if request.pairs]
+    assert max(late) <= 150
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_site_that_turns_calls_away_is_given_as_many_as_it_takes(workers: int) -> None:
+    async with Platform(window=None, workers=workers, backlog=0, seconds_per_call=0.02) as platform:
+        await everybody(platform, 100 * workers, BatchLimits(1, 1), 16)
+    assert statuses(platform)[503] <= 6
+    assert platform.in_flight_peak == workers
