@@ -18,10 +18,11 @@ from benchmarks.picture import Curve, Picture, draw
 from benchmarks.processes import alone
 from benchmarks.rivals import CONTENDERS, IN_FLIGHT
 from benchmarks.site import Setting, Site, visited
-from benchmarks.tables import Table
+from benchmarks.tables import Bar, Table
 
 WINDOW = RequestWindow(120, 6)
 CALLS = 600
+BAR = Bar(most=1.01)
 SETTING = Setting(WINDOW, learners=CALLS, seconds_per_call=0.02)
 
 
@@ -66,7 +67,7 @@ async def run() -> AsyncIterator[Table | Picture]:
     shortest = SETTING.limit(IN_FLIGHT)
     table = Table(
         f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s, {IN_FLIGHT} in flight at most",
-        ("client", "enrolled", "refused", "seconds", "of the limit", "CPU ms a call"),
+        ("client", "enrolled", "refused", "seconds", "of the limit", "CPU ms a call", "bar"),
     )
     for name, found in runs.items():
         done = found.enrolled == CALLS
@@ -77,8 +78,9 @@ async def run() -> AsyncIterator[Table | Picture]:
             f"{found.seconds:.2f}",
             f"{found.seconds / shortest:.3f}" if done else "never done",
             f"{found.cpu / CALLS * 1000:.2f}",
+            BAR.judge(found.seconds / shortest) if name == "async_enroll" else "",
         )
-    table.add("the limit", f"{CALLS} of {CALLS}", "0", f"{shortest:.2f}", "1.000", "")
+    table.add("the limit", f"{CALLS} of {CALLS}", "0", f"{shortest:.2f}", "1.000", "", "")
     yield table
     yield draw(
         "window",
