@@ -70,8 +70,10 @@ class Api:
 
     def _learn(self, batch: Batch, turn: Turn, reply: BulkAnswer | Failure, *, mails: bool) -> None:
         """Learn from how the site has borne a call."""
-        if batch.identifiers == (NOBODY,):
-            return  # no work for it
+        if batch.identifiers == (NOBODY,):  # no work for it
+            if isinstance(reply, BulkAnswer):
+                turn.borne(0)
+            return
         sizing = self._sizing[mails]
         if isinstance(reply, BulkAnswer):
             sizing.answered(batch.pairs, turn.seconds)

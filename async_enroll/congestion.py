@@ -98,6 +98,7 @@ class Congestion:
         self._borne = min(self._borne, limit)
         self._too_many = limit + 1
         self._probing = False
+        self._latency.forget()
         self._set(min(limit, self.limit), now)
 
     def answered(self, sent: Sent, pairs: int, now: float) -> None:

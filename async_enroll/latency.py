@@ -49,6 +49,10 @@ class Latency:
             return True
         return self._trial is None and self._recent < _RELAXED * self._usual
 
+    def forget(self) -> None:
+        """Conclude nothing from a limit that was lowered: it is another one now."""
+        self._trial = None
+
     def answered(
         self, seconds: float, pairs: int, in_flight: int, limit: int, *, earlier: bool
     ) -> int | None:

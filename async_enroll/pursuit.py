@@ -127,6 +127,9 @@ class Pursuit:
             await self._chronicle.tell(event)
         except JournalError as error:
             self.stopped_by = self.stopped_by or error
+        except anyio.get_cancelled_exc_class():
+            self._cut_off += blocks
+            raise
         await self._emit(blocks)
 
     def sizing(self, parcel: Parcel) -> Sizing:
@@ -189,7 +192,9 @@ class Pursuit:
             except EnrollError as error:  # no patience left, no token, no journal, no open client
                 self.stopped_by = self.stopped_by or error
                 break
-            if reply is None or isinstance(reply, BulkAnswer):
+            if reply is None:
+                break
+            if isinstance(reply, BulkAnswer):
                 self._patience.answered()
                 return reply
             match reply.meaning:
@@ -347,14 +352,19 @@ class Pursuit:
         never_done: list[Pair] = []
         if parcel.phase is Phase.ASK:
             blocks, never_done = asked(blocks)
-        await self.settled(parcel.planned, blocks)
-        if never_done:
-            again = evolve(parcel, phase=Phase.SEND, lost=True)
-            batches = self._replanned(parcel.batch, never_done)
-            await self._pursue_all([again.with_batch(batch) for batch in batches])
-        for batch in self._replanned(parcel.batch, lacking) if lacking else []:
-            missing = EnrollError("the platform's answer does not mention this pair")
-            await self._settle(parcel.with_batch(batch), missing)
+        if not never_done and not lacking:
+            await self.settled(parcel.planned, blocks)
+            return
+        parcel = evolve(parcel, lost=True)
+        again = self._parts(evolve(parcel, phase=Phase.SEND), never_done)
+        missing = self._parts(parcel, lacking)
+        with self._accounted_for([*again, *missing]) as waiting:
+            await self.settled(parcel.planned, blocks)
+            for _ in again:
+                await self.pursue(waiting.pop(0))
+            for _ in missing:
+                error = EnrollError("the platform's answer does not mention this pair")
+                await self._settle(waiting.pop(0), error)
 
     async def _settle(self, parcel: Parcel, error: EnrollError) -> None:
         """Find out what became of a lost call; send again what it has not done."""
@@ -366,13 +376,21 @@ class Pursuit:
                 findings = await self._settling.found(parcel.batch)
             await self.slots.acquire()
         done = found(parcel, findings.done, auto_enroll=self._auto_enroll)
-        await self.settled(parcel.planned, done)
         parcel = evolve(parcel, lost=True)
         left = [pair for pair in pairs(parcel.batch) if pair not in findings.done]
-        if parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by:
-            for batch in self._replanned(parcel.batch, left):
-                await self.settled(parcel.planned, unconfirmed(parcel.with_batch(batch), error))
-            return
+        give_up = parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by
+        parts = self._parts(parcel, left) if give_up else self._again(parcel, left, findings)
+        with self._accounted_for(parts) as waiting:
+            await self.settled(parcel.planned, done)
+            while waiting:
+                part = waiting.pop(0)
+                if give_up:
+                    await self.settled(part.planned, unconfirmed(part, error))
+                else:
+                    await self.pursue(part)
+
+    def _again(self, parcel: Parcel, left: list[Pair], findings: Findings) -> list[Parcel]:
+        """What is to be sent of a lost parcel whose pairs `left` were not found to be done."""
         # An address that is not listed may yet wait for registration, which no listing shows; a
         # username that is not listed is not enrolled.
         doubtful = [
@@ -382,19 +400,20 @@ class Pursuit:
         ]
         certain = [pair for pair in left if pair not in set(doubtful)]
         again: list[Parcel] = []
-        for batch in self._replanned(parcel.batch, certain):
+        for part in self._parts(parcel, certain):
             # Lost more than once: it may be more than a gateway has the patience for.
-            parts = halves(batch) if parcel.attempts > 1 and batch.pairs > 1 else [batch]
-            again += [parcel.with_batch(part) for part in parts]
-        for batch in self._replanned(parcel.batch, doubtful):
+            smaller = part.attempts > 1 and part.batch.pairs > 1
+            batches = halves(part.batch) if smaller else [part.batch]
+            again += [part.with_batch(batch) for batch in batches]
+        for part in self._parts(parcel, doubtful):
             # Ask by writing without mail whether it was done, first of one identifier: where
             # the lost call is still at work after all, that one waits behind it on the rows
             # they share, and the others are asked about only then.
-            first, *others = batch.identifiers
+            first, *others = part.batch.identifiers
             for some in filter(None, [(first,), tuple(others)]):
-                asking = evolve(batch, identifiers=some)
-                again.append(evolve(parcel, batch=asking, phase=Phase.ASK))
-        await self._pursue_all(again)
+                asking = evolve(part.batch, identifiers=some)
+                again.append(evolve(part, batch=asking, phase=Phase.ASK))
+        return again
 
     async def _isolate(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down what a call was refused or undone for; do the rest.
@@ -419,11 +438,12 @@ class Pursuit:
     async def _isolate_courses(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down where one learner fails; if in both halves of the courses, then in all."""
         first, second = (parcel.with_batch(half) for half in halves(parcel.batch))
-        reply = await self._send(first)
-        if not _is_at_fault(reply):
-            await self._follow(first, reply)
-            await self.pursue(second)
-            return
+        with self._accounted_for([second]) as waiting:
+            reply = await self._send(first)
+            if not _is_at_fault(reply):
+                await self._follow(first, reply)
+                await self.pursue(waiting.pop())
+                return
         other = await self._send(second)
         if _is_at_fault(other):
             parcel = evolve(parcel, attempts=parcel.attempts + 1)
@@ -458,19 +478,27 @@ class Pursuit:
         await self._pursue_all([parcel.with_batch(half) for half in halves(parcel.batch)])
 
     async def _pursue_all(self, parcels: list[Parcel]) -> None:
-        """Pursue one after the other; when cancelled, account for those that wait, too."""
-        waiting = list(parcels)
-        try:
+        with self._accounted_for(parcels) as waiting:
             while waiting:
                 await self.pursue(waiting.pop(0))
+
+    @contextmanager
+    def _accounted_for(self, parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
+        """Give a list of them; when cancelled, account for those that are still in it."""
+        waiting = list(parcels)
+        try:
+            yield waiting
         except anyio.get_cancelled_exc_class():
             for parcel in waiting:
                 if parcel.lost or parcel.phase is not Phase.SEND:
                     self._cut_off += unconfirmed(parcel, _CANCELLED)
             raise
 
-    def _replanned(self, batch: Batch, some: Iterable[Pair]) -> list[Batch]:
-        return plan(wanted(batch, some), self._limits)
+    def _parts(self, parcel: Parcel, some: Iterable[Pair]) -> list[Parcel]:
+        """The parcels for some of the pairs of one."""
+        return [
+            parcel.with_batch(batch) for batch in plan(wanted(parcel.batch, some), self._limits)
+        ]
 
 
 def _is_at_fault(reply: BulkAnswer | Failure | None) -> bool:

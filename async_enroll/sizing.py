@@ -7,6 +7,8 @@ known beforehand, and differs much between sites, and between calls with and wit
 
 from __future__ import annotations
 
+import math
+
 from attrs import define, field
 
 from async_enroll.models import BatchLimits
@@ -38,8 +40,11 @@ class Sizing:
     _size: float = field(init=False)
     _seconds_per_pair: float | None = field(default=None, init=False)
     _ceiling: float = field(init=False)
+    _before: float = field(default=0.0, init=False)
+    """The largest size before calls timed out: towards it, the ceiling rises in a hundred steps."""
     _borne: int = field(default=0, init=False)
     _strays: int = field(default=0, init=False)
+    _stray_at: float = field(default=math.inf, init=False)
 
     @_size.default
     def _cautious(self) -> float:
@@ -66,8 +71,8 @@ class Sizing:
     def answered(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs was answered after so many seconds."""
         self._borne = max(self._borne, pairs)
-        if pairs * 2 >= self._size:
-            self._strays = 0
+        if pairs >= self._stray_at:
+            self._strays, self._stray_at = 0, math.inf
         measured = max(seconds, _SHORTEST) / pairs
         before = self._seconds_per_pair
         if pairs * 2 < self._size and (before is None or measured > before):
@@ -78,19 +83,22 @@ class Sizing:
         safe = max(2 * pairs, fitting / 2, self._size)
         self._size = min(fitting, safe, self._ceiling)
         # What was too much once may not be so for ever.
-        self._ceiling = min(self.limits.pairs, self._ceiling * 1.02)
+        risen = max(1.02 * self._ceiling, self._ceiling + self._before / 100)
+        self._ceiling = min(self.limits.pairs, risen)
 
     def timed_out(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs got no answer in so many seconds."""
         if seconds < self.limits.seconds / 10:
             return  # nobody has waited for it
-        if pairs <= self._borne:
-            # As many were borne before: a few may have had other reasons.
+        if pairs <= self._borne or pairs * 2 < self._size:
+            # As many were borne before, or it was a small call: a few may have other reasons.
             self._strays += 1
+            self._stray_at = min(self._stray_at, pairs)
             if self._strays < _STRAYS:
                 return
-        self._strays = 0
+        self._strays, self._stray_at = 0, math.inf
         self._borne = min(self._borne, pairs // 2)
+        self._before = max(self._before, self._size)
         measured = max(seconds, _SHORTEST) / pairs
         self._seconds_per_pair = max(measured, self._seconds_per_pair or 0.0)
         self._ceiling = min(self._ceiling, pairs / 2)

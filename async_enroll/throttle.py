@@ -24,7 +24,7 @@ class Turn:
         self._throttle = throttle
         self._place = place
         self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
-        self._pairs = 0
+        self._worked = 0.0
         self.settled: bool = False
 
     @property
@@ -33,9 +33,10 @@ class Turn:
         return anyio.current_time() - self._place.sent
 
     def borne(self, pairs: int) -> None:
-        """Take note that the site has done what the call carried: so many pairs."""
-        self._pairs = pairs
-        self._throttle.congestion.answered(self._sent, pairs, anyio.current_time())
+        """Take note that the site has done what the call carried: so many pairs, or nothing."""
+        self._worked = self._throttle.work.least(pairs, self.seconds)
+        if pairs:
+            self._throttle.congestion.answered(self._sent, pairs, anyio.current_time())
 
     def busy(self) -> None:
         """Take note that the site takes no more calls at once."""
@@ -55,8 +56,7 @@ class Turn:
     def answered(self) -> None:
         """Let the place grow old from now."""
         self.settled = True
-        worked = self._throttle.work.least(self._pairs, self.seconds)
-        self._throttle.log.answered(self._place, anyio.current_time(), worked=worked)
+        self._throttle.log.answered(self._place, anyio.current_time(), worked=self._worked)
 
 
 class Work:

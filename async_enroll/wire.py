@@ -114,24 +114,40 @@ def bulk_answer(body: bytes) -> BulkAnswer:
         return _bulk_answers.decode(body)
     except msgspec.ValidationError as error:
         raise _explained(error, body) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
 
+class _RawCourses(msgspec.Struct):
+    courses: dict[str, msgspec.Raw]
+
+
 _bulk_answers = msgspec.json.Decoder(BulkAnswer)
+_raw_courses = msgspec.json.Decoder(_RawCourses)
+_course_answers = msgspec.json.Decoder(CourseAnswer)
 
 
 def _explained(error: msgspec.ValidationError, body: bytes) -> UnexpectedResponse:
     """What is wrong, and where: with the course key, which msgspec leaves out."""
-    words, _, path = str(error).removesuffix("`").partition(" - at `$")
-    if path.startswith("[...]", len(_COURSES)):
-        for key, course in msgspec.json.decode(body)["courses"].items():
-            try:
-                msgspec.convert(course, CourseAnswer)
-            except msgspec.ValidationError:
-                path = f"{_COURSES}[{key!r}]{path.removeprefix(f'{_COURSES}[...]')}"
-                break
+    words, _, place = str(error).partition(" - at `$")
+    path = place.removesuffix("`")
+    if path.startswith("[...]", len(_COURSES)) and (key := _culprit(body)) is not None:
+        path = f"{_COURSES}[{key!r}]{path.removeprefix(f'{_COURSES}[...]')}"
     return UnexpectedResponse(words, path=path.removeprefix("."))
+
+
+def _culprit(body: bytes) -> str | None:
+    """The course whose part of an answer cannot be read; None where not even that is known."""
+    try:
+        courses = _raw_courses.decode(body).courses
+    except msgspec.MsgspecError:
+        return None
+    for key, course in courses.items():
+        try:
+            _course_answers.decode(course)
+        except msgspec.MsgspecError:
+            return key
+    return None
 
 
 _COURSES = ".courses"

@@ -149,3 +149,19 @@ def test_the_limit_stays_within_bounds(most: int, happened: list[str]) -> None:
         else:
             congestion.busy(in_flight.pop(), float(now))
         assert 1 <= congestion.limit <= most
+
+
+def test_a_trial_gives_back_nothing_that_was_refused_meanwhile() -> None:
+    congestion = Congestion(8)
+    run(congestion, 100)
+    late = [congestion.sent(8, 1000.0) for _ in range(40)]
+    while congestion.limit == 8:
+        congestion.answered(late.pop(), 10, 1005.0)  # five times as long as usual
+    assert congestion.limit == 4
+    for sent in [congestion.sent(4, 1006.0) for _ in range(3)]:
+        congestion.busy(sent, 1006.1)
+    assert congestion.limit == 3
+    for number in range(10):
+        sent = congestion.sent(3, 1010.0 + number)
+        congestion.answered(sent, 10, sent.at + 5)
+        assert congestion.limit <= 3

@@ -2,6 +2,8 @@
 
 import asyncio
 import math
+import socket
+from collections import Counter
 from typing import Any
 
 import anyio
@@ -12,6 +14,7 @@ from async_enroll import (
     BatchLimits,
     EnrollmentClient,
     EnrollmentReport,
+    JobStopped,
     Outcome,
     RequestWindow,
     RosterEntry,
@@ -361,3 +364,36 @@ async def test_a_job_cancelled_while_it_asks_accounts_for_all_that_was_sent() ->
         assert isinstance(report, EnrollmentReport)
         assert report.counts == {Outcome.UNCONFIRMED: len(NEWCOMERS)}
         assert {one.notified for one in report.results} == {None}
+
+
+async def test_a_job_that_is_stopped_says_nothing_of_the_platform() -> None:
+    """Another job on a host that was never reached fails at once, and is not made to wait."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+    roster = [RosterEntry("jane", C0)]
+    async with EnrollmentClient(url, "token", patience=30) as client:
+        client._throttle.hold(0.3)
+        stop = anyio.Event()
+        stop.set()
+        with pytest.raises(JobStopped):
+            await client.apply(roster, stop=stop)
+        start = anyio.current_time()
+        with pytest.raises(TransportError, match="no connection"):
+            await client.apply(roster)
+        assert anyio.current_time() - start < 5
+
+
+async def test_a_job_cancelled_while_it_looks_for_what_an_answer_lacks_accounts_for_it() -> None:
+    roster = [RosterEntry(f"learner{number}", key) for number in range(40) for key in COURSES]
+    faults = Faults.schedule({0: Fault.MISSING_RESULTS})
+    async with site(faults) as platform, client_of(platform, settle=20) as client:
+        job = asyncio.create_task(client.apply(roster, preflight=False, email_students=True))
+        await asyncio.sleep(0.5)
+        job.cancel()
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await job
+        report = cancelled.value.report  # type: ignore[attr-defined]  # documented
+    told = Counter((result.identifier, result.course_id) for result in report)
+    assert told == Counter((entry.identifier, entry.course_id) for entry in roster)
+    assert report.counts[Outcome.UNCONFIRMED] > 0

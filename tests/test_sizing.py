@@ -68,6 +68,18 @@ def test_a_few_stray_time_outs_change_nothing() -> None:
     assert sizing.pairs() == 166
 
 
+def test_small_calls_that_time_out_do_not_make_all_calls_small() -> None:
+    sizing = Sizing(LIMITS, FIRST)
+    sizing.timed_out(1, 60)
+    assert sizing.pairs() == FIRST
+    sizing.timed_out(1, 60)
+    sizing.timed_out(1, 60)  # now it is a matter of the site
+    assert sizing.pairs() == 1
+    for _ in range(100):
+        sizing.answered(sizing.pairs(), 0.001 * sizing.pairs())
+    assert sizing.pairs() > FIRST
+
+
 def test_small_calls_say_nothing_of_large_ones() -> None:
     sizing = Sizing(LIMITS, FIRST)
     for _ in range(100):

@@ -82,6 +82,19 @@ async def test_cancelled_callers_leave_their_places() -> None:
     assert anyio.current_time() - start < 0.3
 
 
+async def test_a_call_without_an_answer_tells_nothing_of_the_way() -> None:
+    throttle = Throttle(RequestWindow(10, 60), concurrency=8)
+    async with throttle.turn() as turn:
+        turn.borne(0)
+    async with throttle.turn():
+        pass  # cut off at once
+    way = throttle.work._fastest_call
+    await anyio.sleep(0.01)
+    async with throttle.turn():
+        pass
+    assert throttle.work._fastest_call == way
+
+
 def test_work_is_what_calls_take_beyond_the_shortest() -> None:
     work = Work()
     assert work.least(0, 0.1) == 0  # asks for nothing, and takes as long as the way

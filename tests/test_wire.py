@@ -122,6 +122,11 @@ def test_a_malformed_result_is_named_by_its_path(body: Any, path: str, words: st
         (b"<html>", ""),
         (b'{"courses": {', ""),
         (b"\xff", ""),
+        (
+            b'{"courses": {"c": {"results": [{"identifier": 1, "x": 1e999}]}}}',
+            "courses['c'].results[0].identifier",
+        ),
+        (b'{"courses": ' + 5000 * b"[" + 5000 * b"]" + b"}", "courses"),
     ],
 )
 def test_a_malformed_answer_is_named_by_its_path(body: bytes, path: str) -> None:

@@ -12,7 +12,6 @@ from itertools import count, islice
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, field
 from filelock import FileLock, Timeout
@@ -23,6 +22,7 @@ from async_enroll.fates import Block
 from async_enroll.intake import Work
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
+from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits
 from async_enroll.parcel import Parcel
 from async_enroll.wanted import Wanted
@@ -87,11 +87,11 @@ class Journal:
 
     async def pending(self) -> int:
         """How many pairs are not settled yet."""
-        return await to_thread.run_sync(self._reader.pending)
+        return await in_thread(self._reader.pending)
 
     async def calls(self) -> int:
         """How many calls earlier runs have sent."""
-        return await to_thread.run_sync(self._reader.calls)
+        return await in_thread(self._reader.calls)
 
     async def record(self, event: Event) -> None:
         """Keep an event; return when it is kept for good, if the job depends on it.
@@ -122,9 +122,9 @@ class Journal:
                 else:
                     yield item
             return
-        yield await to_thread.run_sync(self._reader.scope)
+        yield await in_thread(self._reader.scope)
         after = 0
-        while some := await to_thread.run_sync(self._reader.unfinished, after):
+        while some := await in_thread(self._reader.unfinished, after):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
@@ -140,9 +140,9 @@ class Journal:
         """Give the results of earlier runs."""
         if self.fresh:
             return
-        yield await to_thread.run_sync(self._reader.unsent)
+        yield await in_thread(self._reader.unsent)
         settled = self._reader.settled()
-        while (some := await to_thread.run_sync(next, settled, None)) is not None:
+        while (some := await in_thread(next, settled, None)) is not None:
             yield some[2]
 
     def _batch(self, event: Event) -> Batch | None:
@@ -167,7 +167,7 @@ class Journal:
             if not self._broken:
                 try:
                     records = [entry.record for entry in entries]
-                    await to_thread.run_sync(self._writer.write, records)
+                    await in_thread(self._writer.write, records)
                 except sqlite3.Error as error:
                     self._broken = JournalError(
                         f"the journal {self._path} cannot be written: {error}"
@@ -220,19 +220,19 @@ async def open_journal(
     file = Path(path)
     lock = FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     needed = file if new is None else file.parent
-    if not await to_thread.run_sync(needed.exists):
+    if not await in_thread(needed.exists):
         raise ConfigurationError(f"journal {file}: there is no {needed}")
     try:
-        await to_thread.run_sync(lambda: lock.acquire(timeout=0))
-    except Timeout:
-        raise ConfigurationError(f"journal {file}: another process is at work on it") from None
-    except OSError as error:
-        raise ConfigurationError(f"journal {file}: {error.strerror}") from None
-    try:
+        try:
+            await in_thread(lambda: lock.acquire(timeout=0))
+        except Timeout:
+            raise ConfigurationError(f"journal {file}: another process is at work on it") from None
+        except OSError as error:
+            raise ConfigurationError(f"journal {file}: {error.strerror}") from None
         work: Sequence[Work] | None = None
-        if new is not None and not await to_thread.run_sync(file.exists):
+        if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await to_thread.run_sync(create, file, description, work)
+            await in_thread(create, file, description, work)
         # Two connections, since two threads are at work at once.
         async with _opened(file) as reader, _opened(file) as writer:
             job = reader.description
@@ -250,9 +250,11 @@ async def open_journal(
 
 @asynccontextmanager
 async def _opened(file: Path) -> AsyncIterator[Store]:
-    store = await to_thread.run_sync(Store, file)
+    opened: list[Store] = []
     try:
-        yield store
+        await in_thread(lambda: opened.append(Store(file)))
+        yield opened[0]
     finally:
-        with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(store.close)
+        for store in opened:
+            with anyio.CancelScope(shield=True):
+                await in_thread(store.close)

@@ -1,8 +1,11 @@
 """Jobs with a journal: gone on with, guarded, and stopped before they lose anything."""
 
+import asyncio
 import sqlite3
+import time
 from contextlib import aclosing, suppress
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -20,7 +23,8 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.events import BatchSent, Event, JobDone
+from async_enroll.events import BatchAnswered, BatchSent, Event, JobDone
+from async_enroll.journal import store
 from async_enroll.journal.store import Store
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
@@ -285,3 +289,50 @@ async def test_writes_are_grouped(journal: Path, monkeypatch: pytest.MonkeyPatch
         ) as client:
             await client.apply(ROSTER, journal=journal)
     assert sum(written) / len(written) > 1.5
+
+
+@pytest.mark.parametrize("moment", [0.02, 0.1])
+async def test_cancelled_while_it_is_made_it_can_be_made_again(
+    journal: Path, monkeypatch: pytest.MonkeyPatch, moment: float
+) -> None:
+    fill = store._fill
+
+    def slowly(*arguments: Any) -> None:
+        fill(*arguments)
+        time.sleep(0.2)  # as a large roster takes
+
+    monkeypatch.setattr(store, "_fill", slowly)
+    async with site() as platform, client_of(platform) as client:
+        job = asyncio.create_task(client.apply(ROSTER, journal=journal))
+        await asyncio.sleep(moment)
+        job.cancel()  # by asyncio's own means, as a web server does
+        with pytest.raises(asyncio.CancelledError):
+            await job
+        report = await client.apply(ROSTER, journal=journal)
+        assert_account(report, platform, PAIRS)
+
+
+async def test_cancelled_while_an_answer_is_kept_its_pairs_are_in_the_report(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Store.write
+
+    def slowly(self: Store, records: Any) -> None:
+        time.sleep(0.1)
+        write(self, records)
+
+    def cancel(event: Event) -> None:
+        if isinstance(event, BatchAnswered):
+            asyncio.get_running_loop().call_later(0.05, job.cancel)
+
+    monkeypatch.setattr(Store, "write", slowly)
+    async with (
+        site() as platform,
+        EnrollmentClient(platform.url, platform.token, on_event=cancel) as client,
+    ):
+        roster = [RosterEntry(who, C0) for who in LEARNERS]
+        job = asyncio.create_task(client.apply(roster, journal=journal))
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await job
+        report = cancelled.value.report  # type: ignore[attr-defined]  # documented
+        assert_account(report, platform, [(who, C0) for who in LEARNERS])

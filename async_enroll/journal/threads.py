@@ -1,0 +1,33 @@
+"""Blocking work in threads that is never left half-way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar, TypeVarTuple
+
+import anyio
+from anyio import to_thread
+
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
+
+
+async def in_thread(function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+    """Call a function in a thread; whoever is cancelled meanwhile waits until it has returned.
+
+    A thread cannot be stopped: were it left alone with a file, the next to come would find it
+    at work there. anyio waits for it as well, but not when a task is cancelled by asyncio's
+    own `Task.cancel`, as web servers do.
+    """
+    work = asyncio.ensure_future(to_thread.run_sync(function, *arguments))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # taken note of: nobody is there to be told
+        raise
