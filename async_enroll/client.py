@@ -27,7 +27,7 @@ from attrs import frozen
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
-from async_enroll.auth import Auth, BearerToken
+from async_enroll.auth import Auth, BearerToken, SignIn
 from async_enroll.background import Background, Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
@@ -130,6 +130,18 @@ class EnrollmentClient:
         session: aiohttp.ClientSession | None = None,
         allow_http: bool = False,
     ) -> None:
+        for name, given, kind in (
+            ("base_url", base_url, str),
+            ("window", window, RequestWindow),
+            ("concurrency", concurrency, int),
+            ("batch", batch, BatchLimits),
+        ):
+            if not isinstance(given, kind):
+                found = type(given).__name__
+                raise ConfigurationError(f"{name} is a {found}; expected a {kind.__name__}")
+        if not isinstance(auth, str | SignIn) and not hasattr(auth, "authorization"):
+            found = type(auth).__name__
+            raise ConfigurationError(f"auth is a {found}; expected a token or a source of tokens")
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
         for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):

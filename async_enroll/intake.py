@@ -65,6 +65,8 @@ class CrossProduct:
         keys = list(dict.fromkeys(_stripped(key, "course key") for key in courses))
         if not keys:
             raise ConfigurationError("no courses are given; expected at least one course key")
+        if not isinstance(cohorts, Mapping | None):
+            raise ConfigurationError(f"cohorts is a {type(cohorts).__name__}; expected a mapping")
         cohort_in: dict[str, str] = {}
         for key, cohort in (cohorts or {}).items():
             course_id = _stripped(key, "course key")
@@ -121,6 +123,11 @@ class RosterIntake:
             raise ConfigurationError(
                 f"entry {self._count} of the roster is a {type(entry).__name__}; "
                 "expected a RosterEntry"
+            )
+        if not isinstance(entry.action, Action):
+            raise ConfigurationError(
+                f"entry {self._count} of the roster: action is {entry.action!r}; "
+                "expected Action.ENROLL or Action.UNENROLL"
             )
         identifier = _stripped(entry.identifier, "identifier")
         course_id = _stripped(entry.course_id, "course key")

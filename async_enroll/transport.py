@@ -89,7 +89,7 @@ def site_url(base_url: str, *, allow_http: bool) -> URL:
     if url.scheme == "http" and not allow_http and not _is_loopback(url.host or ""):
         raise ConfigurationError(
             f"{base_url!r} is plain http, which would send the token in the clear; "
-            "use https, or allow plain http knowingly"
+            "use https or, knowingly, allow_http (--allow-http)"
         )
     return url
 

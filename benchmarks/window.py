@@ -3,7 +3,7 @@
 The window is a tenth of the platform's, and a call takes as long as one of 10 pairs then
 would. Only the whole seconds that a Retry-After names cannot be scaled: what a client
 loses by waiting for them weighs ten times as much here. At the real window the loop of
-requests takes 1.10 times the limit, gather 1.24, and ours 1.01.
+requests takes 1.10 times the limit.
 """
 
 from __future__ import annotations

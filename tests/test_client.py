@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -317,3 +318,28 @@ def test_a_window_that_cannot_work(calls: int, seconds: float) -> None:
 def test_limits_that_cannot_work(limits: tuple[int, int, int]) -> None:
     with pytest.raises(ConfigurationError):
         BatchLimits(*limits)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"base_url": None},
+        {"auth": None},
+        {"window": (120, 60)},
+        {"batch": 500},
+        {"concurrency": "8"},
+    ],
+)
+def test_arguments_of_the_wrong_kind(wrong: dict[str, Any]) -> None:
+    arguments = {"base_url": "https://example.org", "auth": "token", **wrong}
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"{name} is a .*; expected a "):
+        EnrollmentClient(**arguments)
+
+
+async def test_entries_and_cohorts_of_the_wrong_kind(client: EnrollmentClient) -> None:
+    entry = RosterEntry("jane", "c1", "enroll")  # type: ignore[arg-type]  # the mistake itself
+    with pytest.raises(ConfigurationError, match="entry 1 of the roster: action is 'enroll'"):
+        await client.apply([entry])
+    with pytest.raises(ConfigurationError, match="cohorts is a list; expected a mapping"):
+        await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])  # type: ignore[arg-type]

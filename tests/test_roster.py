@@ -123,7 +123,7 @@ def test_contradictions_name_both_lines() -> None:
                 "found 'mailbox', 'subject'; expected a column identifier, email or username, or "
                 "--columns identifier=… for another name",
                 "found 'mailbox', 'subject'; expected a column course_id, or --columns course_id=…"
-                " for another name",
+                " for another name, or --course-id … for all rows",
             ],
         ),
         (
@@ -409,7 +409,7 @@ def test_bad_lines_of_json() -> None:
         "line 2: not readable as JSON: unexpected end of data, column 1",
         "line 3: found '[1]', expected a JSON object",
         "line 4: found 'user'; expected a column course_id, or --columns course_id=… for another "
-        "name",
+        "name, or --course-id … for all rows",
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import IO
 
 from attrs import frozen
@@ -51,9 +52,13 @@ class Account:
 
 
 def in_memory(
-    report: EnrollmentReport, plan: Plan, timeline: Timeline, settings: Sequence[tuple[str, str]]
+    report: EnrollmentReport,
+    plan: Plan,
+    timeline: Timeline,
+    settings: Sequence[tuple[str, str]],
+    path: Path | None,
 ) -> Account:
-    """The account of a job without a journal."""
+    """The account of a job without a journal; `path` is where its report is to be written."""
     summary = report.summary()
     return Account(
         lambda: report,
@@ -62,7 +67,7 @@ def in_memory(
         plan.pairs - summary.pairs,
         settings,
         _notes(plan.skipped),
-        "--report FILE.csv has them all",
+        f"{path} has them all" if path else "--report FILE.csv would have them all",
     )
 
 
@@ -80,7 +85,7 @@ def journaled(path: Path, report: JournalReport) -> Account:
         report.pending,
         [*settings, ("journal", path.name), ("begun", job.created)],
         _notes(job.skipped),
-        f"async-enroll report {path} --only failures has them all",
+        f"async-enroll report {quote(str(path))} --only failures --format csv has them all",
     )
 
 
@@ -144,6 +149,8 @@ def show_account(summary: Summary, *, hint: str) -> None:
 
     `hint` says where the other failures are.
     """
+    if not summary.pairs:
+        return
     counts = sorted(summary.counts.items(), key=lambda item: -item[1])
     rows = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
     rows.add_column("outcome", footer="all")

@@ -14,7 +14,7 @@ from rich.prompt import Confirm
 from async_enroll.cli.account import hand_over, in_memory, settings_of
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import ERR, note
-from async_enroll.cli.destination import check_destination, check_report
+from async_enroll.cli.destination import check_apart, check_destination, check_report
 from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
@@ -85,6 +85,8 @@ def apply(
     check_report(report, "--report")
     if journal:
         check_destination(journal, "--journal")
+    for option, path in (("--report", report), ("--journal", journal)):
+        check_apart(path, option, roster)
     if not yes and not _at_a_terminal(roster):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
     job = JobDisplay(tuning.window(), quiet=quiet)
@@ -126,8 +128,12 @@ def apply(
 
     try:
         run_job(client, apply_plan, job.progress)
+    except (EnrollError, KeyboardInterrupt):
+        if job.begun:
+            note("to go on: apply the roster again; with --journal, nothing is sent twice")
+        raise
     finally:
-        account = in_memory(found_out, made, job.timeline, settings)
+        account = in_memory(found_out, made, job.timeline, settings, report)
         if job.begun:
             hand_over(account, report, json=json)
     return account.status

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from async_enroll.errors import ConfigurationError
 from async_enroll.writing import FORMS, check
@@ -36,8 +36,22 @@ def check_destination(path: Path, option: str) -> None:
         raise ConfigurationError(f"{option} {path}: is a directory")
     if not path.parent.is_dir():
         raise ConfigurationError(f"{option} {path}: there is no directory {path.parent}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigurationError(f"{option} {path}: no permission to write in {path.parent}")
+    try:
+        TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        words = f"{option} {path}: cannot write in {path.parent}: {error.strerror}"
+        raise ConfigurationError(words) from None
+
+
+def check_apart(path: Path | None, option: str, roster: str) -> None:
+    """Make sure that what is written to `path`, given with `option`, spares the roster.
+
+    Raises:
+        ConfigurationError: where it is the roster itself.
+
+    """
+    if path and path.exists() and Path(roster).exists() and path.samefile(roster):
+        raise ConfigurationError(f"{option} {path}: is the roster itself")
 
 
 def check_report(path: Path | None, option: str) -> None:

@@ -27,7 +27,8 @@ def ending(command: Callable[[], ExitStatus]) -> ExitStatus:
     """Run `command`; say in words what stopped it, if anything did."""
     try:
         status = command()
-        sys.stdout.flush()
+        if sys.stdout:  # None where it is closed
+            sys.stdout.flush()
     except (ConfigurationError, RosterError) as error:
         complain(str(error))
         return ExitStatus.UNUSABLE

@@ -26,7 +26,8 @@ Examples:
   async-enroll report job.db --output outcome.html
   async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
 
-Exit status: 0 every pair so far is as asked · 1 some are not · 2 unusable arguments"""
+Exit status: 0 every pair so far is as asked, or a roster was written · 1 some are not ·
+  2 unusable arguments"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
 
@@ -54,15 +55,16 @@ def report(
         if format:
             raise ConfigurationError("--format is for what is printed; --output has its suffix")
         check_report(output, "--output")
+    if only and not (format or output):
+        raise ConfigurationError("--only failures is for --format or --output; as in --format csv")
     if as_roster and (format or (output and output.suffix != ".csv")):
         raise ConfigurationError("--as-roster writes CSV: leave out --format, or name it .csv")
     with JournalReport(journal) as kept:
-        if as_roster:
-            _write_roster(kept, output)
-            return ExitStatus.OK
         account = journaled(journal, kept)
         results = kept.failures if only else kept.results
-        if output:
+        if as_roster:
+            _write_roster(kept, output)
+        elif output:
             write_report(output, evolve(account, results=results))
         elif format:
             _print(format, evolve(account, results=results))
@@ -70,7 +72,7 @@ def report(
             show_account(account.summary, hint=account.hint)
         if account.pending:
             note(f"{account.pending:,} pairs have no result yet")
-        return account.status
+        return ExitStatus.OK if as_roster else account.status
 
 
 def _print(form: Format, account: Account) -> None:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
+from shlex import quote
 
 import anyio
 
@@ -19,6 +20,9 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
+
+_ASKING = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what services and containers are stopped with."""
 
 Job = Callable[[anyio.Event], Awaitable[object]]
 """Does a job; once the event is set, no more than to finish what is in flight."""
@@ -62,7 +66,7 @@ def run_with_journal(
     except (EnrollError, KeyboardInterrupt):
         if display.begun:
             _hand_over(journal, report, json=json)
-            note(f"to go on: async-enroll resume {journal}")
+            note(f"to go on: async-enroll resume {quote(str(journal))}")
         raise
     return _hand_over(journal, report, json=json)
 
@@ -97,7 +101,7 @@ async def _run(client: EnrollmentClient, job: Job, progress: JobProgress) -> Non
 
 async def _heed_interrupts(stop: anyio.Event, everything: anyio.CancelScope) -> None:
     # Where there are no such signals, Ctrl-C cuts off at once.
-    with suppress(NotImplementedError), anyio.open_signal_receiver(signal.SIGINT) as interrupts:
+    with suppress(NotImplementedError), anyio.open_signal_receiver(*_ASKING) as interrupts:
         async for _ in interrupts:
             if stop.is_set():
                 warn("cutting off what is in flight")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 from cyclopts import Group, Parameter
 
+from async_enroll.errors import ConfigurationError
 from async_enroll.models import BatchLimits, RequestWindow
 
 
@@ -27,6 +28,12 @@ class Tuning:
     """How long a call should take: calls are made smaller where the platform is slow."""
     settle: float = 60.0
     """Seconds after which a call without an answer has surely ended."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.concurrency < 1:
+            raise ConfigurationError(f"concurrency is {self.concurrency}; expected at least 1")
+        if not self.settle > 0:
+            raise ConfigurationError(f"settle is {self.settle}; expected seconds, more than 0")
 
     def window(self) -> RequestWindow:
         """The request window."""

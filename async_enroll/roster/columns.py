@@ -106,6 +106,7 @@ def columns_of(
     ]
     columns.problems += [
         f"found {_shown(header)}; expected {words}, or --columns {field_}=… for another name"
+        + (", or --course-id … for all rows" if field_ == "course_id" else "")
         for field_, words in _NEEDED.items()
         if field_ not in found and field_ not in given and field_ not in mapped
     ]

@@ -294,3 +294,46 @@ async def test_a_file_with_names_of_its_own(platform: Platform, tmp_path: Path) 
     ended = await run(*APPLY, roster, *columns, env=environment(platform))
     assert (ended.status, ended.err) == (0, "")
     assert platform.cohort_of("learner0", C0) == "red"
+
+
+@pytest.mark.parametrize("option", ["--report", "--journal"])
+async def test_the_roster_is_not_written_over(
+    platform: Platform, tmp_path: Path, option: str
+) -> None:
+    roster = roster_file(tmp_path / "roster.csv", f"learner0,{C0}")
+    before = roster.read_text()
+    ended = await run("apply", roster, "--yes", option, roster, env=environment(platform))
+    assert (ended.status, roster.read_text()) == (2, before)
+    assert "is the roster itself" in ended.err
+    assert not platform.requests
+
+
+async def test_where_to_find_all_failures(platform: Platform, tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "roster.csv", *(f"nobody{n},{C0}" for n in range(60)))
+    out, journal = tmp_path / "out.csv", tmp_path / "my job.db"
+    env = environment(platform)
+    ended = await run("apply", roster, "--yes", "--report", out, env=env)
+    assert f"… and 10 more; {out} has them all" in ended.out
+    ended = await run("apply", roster, "--yes", "--journal", journal, env=env)
+    assert f"async-enroll report '{journal}' --only failures --format csv has them" in ended.out
+    ended = await run("report", journal, "--only", "failures", "--format", "csv", env=env)
+    assert len(ended.out.splitlines()) == 61
+    ended = await run("report", journal, "--only", "failures", env=env)
+    assert (ended.status, ended.out) == (2, "")
+
+
+async def test_terminated_as_by_ctrl_c(tmp_path: Path) -> None:
+    async with Platform(window=None, seconds_per_call=0.3) as platform:
+        platform.add_course(C0)
+        rows = [f"new{number}@example.org,{C0}" for number in range(40)]
+        roster = roster_file(tmp_path / "roster.csv", *rows)
+        command = [*COMMAND, "apply", str(roster), "--yes", "--batch-identifiers", "1", "--quiet"]
+        async with await anyio.open_process(command, env=environment(platform)) as process:
+            while len(platform.requests) < 4:
+                await anyio.sleep(0.01)
+            process.terminate()
+            await process.wait()
+            assert process.stderr
+            said = (await process.stderr.receive()).decode()
+    assert process.returncode == 130
+    assert "apply the roster again" in said

@@ -77,3 +77,11 @@ async def test_an_unusable_option(roster: Path) -> None:
     ended = await run("plan", roster, "--columns", "identifier", env=environment())
     assert ended.status == 2
     assert "expected our name, =, and theirs" in ended.err
+
+
+@pytest.mark.parametrize("option", ["--concurrency", "--settle"])
+async def test_unusable_tuning(tmp_path: Path, option: str) -> None:
+    roster = roster_file(tmp_path / "roster.csv", f"jane@example.org,{C0}")
+    ended = await run("plan", roster, option, "0", env=environment())
+    assert ended.status == 2
+    assert "is 0" in ended.err
