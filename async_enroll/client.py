@@ -5,36 +5,24 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-)
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from itertools import chain, count, islice
+from itertools import chain
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self
 
 import aiohttp
-import anyio
-import anyio.lowlevel
-from anyio import to_thread
-from attrs import frozen
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
 from async_enroll.auth import Auth, BearerToken, SignIn
 from async_enroll.background import Background, Emit
 from async_enroll.batching import Place
-from async_enroll.chronicle import Chronicle, OnEvent
+from async_enroll.chronicle import OnEvent
 from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
-from async_enroll.intake import CrossProduct, RosterIntake, Work
+from async_enroll.jobs import CarryOut, EmitBlocks, Jobs, Options
 from async_enroll.models import (
     Action,
     BatchLimits,
@@ -45,42 +33,16 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
 from async_enroll.plan import Plan
-from async_enroll.pursuit import Pursuit
 from async_enroll.queries import side_by_side
 from async_enroll.reading import reader
 from async_enroll.report import EnrollmentReport, ReportBuilder
-from async_enroll.roster import Roster
-from async_enroll.runner import Job, Signal
-from async_enroll.settling import Settling
+from async_enroll.runner import Signal
 from async_enroll.slots import Slots
+from async_enroll.sources import AnyIterable, cross_product, each
 from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport, site_url
-
-if TYPE_CHECKING:
-    from async_enroll.journal import Description, Journal
-
-T = TypeVar("T")
-AnyIterable = Iterable[T] | AsyncIterable[T]
-
-_Emit = Emit[list[Block]]
-_CarryOut = Callable[[_Emit, list[Block]], Awaitable[None]]
-"""Does a job: emits its results, and leaves in the list what was cut off."""
-
-_BREATH = 1024
-"""How many items of a plain iterable are taken before other tasks get a chance to run."""
-
-
-@frozen
-class _Options:
-    """How a job is to be done."""
-
-    auto_enroll: bool
-    email_students: bool
-    preflight: bool | None = None
-    stop: Signal | None = None
 
 
 class EnrollmentClient:
@@ -153,13 +115,22 @@ class EnrollmentClient:
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
         self._throttle = Throttle(window, concurrency)
-        self._slots = Slots(concurrency)
         self._api = Api(self._transport, self._throttle, batch)
-        self._reader = reader(listing, self._transport, self._throttle, self._slots)
         self._patience = Patience(patience, self._api.answers)
-        self._settle = settle
-        self._on_event = on_event
-        self._jobs = count(1)
+        self._slots = Slots(concurrency)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots)
+        self._jobs = Jobs(
+            str(site),
+            self._api,
+            self._throttle,
+            self._patience,
+            self._reader,
+            Accounts(self._transport, self._throttle, self._slots),
+            limits=batch,
+            concurrency=concurrency,
+            settle=settle,
+            on_event=on_event,
+        )
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -214,7 +185,7 @@ class EnrollmentClient:
             EnrollError: where one of them fails; the others are stopped.
 
         """
-        wanted = dict.fromkeys([query async for query in _each(queries, "queries")])
+        wanted = dict.fromkeys([query async for query in each(queries, "queries")])
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             ask = self._reader.enrollments
@@ -253,8 +224,9 @@ class EnrollmentClient:
                 is a result instead.
 
         """
-        work = self._cross_product(Action.ENROLL, identifiers, courses, cohorts)
-        return await self._bulk(work, _Options(auto_enroll, email_students))
+        work = cross_product(Action.ENROLL, identifiers, courses, cohorts, self._limits)
+        options = Options(auto_enroll, email_students)
+        return await self._report(self._jobs.of_work(work, options), options)
 
     async def bulk_unenroll(
         self,
@@ -268,18 +240,9 @@ class EnrollmentClient:
         Arguments and exceptions as for `bulk_enroll`; mail goes only to those who were
         enrolled or waiting.
         """
-        work = self._cross_product(Action.UNENROLL, identifiers, courses, None)
-        return await self._bulk(work, _Options(auto_enroll=True, email_students=email_students))
-
-    async def _bulk(self, work: AsyncGenerator[Work], options: _Options) -> EnrollmentReport:
-        builder = ReportBuilder(
-            auto_enroll=options.auto_enroll, email_students=options.email_students
-        )
-
-        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
-            await self._carry_out(work, emit, cut_off, options)
-
-        return await self._report(carry_out, builder)
+        work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
+        options = Options(auto_enroll=True, email_students=email_students)
+        return await self._report(self._jobs.of_work(work, options), options)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """Ask the platform, without effect, about the courses and cohorts of a plan.
@@ -290,15 +253,7 @@ class EnrollmentClient:
             EnrollError: where it could not be asked.
 
         """
-
-        async def nowhere(_: list[Block]) -> None:
-            raise AssertionError("a preflight has no results")
-
-        pursuit = self._pursuit(Chronicle(next(self._jobs)), nowhere, [], auto_enroll=False)
-        await pursuit.vetting.vet(plan.scope.places)
-        if pursuit.stopped_by:
-            raise pursuit.stopped_by
-        return pursuit.vetting.bad
+        return await self._jobs.preflight(plan)
 
     async def apply(
         self,
@@ -336,9 +291,9 @@ class EnrollmentClient:
             EnrollError: what else stopped the job, with the `report` so far.
 
         """
-        builder = ReportBuilder(auto_enroll=auto_enroll, email_students=email_students)
-        options = _Options(auto_enroll, email_students, preflight, stop)
-        return await self._report(self._doing(roster, journal, options, earlier=True), builder)
+        options = Options(auto_enroll, email_students, preflight, stop)
+        carry_out = self._jobs.of_roster(roster, journal, options, earlier=True)
+        return await self._report(carry_out, options)
 
     async def stream(
         self,
@@ -359,8 +314,8 @@ class EnrollmentClient:
         cancelled while it waits finds the results that it was not given as `results` of
         the CancelledError, what was in flight as UNCONFIRMED.
         """
-        options = _Options(auto_enroll, email_students, preflight, stop)
-        carry_out = self._doing(roster, journal, options, earlier=False)
+        options = Options(auto_enroll, email_students, preflight, stop)
+        carry_out = self._jobs.of_roster(roster, journal, options, earlier=False)
         async with aclosing(self._results(carry_out)) as results:
             async for result in results:
                 yield result
@@ -382,161 +337,15 @@ class EnrollmentClient:
             EnrollError: as for `apply`, once all results are given.
 
         """
-        from async_enroll.journal import open_journal
-
-        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
-            async with open_journal(journal, self._limits) as opened:
-                await self._go_on(opened, emit, cut_off, stop=stop)
-
-        async with aclosing(self._results(carry_out)) as results:
+        async with aclosing(self._results(self._jobs.of_journal(journal, stop))) as results:
             async for result in results:
                 yield result
 
-    def _doing(
-        self,
-        roster: AnyIterable[RosterEntry],
-        journal: str | os.PathLike[str] | None,
-        options: _Options,
-        *,
-        earlier: bool,
-    ) -> _CarryOut:
-        """Does what a roster says; `earlier`: emits also what earlier runs have done."""
-
-        async def carry_out(emit: _Emit, cut_off: list[Block]) -> None:
-            if journal is None:
-                await self._apply(roster, emit, cut_off, options)
-            else:
-                await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
-
-        return carry_out
-
-    async def _apply(
-        self,
-        roster: AnyIterable[RosterEntry],
-        emit: _Emit,
-        cut_off: list[Block],
-        options: _Options,
-    ) -> None:
-        plan = await self._plan(roster)
-
-        async def work() -> AsyncGenerator[Work]:
-            for item in plan.work:
-                yield item
-
-        await self._carry_out(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
-
-    async def _keep(
-        self,
-        roster: AnyIterable[RosterEntry],
-        path: str | os.PathLike[str],
-        emit: _Emit,
-        cut_off: list[Block],
-        options: _Options,
-        *,
-        earlier: bool,
-    ) -> None:
-        # Only jobs with a journal load what keeps it.
-        from async_enroll.journal import Description, digest_of, now, open_journal
-
-        plan = await self._plan(roster)
-        site = str(self._transport.site)
-        flags = options.auto_enroll, options.email_students
-        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags))
-
-        def new() -> tuple[Description, list[Work]]:
-            description = Description(
-                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped
-            )
-            return description, plan.work
-
-        async with open_journal(path, self._limits, expected=digest, new=new) as opened:
-            if earlier:
-                async for some in opened.earlier():
-                    await emit(some)
-            preflight, stop = options.preflight, options.stop
-            await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
-
-    async def _go_on(
-        self,
-        journal: Journal,
-        emit: _Emit,
-        cut_off: list[Block],
-        *,
-        preflight: bool | None = None,
-        stop: Signal | None = None,
-    ) -> None:
-        job = journal.description
-        if job.site != str(self._transport.site):
-            raise ConfigurationError(
-                f"the journal is of {job.site}; this client is of {self._transport.site}"
-            )
-        pending = await journal.pending()
-        if not pending and not journal.fresh:
-            return
-        options = _Options(job.auto_enroll, job.email_students, preflight, stop)
-        await self._carry_out(
-            journal.work(),
-            emit,
-            cut_off,
-            options,
-            journal=journal,
-            pairs=job.pairs,
-            done=0 if journal.fresh else job.pairs - pending,
-            calls=await journal.calls(),
-        )
-
-    async def _carry_out(
-        self,
-        work: AsyncGenerator[Work | Parcel] | AsyncGenerator[Work],
-        emit: _Emit,
-        cut_off: list[Block],
-        options: _Options,
-        *,
-        journal: Journal | None = None,
-        pairs: int | None = None,
-        done: int | None = None,
-        calls: int = 0,
-    ) -> None:
-        chronicle = Chronicle(next(self._jobs), journal, self._on_event)
-        pursuit = self._pursuit(
-            chronicle, emit, cut_off, auto_enroll=options.auto_enroll, calls=calls
-        )
-        job = Job(
-            pursuit,
-            chronicle,
-            email_students=options.email_students,
-            preflight=options.preflight,
-            stop=options.stop,
-        )
-        async with aclosing(work):
-            await job.run(work, pairs=pairs, done=done)
-
-    def _pursuit(
-        self,
-        chronicle: Chronicle,
-        emit: _Emit,
-        cut_off: list[Block],
-        *,
-        auto_enroll: bool,
-        calls: int = 0,
-    ) -> Pursuit:
-        accounts = Accounts(self._transport, self._throttle, self._slots)
-        return Pursuit(
-            self._api,
-            self._throttle,
-            self._patience,
-            Settling(self._reader, accounts, seconds=self._settle, concurrency=self._concurrency),
-            chronicle,
-            emit,
-            cut_off,
-            calls=count(calls + 1),
-            limits=self._limits,
-            concurrency=self._concurrency,
-            auto_enroll=auto_enroll,
-        )
-
-    async def _report(self, carry_out: _CarryOut, builder: ReportBuilder) -> EnrollmentReport:
+    async def _report(self, carry_out: CarryOut, options: Options) -> EnrollmentReport:
         cut_off: list[Block] = []
+        builder = ReportBuilder(
+            auto_enroll=options.auto_enroll, email_students=options.email_students
+        )
 
         async def add(blocks: list[Block]) -> None:
             builder.add(blocks)
@@ -549,10 +358,10 @@ class EnrollmentClient:
             raise
         return builder.report()
 
-    async def _results(self, carry_out: _CarryOut) -> AsyncGenerator[EnrollmentResult]:
+    async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}
 
-        async def produce(emit: _Emit) -> None:
+        async def produce(emit: EmitBlocks) -> None:
             async def add(blocks: list[Block]) -> None:
                 not_given[id(blocks)] = blocks
                 await emit(blocks)
@@ -571,65 +380,3 @@ class EnrollmentClient:
             left = chain.from_iterable(not_given.values())
             cancelled.results = tuple(chain.from_iterable(left))  # type: ignore[attr-defined]  # documented
             raise
-
-    async def _cross_product(
-        self,
-        action: Action,
-        identifiers: AnyIterable[str],
-        courses: AnyIterable[str],
-        cohorts: Mapping[str, str] | None,
-    ) -> AsyncGenerator[Work]:
-        keys = [course_id async for course_id in _each(courses, "courses")]
-        intake = CrossProduct(action, keys, cohorts, self._limits)
-        yield intake.scope
-        async for some in _in_lists(identifiers, "identifiers"):
-            for work in intake.feed(some):
-                yield work
-        for work in intake.flush():
-            yield work
-
-    async def _plan(self, roster: AnyIterable[RosterEntry]) -> Plan:
-        if isinstance(roster, Plan):
-            return roster
-        skipped: tuple[str, ...] = ()
-        if isinstance(roster, Roster):
-            source, wanted, skipped = roster.source, roster.wanted, roster.skipped
-        else:
-            intake = RosterIntake()
-            async for entry in _each(roster, "roster"):
-                intake.feed(entry)
-            source, wanted = "entries", intake.wanted
-        return await to_thread.run_sync(
-            lambda: Plan.of(wanted, self._limits, source=source, skipped=skipped)
-        )
-
-
-async def _each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:
-    """Iterate over either kind of iterable."""
-    async for some in _in_lists(items, name):
-        for item in some:
-            yield item
-
-
-async def _in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
-    """The items as they come, in lists, letting other tasks run in between."""
-    if isinstance(items, str | bytes):
-        raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield [item]
-    else:
-        left = iter(items)
-        broken: Exception | None = None
-        while broken is None:
-            some: list[T] = []
-            try:
-                some.extend(islice(left, _BREATH))
-            except Exception as error:  # noqa: BLE001  # raised once what came before it is given
-                broken = error
-            if some:
-                yield some
-                await anyio.lowlevel.checkpoint()
-            elif broken is None:
-                return
-        raise broken
