@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from attrs import evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from async_enroll.models import Action, Batch
 
@@ -20,6 +20,18 @@ class Phase(Enum):
     """Without mail, since some of its learners may have been mailed already."""
 
 
+@define(eq=False)
+class Inquiry:
+    """What asking about a lost call has told so far.
+
+    `never_done` are the parts that it has not done. `undone`: asking failed as a call does that
+    is undone on its way; so the lost one may have been, after it had mailed.
+    """
+
+    never_done: list[Parcel] = field(factory=list)
+    undone: bool = False
+
+
 @frozen
 class Parcel:
     """A batch with its history.
@@ -29,7 +41,8 @@ class Parcel:
     `email`: whether the job wants its learners mailed. `lost`: whether the fate of an
     earlier sending is not known. `attempts`: how often its pairs were sent. `vetted`: its
     courses were found to be good after a call had failed. `failed_alone`: how often in a
-    row the platform failed on it when it was a single pair.
+    row the platform failed on it when it was a single pair. `inquiry`: what its being asked
+    about is for.
     """
 
     batch: Batch
@@ -40,6 +53,7 @@ class Parcel:
     attempts: int = 0
     vetted: bool = False
     failed_alone: int = 0
+    inquiry: Inquiry | None = None
 
     @property
     def mails(self) -> bool:

@@ -37,7 +37,7 @@ from async_enroll.outcomes import (
     unconfirmed,
     wanted,
 )
-from async_enroll.parcel import Parcel, Phase
+from async_enroll.parcel import Inquiry, Parcel, Phase
 from async_enroll.patience import Patience
 from async_enroll.settling import Findings, Settling
 from async_enroll.sizing import Sizing
@@ -349,22 +349,16 @@ class Pursuit:
         self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
         self._culprits_in_a_row = 0
         blocks, lacking = answered(parcel, answer)
-        never_done: list[Pair] = []
-        if parcel.phase is Phase.ASK:
+        if parcel.inquiry:
             blocks, never_done = asked(blocks)
-        if not never_done and not lacking:
+            lost = evolve(parcel, lost=True, inquiry=None)
+            parcel.inquiry.never_done += self._parts(lost, never_done)
+        missing = self._parts(evolve(parcel, lost=True), lacking) if lacking else []
+        with self._accounted_for(missing):
             await self.settled(parcel.planned, blocks)
-            return
-        parcel = evolve(parcel, lost=True)
-        again = self._parts(evolve(parcel, phase=Phase.SEND), never_done)
-        missing = self._parts(parcel, lacking)
-        with self._accounted_for([*again, *missing]) as waiting:
-            await self.settled(parcel.planned, blocks)
-            for _ in again:
-                await self.pursue(waiting.pop(0))
-            for _ in missing:
+            while missing:
                 error = EnrollError("the platform's answer does not mention this pair")
-                await self._settle(waiting.pop(0), error)
+                await self._settle(missing.pop(0), error)
 
     async def _settle(self, parcel: Parcel, error: EnrollError) -> None:
         """Find out what became of a lost call; send again what it has not done."""
@@ -378,50 +372,52 @@ class Pursuit:
         done = found(parcel, findings.done, auto_enroll=self._auto_enroll)
         parcel = evolve(parcel, lost=True)
         left = [pair for pair in pairs(parcel.batch) if pair not in findings.done]
-        give_up = parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by
-        parts = self._parts(parcel, left) if give_up else self._again(parcel, left, findings)
-        with self._accounted_for(parts) as waiting:
-            await self.settled(parcel.planned, done)
-            while waiting:
-                part = waiting.pop(0)
-                if give_up:
+        parts = self._parts(parcel, left)
+        if parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by:
+            with self._accounted_for(parts):
+                await self.settled(parcel.planned, done)
+                while parts:
+                    part = parts.pop(0)
                     await self.settled(part.planned, unconfirmed(part, error))
-                else:
-                    await self.pursue(part)
+        elif parcel.mail_at_stake:
+            await self._ask(parcel, done, parts)
+        else:
+            parts = [smaller for part in parts for smaller in _smaller(part)]
+            with self._accounted_for(parts):
+                await self.settled(parcel.planned, done)
+                await self._pursue_all(parts)
 
-    def _again(self, parcel: Parcel, left: list[Pair], findings: Findings) -> list[Parcel]:
-        """What is to be sent of a lost parcel whose pairs `left` were not found to be done."""
-        # An address that is not listed may yet wait for registration, which no listing shows; a
-        # username that is not listed is not enrolled.
-        doubtful = [
-            pair
-            for pair in left
-            if parcel.mail_at_stake and not (findings.readable and "@" not in pair[0])
+    async def _ask(self, parcel: Parcel, done: list[Block], parts: list[Parcel]) -> None:
+        """Ask by writing without mail whether `parts` were done; send again what was not.
+
+        An address that is not listed may yet wait for registration, which no listing shows. And
+        whatever is listed or not, a call that was undone has mailed before.
+        """
+        inquiry = Inquiry()
+        # First of one identifier: where the lost call is still at work after all, that one waits
+        # behind it on the rows they share, and the others are asked about only then.
+        asking = [
+            evolve(part, batch=batch, phase=Phase.ASK, inquiry=inquiry)
+            for part in parts
+            for batch in _one_first(part.batch)
         ]
-        certain = [pair for pair in left if pair not in set(doubtful)]
-        again: list[Parcel] = []
-        for part in self._parts(parcel, certain):
-            # Lost more than once: it may be more than a gateway has the patience for.
-            smaller = part.attempts > 1 and part.batch.pairs > 1
-            batches = halves(part.batch) if smaller else [part.batch]
-            again += [part.with_batch(batch) for batch in batches]
-        for part in self._parts(parcel, doubtful):
-            # Ask by writing without mail whether it was done, first of one identifier: where
-            # the lost call is still at work after all, that one waits behind it on the rows
-            # they share, and the others are asked about only then.
-            first, *others = part.batch.identifiers
-            for some in filter(None, [(first,), tuple(others)]):
-                asking = evolve(part.batch, identifiers=some)
-                again.append(evolve(part, batch=asking, phase=Phase.ASK))
-        return again
+        with self._accounted_for(asking), self._accounted_for(inquiry.never_done):
+            await self.settled(parcel.planned, done)
+            await self._pursue_all(asking)
+            phase = Phase.QUIET if inquiry.undone else Phase.SEND
+            while inquiry.never_done:
+                await self.pursue(evolve(inquiry.never_done.pop(0), phase=phase))
 
     async def _isolate(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down what a call was refused or undone for; do the rest.
 
         First by course, which costs nobody a thing, then by identifier, in halves.
         """
-        if failure.meaning is not Meaning.REFUSED and parcel.mails:
-            parcel = evolve(parcel, phase=Phase.QUIET)
+        if failure.meaning is not Meaning.REFUSED:
+            if parcel.mails:
+                parcel = evolve(parcel, phase=Phase.QUIET)
+            if parcel.inquiry:
+                parcel.inquiry.undone = True
         batch = parcel.batch
         if not parcel.vetted or failure.meaning is Meaning.MISSING:
             await self.vetting.vet(places(batch), again=True)
@@ -438,7 +434,7 @@ class Pursuit:
     async def _isolate_courses(self, parcel: Parcel, failure: Failure) -> None:
         """Narrow down where one learner fails; if in both halves of the courses, then in all."""
         first, second = (parcel.with_batch(half) for half in halves(parcel.batch))
-        with self._accounted_for([second]) as waiting:
+        with self._accounted_for(waiting := [second]):
             reply = await self._send(first)
             if not _is_at_fault(reply):
                 await self._follow(first, reply)
@@ -478,20 +474,20 @@ class Pursuit:
         await self._pursue_all([parcel.with_batch(half) for half in halves(parcel.batch)])
 
     async def _pursue_all(self, parcels: list[Parcel]) -> None:
-        with self._accounted_for(parcels) as waiting:
-            while waiting:
-                await self.pursue(waiting.pop(0))
+        with self._accounted_for(parcels):
+            while parcels:
+                await self.pursue(parcels.pop(0))
 
     @contextmanager
-    def _accounted_for(self, parcels: Iterable[Parcel]) -> Iterator[list[Parcel]]:
-        """Give a list of them; when cancelled, account for those that are still in it."""
-        waiting = list(parcels)
+    def _accounted_for(self, waiting: list[Parcel]) -> Iterator[None]:
+        """Where the body is cancelled, account for the parcels that are then in the list."""
         try:
-            yield waiting
+            yield
         except anyio.get_cancelled_exc_class():
             for parcel in waiting:
                 if parcel.lost or parcel.phase is not Phase.SEND:
                     self._cut_off += unconfirmed(parcel, _CANCELLED)
+            waiting.clear()  # once is enough
             raise
 
     def _parts(self, parcel: Parcel, some: Iterable[Pair]) -> list[Parcel]:
@@ -499,6 +495,19 @@ class Pursuit:
         return [
             parcel.with_batch(batch) for batch in plan(wanted(parcel.batch, some), self._limits)
         ]
+
+
+def _smaller(parcel: Parcel) -> list[Parcel]:
+    """A parcel in halves, if it was lost more than once: it may be more than a gateway bears."""
+    if parcel.attempts <= 1 or parcel.batch.pairs == 1:
+        return [parcel]
+    return [parcel.with_batch(half) for half in halves(parcel.batch)]
+
+
+def _one_first(batch: Batch) -> list[Batch]:
+    """A batch as two: of its first identifier, and of the others."""
+    first, *others = batch.identifiers
+    return [evolve(batch, identifiers=some) for some in ((first,), tuple(others)) if some]
 
 
 def _is_at_fault(reply: BulkAnswer | Failure | None) -> bool:

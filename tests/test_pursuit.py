@@ -24,7 +24,7 @@ from async_enroll.api import BULK_ENROLL
 from async_enroll.core import CORE_LIST
 from async_enroll.pursuit import MOST_ATTEMPTS
 from async_enroll.reporting import REPORTING_LIST
-from async_enroll.sandbox import Fault, Faults, Platform
+from async_enroll.sandbox import Fault, Faults, ListingForm, Platform
 from tests.account import assert_account
 from tests.waiting import until
 
@@ -397,3 +397,18 @@ async def test_a_job_cancelled_while_it_looks_for_what_an_answer_lacks_accounts_
     told = Counter((result.identifier, result.course_id) for result in report)
     assert told == Counter((entry.identifier, entry.course_id) for entry in roster)
     assert report.counts[Outcome.UNCONFIRMED] > 0
+
+
+@pytest.mark.parametrize("listing", [ListingForm.ARRAY, None])
+async def test_a_lost_call_that_was_undone_after_it_mailed(listing: ListingForm | None) -> None:
+    """Its answer would have told; asking without mail finds the culprit, and so does it."""
+    platform = site(Faults.schedule({1: Fault.STALL_AFTER}), listing=listing)
+    platform.add_user("poison", "poison@example.org", poisonous=True)
+    async with platform, client_of(platform) as client:
+        roster = [RosterEntry(who, C0) for who in ("learner0", "learner1", "poison")]
+        report = await client.apply(roster, email_students=True)
+    mails = Counter(mail.to for mail in platform.outbox)
+    assert mails["learner0@example.org"] == mails["learner1@example.org"] == 1
+    told = {result.identifier: (result.outcome, result.notified) for result in report}
+    assert told["learner0"] == told["learner1"] == (Outcome.ENROLLED, None)
+    assert told["poison"] == (Outcome.REJECTED, None)
