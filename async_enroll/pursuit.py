@@ -39,7 +39,7 @@ from async_enroll.outcomes import (
 )
 from async_enroll.parcel import Inquiry, Parcel, Phase
 from async_enroll.patience import Patience
-from async_enroll.settling import Findings, Settling
+from async_enroll.settling import Settling
 from async_enroll.sizing import Sizing
 from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
 from async_enroll.verdict import Failure, Meaning
@@ -363,15 +363,15 @@ class Pursuit:
     async def _settle(self, parcel: Parcel, error: EnrollError) -> None:
         """Find out what became of a lost call; send again what it has not done."""
         self.slots.release()
-        findings = Findings(set(), readable=False)
+        seen: set[Pair] = set()
         with self._in_doubt(parcel):
             # A job that can be gone on with looks later for what it has lost.
             with self._until_stopped() if self._chronicle.durable else nullcontext():
-                findings = await self._settling.found(parcel.batch)
+                seen = await self._settling.found(parcel.batch)
             await self.slots.acquire()
-        done = found(parcel, findings.done, auto_enroll=self._auto_enroll)
+        done = found(parcel, seen, auto_enroll=self._auto_enroll)
         parcel = evolve(parcel, lost=True)
-        left = [pair for pair in pairs(parcel.batch) if pair not in findings.done]
+        left = [pair for pair in pairs(parcel.batch) if pair not in seen]
         parts = self._parts(parcel, left)
         if parcel.attempts >= MOST_ATTEMPTS and not self.stopped_by:
             with self._accounted_for(parts):

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-from attrs import frozen
 
 from async_enroll.accounts import Accounts, Lookup
 from async_enroll.errors import EnrollError
@@ -23,23 +22,11 @@ _GATHERING: Final = 0.02
 """For how long a look waits for others, in parts of the settling time."""
 
 
-@frozen
-class Findings:
-    """The pairs of a lost call that are as it was to leave them, as far as can be seen.
-
-    `readable`: whether the last look could be taken, and tells of the others that they are not.
-    """
-
-    done: set[Pair]
-    readable: bool
-
-
 class _Look:
     """One reading of some courses, for all who wait for it."""
 
     def __init__(self) -> None:
         self.done = anyio.Event()
-        self.readable = False
         self.active: dict[Pair, bool] = {}
         self._wanted: dict[str, dict[str, str]] = {}
 
@@ -56,7 +43,6 @@ class _Look:
         ]
         with suppress(EnrollError):
             await side_by_side(reader.about, lookups, self._note, concurrency=concurrency)
-            self.readable = True
 
     async def _note(self, records: list[Enrollment]) -> None:
         for record in records:
@@ -82,23 +68,24 @@ class Settling:
         self._concurrency = concurrency
         self._next: _Look | None = None
 
-    async def found(self, batch: Batch) -> Findings:
-        """Wait, and look for the pairs of a lost call; return early if all are as wanted.
+    async def found(self, batch: Batch) -> set[Pair]:
+        """Wait for a lost call; give its pairs that are seen to be as it was to leave them.
+
+        Returns early if all are. What is not seen may be so all the same: nobody could look, or
+        an address waits for registration.
 
         The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """
         since = anyio.current_time()
         if batch.cohorts is not None:
             await anyio.sleep(self._seconds)
-            return Findings(set(), readable=False)
+            return set()
         wanted = batch.action is Action.ENROLL
         asked = set(pairs(batch))
         left = asked
-        readable = False
         for part in _LOOKS:
             await anyio.sleep_until(since + part * self._seconds)
             look = await self._look(left)
-            readable = look.readable
             left = {
                 (identifier, course_id)
                 for identifier, course_id in left
@@ -106,7 +93,7 @@ class Settling:
             }
             if not left:
                 break
-        return Findings(asked - left, readable)
+        return asked - left
 
     async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:

@@ -51,8 +51,7 @@ async def test_names_and_addresses_match_in_any_case(
         platform.enroll(f"learner{number}", C0)
     batch = Batch(Action.ENROLL, (C0, C1), ("LEARNER0", "Learner1@Example.org", "learner5"))
     findings = await settling(client).found(batch)
-    assert findings.done == {("LEARNER0", C0), ("Learner1@Example.org", C0)}
-    assert findings.readable
+    assert findings == {("LEARNER0", C0), ("Learner1@Example.org", C0)}
 
 
 async def test_an_unenrollment_is_seen_by_its_record(
@@ -63,7 +62,7 @@ async def test_an_unenrollment_is_seen_by_its_record(
     await client.bulk_unenroll(["learner0"], [C0])
     batch = Batch(Action.UNENROLL, (C0,), ("learner0", "learner1", "learner2"))
     findings = await settling(client).found(batch)
-    assert findings.done == {("learner0", C0)}
+    assert findings == {("learner0", C0)}
 
 
 async def test_the_wait_ends_early_when_all_is_found(
@@ -86,7 +85,7 @@ async def test_the_last_look_is_taken_when_the_call_has_surely_ended(
 
         tasks.start_soon(late)
         findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
-    assert findings.done == {("learner0", C0)}
+    assert findings == {("learner0", C0)}
 
 
 async def test_one_look_serves_all_who_wait(platform: Platform, client: EnrollmentClient) -> None:
@@ -101,8 +100,7 @@ async def test_a_site_without_a_listing() -> None:
     async with Platform(listing=None, core_listing=False) as platform:
         async with EnrollmentClient(platform.url, platform.token) as client:
             findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
-    assert not findings.readable
-    assert not findings.done
+    assert not findings
 
 
 async def test_a_look_that_is_cancelled_does_not_hold_up_who_joined_it(
@@ -117,7 +115,7 @@ async def test_a_look_that_is_cancelled_does_not_hold_up_who_joined_it(
     await anyio.sleep(0.105)  # both wait for the first look, which is yet to be taken
     leader.cancel()
     with anyio.fail_after(2):
-        assert (await joined).done == {("learner0", C0)}
+        assert (await joined) == {("learner0", C0)}
 
 
 async def test_a_look_at_the_core_list_asks_for_those_wanted(
@@ -129,7 +127,7 @@ async def test_a_look_at_the_core_list_asks_for_those_wanted(
         platform.enroll(username, course)
     wanted = (*population.usernames[:90], *population.emails[90:180])
     findings = await settling(core, 0.15).found(Batch(Action.ENROLL, (course,), wanted))
-    assert len(findings.done) == 180
+    assert len(findings) == 180
     assert len(pages(platform)) == 2
 
 
@@ -140,7 +138,7 @@ async def test_what_was_found_is_not_looked_for_again(
         platform.enroll(f"learner{number}", C0)
     wanted = tuple(f"learner{number}" for number in range(5))
     findings = await settling(core, 0.15).found(Batch(Action.ENROLL, (C0,), wanted))
-    assert findings.done == {(name, C0) for name in wanted[:4]}
+    assert findings == {(name, C0) for name in wanted[:4]}
     names = [query.split("username=")[1].split("&")[0] for query in pages(platform)]
     assert names == [",".join(wanted), "learner4", "learner4"]
 
@@ -153,13 +151,12 @@ async def test_a_name_that_cannot_be_asked_for_is_looked_for_all_the_same(
     platform.enroll("learner0", C0)
     wanted = ("Jane.Doe", "learner0", "jane@example.org", "x")
     findings = await settling(core, 0.15).found(Batch(Action.ENROLL, (C0,), wanted))
-    assert findings.done == {(name, C0) for name in wanted[:3]}
-    assert findings.readable
+    assert findings == {(name, C0) for name in wanted[:3]}
 
 
 async def test_newcomers_alone_need_no_page(platform: Platform, core: EnrollmentClient) -> None:
     findings = await settling(core, 0.15).found(Batch(Action.ENROLL, (C0,), ("new@example.org",)))
-    assert not findings.done
+    assert not findings
     assert pages(platform) == []
     assert len(platform.requests) == 1
 
@@ -181,14 +178,12 @@ async def test_a_filter_that_is_not_heeded_misleads_nobody() -> None:
         async with EnrollmentClient(url, "token", listing="core") as client:
             batch = Batch(Action.ENROLL, (C0,), ("jane", "jane@example.org", "joe"))
             findings = await settling(client).found(batch)
-    assert not findings.done
-    assert findings.readable
+    assert not findings
 
 
 async def test_of_cohorts_no_listing_tells(platform: Platform, client: EnrollmentClient) -> None:
     platform.enroll("learner0", C0)
     batch = Batch(Action.ENROLL, (C0,), ("learner0",), ("red",))
     findings = await settling(client).found(batch)
-    assert not findings.done
-    assert not findings.readable
+    assert not findings
     assert platform.requests == []
