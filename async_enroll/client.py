@@ -115,15 +115,14 @@ class EnrollmentClient:
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
         self._throttle = Throttle(window, concurrency)
-        self._api = Api(self._transport, self._throttle, batch)
-        self._patience = Patience(patience, self._api.answers)
+        api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
         self._reader = reader(listing, self._transport, self._throttle, self._slots)
         self._jobs = Jobs(
             str(site),
-            self._api,
+            api,
             self._throttle,
-            self._patience,
+            Patience(patience, api.answers),
             self._reader,
             Accounts(self._transport, self._throttle, self._slots),
             limits=batch,

@@ -54,19 +54,6 @@ class Block:
             identifiers = list(compress(identifiers, fates))
         return cls(course_id, action, identifiers, told)
 
-    @classmethod
-    def of(cls, result: EnrollmentResult) -> Self:
-        """A block of a single result."""
-        fate = Fate(
-            result.outcome,
-            result.before,
-            result.after,
-            result.error,
-            result.notified,
-            result.attempts,
-        )
-        return cls(result.course_id, result.action, [result.identifier], [fate])
-
     def __len__(self) -> int:
         return len(self.identifiers)
 

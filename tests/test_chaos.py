@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
-from async_enroll.fates import Block
 from async_enroll.report import ReportBuilder
 from async_enroll.sandbox import Fault, Faults, ListingForm, Platform
 from tests.account import assert_account
+from tests.blocks import block_of
 from tests.test_pursuit import Renewable
 from tests.waiting import run
 
@@ -137,7 +137,7 @@ def test_any_job_with_any_faults(
             assert result.outcome.ok == doable or (stood and result.outcome.ok), result
         good = [result for result in report.results if result.outcome.ok]
         builder = ReportBuilder(auto_enroll=True, email_students=mail)
-        builder.add(map(Block.of, good))
+        builder.add(map(block_of, good))
         found = [(result.identifier, result.course_id) for result in good]
         assert_account(builder.report(), platform, found, action)
 

@@ -19,8 +19,8 @@ from async_enroll import (
     EnrollmentState,
     Outcome,
 )
-from async_enroll.fates import Block
 from async_enroll.report import ReportBuilder
+from tests.blocks import block_of
 
 STATE = EnrollmentState(True, True, False, True)
 
@@ -34,7 +34,7 @@ def result(identifier: str, course_id: str, outcome: Outcome) -> EnrollmentResul
 def report(*results: EnrollmentResult) -> EnrollmentReport:
     builder = ReportBuilder(auto_enroll=True, email_students=True)
     for one in results:
-        builder.add([Block.of(one)])
+        builder.add([block_of(one)])
     return builder.report()
 
 

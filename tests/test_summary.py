@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Action, EnrollmentResult, Outcome
-from async_enroll.fates import Block
 from async_enroll.summary import MOST_FAILURES, MOST_REASONS, Summary
+from tests.blocks import block_of
 
 results = st.builds(
     EnrollmentResult,
@@ -23,7 +23,7 @@ results = st.builds(
 
 
 def summary_of(results: Iterable[EnrollmentResult]) -> Summary:
-    return Summary.of(map(Block.of, results))
+    return Summary.of(map(block_of, results))
 
 
 def failure(number: int, error: str | None, course_id: str = "c1") -> EnrollmentResult:
@@ -36,7 +36,7 @@ def failure(number: int, error: str | None, course_id: str = "c1") -> Enrollment
 def test_it_counts_what_came(batches: list[list[EnrollmentResult]]) -> None:
     summary = Summary()
     for batch in batches:
-        summary.add(map(Block.of, batch))
+        summary.add(map(block_of, batch))
     everything = [result for batch in batches for result in batch]
     failures = [result for result in everything if not result.outcome.ok]
     assert summary.counts == Counter(result.outcome for result in everything)
@@ -71,7 +71,7 @@ def test_it_is_read_by_people() -> None:
 
 def test_when_things_became_known() -> None:
     summary = Summary()
-    summary.add([Block.of(failure(1, None))])
+    summary.add([block_of(failure(1, None))])
     assert (summary.started, summary.ended) == (None, None)
     for at in (20.0, 10.0, 30.0):
         summary.add([], at)

@@ -13,8 +13,8 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
-from async_enroll.fates import Block
 from async_enroll.models import Action, Batch, EnrollmentResult, Outcome, RequestWindow
+from tests.blocks import block_of
 
 COURSE = "course-v1:Org+C0+2026"
 PEOPLE = tuple(f"learner{number}" for number in range(10))
@@ -26,7 +26,7 @@ def settled(at: float, outcome: Outcome = Outcome.ENROLLED) -> BatchSettled:
     results = tuple(
         EnrollmentResult(who, COURSE, Action.ENROLL, outcome, error="its words") for who in PEOPLE
     )
-    return BatchSettled(job=1, at=at, planned=1, blocks=tuple(map(Block.of, results)))
+    return BatchSettled(job=1, at=at, planned=1, blocks=tuple(map(block_of, results)))
 
 
 def sent(at: float, call: int) -> BatchSent:

@@ -9,6 +9,7 @@ from async_enroll import Action, EnrollmentResult, EnrollmentState, Outcome
 from async_enroll.fates import Block
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.models import Batch
+from tests.blocks import block_of
 
 states = st.none() | st.builds(
     EnrollmentState,
@@ -34,7 +35,7 @@ def in_blocks(batch: Batch, results: list[EnrollmentResult]) -> list[Block]:
         Block(course_id, batch.action, [one.identifier for one in some], fates)
         for course_id in batch.courses
         if (some := [one for one in results if one.course_id == course_id])
-        for fates in [[fate for one in some for fate in Block.of(one).fates]]
+        for fates in [[fate for one in some for fate in block_of(one).fates]]
     ]
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from attrs import frozen
 
 from async_enroll import Action, EnrollmentResult, Outcome
-from async_enroll.fates import Block
 from async_enroll.page import write_page
 from async_enroll.summary import Summary
 from async_enroll.timeline import Hold, Timeline
+from tests.blocks import block_of
 
 START = 1_792_486_800.0  # 2026-10-20 09:00 UTC
 _SUBJECTS = ("Algebra", "Biology", "Chemistry", "French", "Geometry", "History", "Latin", "Music")
@@ -95,7 +95,7 @@ class Job:
                     timeline.resume(at)
             call = results[place : place + size]
             at += self.seconds / len(results) * size * chance.uniform(0.4, 1.6)
-            summary.add(map(Block.of, call), at)
+            summary.add(map(block_of, call), at)
             timeline.add(at, len(call), sum(not result.outcome.ok for result in call))
         return summary, timeline
 

@@ -18,9 +18,9 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from async_enroll import Action, EnrollmentResult, Outcome
-from async_enroll.fates import Block
 from async_enroll.page import write_page
 from async_enroll.summary import MOST_FAILURES, Summary
+from tests.blocks import block_of
 from tests.page.example import Job
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -132,7 +132,7 @@ def page(summary: Summary, **more: Any) -> str:
 
 
 def summary_of(results: Iterable[EnrollmentResult]) -> Summary:
-    return Summary.of(map(Block.of, results))
+    return Summary.of(map(block_of, results))
 
 
 def failing(identifier: str, error: str = "because", course_id: str = "c1") -> EnrollmentResult:

@@ -1,0 +1,17 @@
+"""Results as they are kept: in blocks."""
+
+from async_enroll import EnrollmentResult
+from async_enroll.fates import Block, Fate
+
+
+def block_of(result: EnrollmentResult) -> Block:
+    """A block of a single result."""
+    fate = Fate(
+        result.outcome,
+        result.before,
+        result.after,
+        result.error,
+        result.notified,
+        result.attempts,
+    )
+    return Block(result.course_id, result.action, [result.identifier], [fate])
