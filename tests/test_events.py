@@ -40,7 +40,7 @@ def site(faults: Faults | None = None, window: RequestWindow | None = None) -> P
 async def told_by(
     platform: Platform, *, identifiers: int = 10, patience: float = 5.0
 ) -> list[Event]:
-    """The events of a job without a preflight, one call after the other."""
+    """The events of a job, one call after the other; the first is the preflight."""
     events: list[Event] = []
     async with (
         platform,
@@ -56,7 +56,7 @@ async def told_by(
             on_event=events.append,
         ) as client,
     ):
-        await client.apply(ROSTER, preflight=False)
+        await client.apply(ROSTER)
     return events
 
 
@@ -71,7 +71,7 @@ async def test_a_job_without_trouble() -> None:
     assert [event.at for event in events] == sorted(event.at for event in events)
     sent = [event for event in events if isinstance(event, BatchSent)]
     assert [(event.planned, event.call, event.attempt) for event in sent] == [
-        (number, number, 1) for number in range(1, 5)
+        (number, number + 1, 1) for number in range(1, 5)
     ]
     settled = [result for e in events if isinstance(e, BatchSettled) for result in e.results]
     assert sorted(result.identifier for result in settled) == sorted(LEARNERS)
@@ -81,7 +81,7 @@ async def test_a_job_without_trouble() -> None:
 
 
 async def test_trouble_is_told() -> None:
-    faults = Faults.schedule({0: Fault.THROTTLED_SILENT, 2: Fault.SERVER_ERROR})
+    faults = Faults.schedule({1: Fault.THROTTLED_SILENT, 3: Fault.SERVER_ERROR})
     events = await told_by(site(faults))
     kinds = Counter(type(event) for event in events)
     assert kinds[Throttled] == 1
@@ -96,7 +96,7 @@ async def test_trouble_is_told() -> None:
     ("fault", "status"), [(Fault.GARBLED, 200), (Fault.UNAVAILABLE_AFTER, 503), (Fault.CUT, None)]
 )
 async def test_the_status_of_a_call_whose_fate_is_unknown(fault: Fault, status: int | None) -> None:
-    events = await told_by(site(Faults.schedule({0: fault})), identifiers=40)
+    events = await told_by(site(Faults.schedule({1: fault})), identifiers=40)
     first = next(event for event in events if isinstance(event, BatchAnswered))
     assert (first.meaning, first.status) == (Meaning.UNKNOWN, status)
 

@@ -13,7 +13,6 @@ from async_enroll.fates import Block
 from async_enroll.models import Action, Batch
 from async_enroll.outcomes import (
     answered,
-    asked,
     found,
     given_up,
     outcome_of,
@@ -21,12 +20,13 @@ from async_enroll.outcomes import (
     unconfirmed,
     wanted,
 )
-from async_enroll.parcel import Parcel, Phase
+from async_enroll.parcel import Parcel
 from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
 
 NOTHING = StateAnswer(True, False, False, True)
 ENROLLED = StateAnswer(True, True, False, True)
 WAITING = StateAnswer(False, False, True, True)
+GONE = StateAnswer(False, False, False, False)
 BATCH = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"))
 
 
@@ -69,7 +69,7 @@ def results_of(blocks: Iterable[Block]) -> list[EnrollmentResult]:
 
 
 def told(parcel: Parcel, *answers: PairAnswer) -> list[EnrollmentResult]:
-    return results_of(answered(parcel, answer_for(*answers))[0])
+    return results_of(answered(parcel, answer_for(*answers)).blocks)
 
 
 def sent(batch: Batch, **history: Any) -> Parcel:
@@ -80,31 +80,32 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
     answer = answer_for(
         PairAnswer("joe", NOTHING, ENROLLED),
         PairAnswer("stranger", NOTHING, ENROLLED),
-        PairAnswer("jane", error=True),
+        PairAnswer("jane", error=True, success=False),
     )
-    blocks, lacking = answered(sent(BATCH), answer)
-    results = results_of(blocks)
+    told = answered(sent(BATCH), answer)
+    results = results_of(told.blocks)
     assert [(result.course_id, result.identifier, result.outcome) for result in results] == [
         ("c1", "jane", Outcome.ERROR),
         ("c1", "joe", Outcome.ENROLLED),
         ("c2", "jane", Outcome.ERROR),
         ("c2", "joe", Outcome.ENROLLED),
     ]
-    assert not lacking
+    assert not told.doubtful
+    assert not told.erroneous
 
 
 def test_the_pairs_that_an_answer_lacks() -> None:
     answer = BulkAnswer({"c1": CourseAnswer([PairAnswer("jane", NOTHING, ENROLLED)])})
-    blocks, lacking = answered(sent(BATCH), answer)
-    results = results_of(blocks)
+    told = answered(sent(BATCH), answer)
+    results = results_of(told.blocks)
     assert [result.outcome for result in results] == [Outcome.ENROLLED]
-    assert lacking == [("joe", "c1"), ("jane", "c2"), ("joe", "c2")]
+    assert told.doubtful == [("joe", "c1"), ("jane", "c2"), ("joe", "c2")]
 
 
 def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
     for says_nothing in (PairAnswer("jane"), PairAnswer("jane", NOTHING)):
         parcel = sent(Batch(Action.ENROLL, ("c1",), ("jane",)))
-        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")])
+        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")], [])
 
 
 words = st.sampled_from(
@@ -113,7 +114,8 @@ words = st.sampled_from(
         {"before": NOTHING, "after": ENROLLED},
         {"before": ENROLLED, "after": ENROLLED},
         {"invalid_identifier": True},
-        {"error": True},
+        {"error": True, "success": False},
+        {"error": True, "success": False, "error_type": "SMTPException"},
     ]
 )
 
@@ -130,14 +132,14 @@ def test_a_pair_fares_the_same_whoever_stands_beside_it(said: list[dict[str, Any
         answered(sent(Batch(Action.ENROLL, ("c1",), (who,))), answer_for(*answers))
         for who in batch.identifiers
     ]
-    blocks, lacking = answered(sent(batch), answer_for(*answers))
-    assert results_of(blocks) == [one for some, _ in alone for one in results_of(some)]
-    assert lacking == [pair for _, some in alone for pair in some]
+    told = answered(sent(batch), answer_for(*answers))
+    assert results_of(told.blocks) == [one for each in alone for one in results_of(each.blocks)]
+    assert told.doubtful == [pair for each in alone for pair in each.doubtful]
 
 
 def test_equal_states_are_one_object() -> None:
     answer = answer_for(PairAnswer("jane", NOTHING, NOTHING), PairAnswer("joe", NOTHING, ENROLLED))
-    results = results_of(answered(sent(BATCH), answer)[0])
+    results = results_of(answered(sent(BATCH), answer).blocks)
     assert len({id(result.before) for result in results} | {id(results[0].after)}) == 1
 
 
@@ -147,7 +149,8 @@ def test_equal_states_are_one_object() -> None:
         (Action.ENROLL, PairAnswer("jane", ENROLLED, ENROLLED), True),
         (Action.ENROLL, PairAnswer("jane", NOTHING, WAITING), True),
         (Action.ENROLL, PairAnswer("jane", invalid_identifier=True), False),
-        (Action.ENROLL, PairAnswer("jane", error=True), None),
+        (Action.ENROLL, PairAnswer("jane", error=True, success=False), None),
+        (Action.ENROLL, PairAnswer("jane", GONE, GONE), False),
         (Action.UNENROLL, PairAnswer("jane", ENROLLED, NOTHING), True),
         (Action.UNENROLL, PairAnswer("jane", WAITING, NOTHING), True),
         (Action.UNENROLL, PairAnswer("jane", NOTHING, NOTHING), False),
@@ -157,7 +160,7 @@ def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | Non
     batch = Batch(action, ("c1",), ("jane",))
     (mailed,) = told(sent(batch), pair)
     (unmailed,) = told(sent(batch, email=False), pair)
-    (quiet,) = told(sent(batch, phase=Phase.QUIET), pair)
+    (quiet,) = told(sent(batch, quiet=True), pair)
     assert (mailed.notified, unmailed.notified) == (notified, False)
     assert quiet.notified is (False if notified is False else None)
 
@@ -187,24 +190,50 @@ def test_an_unenrollment_that_was_lost_may_have_mailed() -> None:
     parcel = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), lost=True)
     (done,) = told(parcel, PairAnswer("jane", NOTHING, NOTHING))
     (undone,) = told(parcel, PairAnswer("jane", ENROLLED, NOTHING))
-    assert (done.notified, undone.notified) == (None, True)
+    assert (done.notified, undone.notified) == (None, None)
 
 
-def test_what_asking_tells() -> None:
-    parcel = sent(Batch(Action.ENROLL, ("c1",), tuple("abcd")), lost=True, phase=Phase.ASK)
-    answer = answer_for(
-        PairAnswer("a", ENROLLED, ENROLLED),
-        PairAnswer("b", NOTHING, ENROLLED),
-        PairAnswer("c", invalid_identifier=True),
-        PairAnswer("d", WAITING, WAITING),
+def test_an_error_before_2026_does_not_tell_what_was_done() -> None:
+    answer = BulkAnswer(
+        {
+            "c1": CourseAnswer(
+                [PairAnswer("jane", error=True), PairAnswer("joe", NOTHING, WAITING)]
+            ),
+            "c2": CourseAnswer([PairAnswer("jane", NOTHING, ENROLLED), PairAnswer("joe", NOTHING)]),
+        }
     )
-    standing, never_done = asked(answered(parcel, answer)[0])
-    assert [(one.identifier, one.outcome, one.notified) for one in results_of(standing)] == [
-        ("a", Outcome.ENROLLED, None),
-        ("c", Outcome.INVALID_IDENTIFIER, False),
-        ("d", Outcome.ALLOWED, None),
-    ]
-    assert never_done == [("b", "c1")]
+    told = answered(sent(BATCH), answer)
+    outcomes = [(one.identifier, one.outcome) for one in results_of(told.blocks)]
+    assert outcomes == [("joe", Outcome.ALLOWED), ("jane", Outcome.ENROLLED)]
+    assert told.doubtful == [("joe", "c2")]
+    assert told.erroneous == [("jane", "c1")]
+
+
+def test_an_answer_that_ends_in_an_error_may_have_been_undone_as_a_whole() -> None:
+    fine, error = PairAnswer("jane", NOTHING, ENROLLED), PairAnswer("joe", error=True)
+    answer = BulkAnswer({"c1": CourseAnswer([fine, error]), "c2": CourseAnswer([fine, error])})
+    told = answered(sent(BATCH), answer)
+    assert told.blocks == []
+    assert told.doubtful == [("jane", "c1"), ("jane", "c2")]
+    assert told.erroneous == [("joe", "c1"), ("joe", "c2")]
+
+
+def test_since_2026_an_error_is_told_in_the_platforms_words() -> None:
+    error = PairAnswer(
+        "jane", error=True, success=False, error_type="ValueError", error_message="no"
+    )
+    (result,) = told(sent(Batch(Action.ENROLL, ("c1",), ("jane",))), error)
+    assert (result.outcome, result.notified) == (Outcome.ERROR, None)
+    assert result.error == "the platform failed on this identifier (ValueError: no)"
+
+
+def test_a_retired_address_has_words_of_its_own() -> None:
+    (result,) = told(
+        sent(Batch(Action.ENROLL, ("c1",), ("gone@example.org",))),
+        PairAnswer("gone@example.org", GONE, GONE),
+    )
+    assert (result.outcome, result.notified) == (Outcome.ERROR, False)
+    assert "retired" in (result.error or "")
 
 
 def test_what_is_found_in_the_listing() -> None:
@@ -223,7 +252,7 @@ def test_calls_that_come_to_nothing() -> None:
         *rejected(sent(BATCH), error, notified=False),
         *unconfirmed(sent(BATCH), error),
         *given_up(sent(BATCH, attempts=0), error),
-        *given_up(sent(BATCH, phase=Phase.QUIET), error),
+        *given_up(sent(BATCH, quiet=True), error),
         *given_up(sent(BATCH, lost=True), error),
     ]
     results = results_of(blocks)
