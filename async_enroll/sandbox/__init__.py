@@ -18,5 +18,17 @@ from async_enroll.sandbox.faults import Fault, Faults
 from async_enroll.sandbox.listing import ListingForm
 from async_enroll.sandbox.platform import Platform
 from async_enroll.sandbox.population import Population
+from async_enroll.sandbox.release import RELEASES, Release
 
-__all__ = ["Audit", "Fault", "Faults", "ListingForm", "Mail", "Platform", "Population", "Request"]
+__all__ = [
+    "RELEASES",
+    "Audit",
+    "Fault",
+    "Faults",
+    "ListingForm",
+    "Mail",
+    "Platform",
+    "Population",
+    "Release",
+    "Request",
+]

@@ -15,7 +15,7 @@ from async_enroll.sandbox.access import (
     require_staff,
     require_window,
 )
-from async_enroll.sandbox.answers import Refusal, html_answer, json_answer
+from async_enroll.sandbox.answers import Refusal, json_answer
 from async_enroll.sandbox.bulk_call import read_bulk_call
 from async_enroll.sandbox.bulk_enroll import Mail, bulk_enroll
 from async_enroll.sandbox.database import Database
@@ -26,19 +26,16 @@ from async_enroll.sandbox.throttle import Throttle
 
 @frozen
 class BulkEnrollView:
-    """The endpoint. `throttle` None does not throttle; not `enabled`, there is no endpoint."""
+    """The endpoint. `throttle` None does not throttle."""
 
     database: Database
     tokens: Tokens
     outbox: list[Mail]
     throttle: Throttle | None
     pace: Pace
-    enabled: bool
 
     async def handle(self, exchange: Exchange) -> web.Response:
         """Answer a request; raises Refusal and Crash."""
-        if not self.enabled:
-            return html_answer(HTTPStatus.NOT_FOUND)
         request = exchange.request
         caller = self.tokens.authenticate(request)
         require_staff(caller)

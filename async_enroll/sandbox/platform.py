@@ -33,6 +33,7 @@ from async_enroll.sandbox.listing import ListingForm, matching
 from async_enroll.sandbox.mishaps import Mishaps
 from async_enroll.sandbox.pace import Pace
 from async_enroll.sandbox.population import Population, populate
+from async_enroll.sandbox.release import Release, release_named
 from async_enroll.sandbox.server import Server
 from async_enroll.sandbox.tasks import Tasks
 from async_enroll.sandbox.throttle import Throttle
@@ -47,9 +48,12 @@ class Platform:
     callers who have no loop, or several. Its state can be prepared before, and looked at
     after that.
 
-    `window`: how many bulk calls and pages of the core list are taken of one user; None
-    switches the throttle off. `listing` and `page_size`: the form of MOOCit's enrollment
-    listing; None: the site has none, as plain Open edX. `core_listing`: whether the site
+    `release`: which code it behaves like: ``"moocit"`` (the default), or Open edX's of
+    ``"2020"``, ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises
+    ValueError. `window`: how many bulk calls and pages of the core list are taken of one
+    user; None switches the throttle off. `listing` and `page_size`: the form of MOOCit's
+    enrollment listing; None: the site has none, as plain Open edX, where `listing` is of no
+    account. `core_listing`: whether the site
     has Open edX's own list of enrollments, and tells of accounts. `seconds_per_call` and
     `seconds_per_pair`: how long a bulk call is worked on; calls are worked on side by side,
     by at most so many `workers` (None: any number), the others wait in line; beyond a
@@ -70,6 +74,7 @@ class Platform:
     def __init__(
         self,
         *,
+        release: str = "moocit",
         window: RequestWindow | None = RequestWindow(),
         listing: ListingForm | None = ListingForm.ARRAY,
         page_size: int = 100,
@@ -88,6 +93,7 @@ class Platform:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self.release: Release = release_named(release)
         self._database = Database()
         self._tokens = Tokens()
         self.token: str = self._tokens.add(staff=True, token=token)
@@ -106,11 +112,11 @@ class Platform:
             self.outbox,
             throttle,
             Pace(seconds_per_call, seconds_per_pair),
-            enabled=bulk_enrollment_view,
         )
+        self._bulk_paths = self.release.paths if bulk_enrollment_view else ()
         self._enrollments = (
             EnrollmentsView(self._database, self._tokens, listing, page_size).handle
-            if listing
+            if listing and self.release.so2_listing
             else _not_found
         )
         core = CoreView(self._database, self._tokens, throttle)
@@ -152,13 +158,11 @@ class Platform:
 
     def _application(self) -> web.Application:
         application = web.Application()
+        bulk_enroll = self._gateway.before(
+            self._mishaps.before(self._workers.before(self._bulk_enroll.handle))
+        )
         for path, endpoint in (
-            (
-                "/api/bulk_enroll/v1/bulk_enroll/",
-                self._gateway.before(
-                    self._mishaps.before(self._workers.before(self._bulk_enroll.handle))
-                ),
-            ),
+            *((path, bulk_enroll) for path in self._bulk_paths),
             (
                 "/oauth2/access_token",
                 self._token_mishaps.before(self._workers.before(self._token_view.handle)),
