@@ -34,19 +34,27 @@ class Api:
         *,
         auto_enroll: bool,
         email_students: bool,
+        reason: str | None = None,
     ) -> BulkAnswer | Failure:
         """Send one bulk call in its turn.
 
         A THROTTLED call holds up all others; to send it again is left to the caller.
         """
-        reply = await self._bulk_enroll(batch, turn, auto_enroll, email_students)
+        reply = await self._bulk_enroll(batch, turn, auto_enroll, email_students, reason)
         self._learn(batch, turn, reply, mails=email_students)
         return reply
 
     async def _bulk_enroll(
-        self, batch: Batch, turn: Turn, auto_enroll: bool, email_students: bool
+        self,
+        batch: Batch,
+        turn: Turn,
+        auto_enroll: bool,
+        email_students: bool,
+        reason: str | None,
     ) -> BulkAnswer | Failure:
-        body = bulk_body(batch, auto_enroll=auto_enroll, email_students=email_students)
+        body = bulk_body(
+            batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
+        )
         url = self._transport.site / BULK_ENROLL
         try:
             answer = await self._transport.call("POST", url, body)

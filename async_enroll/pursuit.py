@@ -83,6 +83,7 @@ class Pursuit:
         limits: BatchLimits,
         concurrency: int,
         auto_enroll: bool,
+        reason: str | None = None,
     ) -> None:
         self.stopped_by: EnrollError | None = None
         self.vetting: Vetting = Vetting(self._preflight, limits)
@@ -98,6 +99,7 @@ class Pursuit:
         self._calls = calls
         self._limits = limits
         self._auto_enroll = auto_enroll
+        self._reason = reason
         self._line = anyio.Lock()
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
         self._largest_taken = 0
@@ -257,6 +259,7 @@ class Pursuit:
                     turn,
                     auto_enroll=self._auto_enroll,
                     email_students=parcel.mails,
+                    reason=None if parcel.batch.identifiers == (NOBODY,) else self._reason,
                 )
                 await self._tell_answered(parcel, call, reply, anyio.current_time() - since)
                 return reply

@@ -85,8 +85,10 @@ class Account:
     email: str | None = None
 
 
-def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
-    """The JSON body of a bulk call.
+def bulk_body(
+    batch: Batch, *, auto_enroll: bool, email_students: bool, reason: str | None = None
+) -> bytes:
+    """The JSON body of a bulk call; without a `reason`, where that is None.
 
     Lists travel as comma-separated strings: of a JSON list the platform keeps only
     the first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
@@ -100,6 +102,8 @@ def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes
     }
     if batch.cohorts is not None:
         body["cohorts"] = ",".join(batch.cohorts)
+    if reason is not None:
+        body["reason"] = reason
     return orjson.dumps(body)
 
 

@@ -63,11 +63,17 @@ def test_lists_travel_as_comma_separated_strings() -> None:
     }
 
 
-def test_cohorts_are_left_out_where_there_are_none() -> None:
+def test_cohorts_and_a_reason_are_left_out_where_there_are_none() -> None:
     body = bulk_body(
         Batch(Action.UNENROLL, ("c1",), ("jane",)), auto_enroll=False, email_students=True
     )
-    assert "cohorts" not in orjson.loads(body)
+    assert not {"cohorts", "reason"} & orjson.loads(body).keys()
+
+
+def test_a_reason_travels_as_it_is() -> None:
+    batch = Batch(Action.ENROLL, ("c1",), ("jane",))
+    body = bulk_body(batch, auto_enroll=True, email_students=False, reason='a, "b"\nété')
+    assert orjson.loads(body)["reason"] == 'a, "b"\nété'
 
 
 def test_the_three_kinds_of_result() -> None:
