@@ -223,5 +223,33 @@ class BatchLimits:
             )
 
 
+LONGEST_REASON = 255
+"""How many characters a reason can have."""
+
+
+def checked_reason(reason: str | None) -> str | None:
+    """The reason of a job, without surrounding white space; None where none is given.
+
+    Raises:
+        ConfigurationError: where the platform could not keep it, saying what is expected.
+
+    """
+    if reason is None:
+        return None
+    expected = f"expected text of up to {LONGEST_REASON} characters"
+    if not isinstance(reason, str):
+        raise ConfigurationError(f"reason is a {type(reason).__name__}; {expected}")
+    reason = reason.strip()
+    if not reason:
+        raise ConfigurationError(f"reason is blank; {expected}, or none at all")
+    if len(reason) > LONGEST_REASON:
+        raise ConfigurationError(f"reason has {len(reason):,} characters; {expected}")
+    if "\0" in reason:
+        raise ConfigurationError(f"reason holds a NUL character; {expected}, without NUL")
+    if any("\ud800" <= character <= "\udfff" for character in reason):
+        raise ConfigurationError(f"reason holds half a character; {expected}, in Unicode")
+    return reason
+
+
 _SMALLEST_BODY = 16 * 1024
 _MOST_DAYS = 100_000

@@ -76,7 +76,11 @@ def journaled(path: Path, report: JournalReport) -> Account:
     job = report.description
     summary, timeline = report.account()
     settings = settings_of(
-        job.site, job.roster, auto_enroll=job.auto_enroll, email_students=job.email_students
+        job.site,
+        job.roster,
+        auto_enroll=job.auto_enroll,
+        email_students=job.email_students,
+        reason=job.reason,
     )
     return Account(
         report.results,
@@ -90,7 +94,7 @@ def journaled(path: Path, report: JournalReport) -> Account:
 
 
 def settings_of(
-    site: str, roster: str, *, auto_enroll: bool, email_students: bool
+    site: str, roster: str, *, auto_enroll: bool, email_students: bool, reason: str | None
 ) -> list[tuple[str, str]]:
     """What a page says of how a job was done."""
     return [
@@ -98,6 +102,7 @@ def settings_of(
         ("roster", roster),
         ("mail to learners", "yes" if email_students else "no"),
         ("enroll on registering", "yes" if auto_enroll else "no"),
+        *([("reason", reason)] if reason else []),
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from async_enroll import JournalReport
 from async_enroll.sandbox import Platform
 
 from .command import C0, C1, COMMAND, environment, roster_file, run
@@ -109,6 +110,33 @@ async def test_mail_and_registration_are_choices(platform: Platform, roster: Pat
     assert len(platform.outbox) == 2
     platform.add_user("new", "new@example.org")
     assert not platform.is_enrolled("new", C1)
+
+
+async def test_the_reason_stands_in_the_journal_and_on_the_page(
+    platform: Platform, roster: Path, tmp_path: Path
+) -> None:
+    env, journal, page = environment(platform), tmp_path / "job.db", tmp_path / "page.html"
+    because = ("--reason", "the <autumn> term", "--report", page)
+    assert (await run(*APPLY, roster, *because, env=env)).status == 0
+    assert "the &lt;autumn&gt; term" in page.read_text()
+    page.unlink()
+    assert (await run(*APPLY, roster, *because, "--journal", journal, env=env)).status == 0
+    assert "the &lt;autumn&gt; term" in page.read_text()
+    with JournalReport(journal) as kept:
+        assert kept.description.reason == "the <autumn> term"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("x" * 256, "has 256 characters"), (" ", "is blank"), ("\udcff", "holds half a character")],
+)
+async def test_a_reason_that_cannot_be_kept(
+    platform: Platform, roster: Path, reason: str, words: str
+) -> None:
+    ended = await run(*APPLY, roster, "--reason", reason, env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert f"error: reason {words}; expected text of up to 255 characters" in ended.err
+    assert platform.requests == []
 
 
 async def test_calls_are_as_large_as_told(platform: Platform, roster: Path) -> None:
