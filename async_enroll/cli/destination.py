@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from async_enroll.errors import ConfigurationError
+from async_enroll.files import is_stream
 from async_enroll.writing import FORMS, check
 
 PAGE = ".html"
@@ -34,12 +36,19 @@ def check_destination(path: Path, option: str) -> None:
     """
     if path.is_dir():
         raise ConfigurationError(f"{option} {path}: is a directory")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{option} {path}: there is no directory {path.parent}")
+    if path.is_symlink() and not path.exists():
+        raise ConfigurationError(f"{option} {path}: is a link to nothing")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigurationError(f"{option} {path}: cannot be written")
+    if is_stream(path):
+        return
+    folder = (path.resolve() if path.is_symlink() else path).parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"{option} {path}: there is no directory {folder}")
     try:
-        TemporaryFile(dir=path.parent).close()
+        TemporaryFile(dir=folder).close()
     except OSError as error:
-        words = f"{option} {path}: cannot write in {path.parent}: {error.strerror}"
+        words = f"{option} {path}: cannot write in {folder}: {error.strerror}"
         raise ConfigurationError(words) from None
 
 

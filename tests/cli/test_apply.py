@@ -171,12 +171,14 @@ async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path:
         ("report.xlsx", "expected a name in .csv or .json or .jsonl or .parquet or .html"),
         ("missing/report.csv", "there is no directory"),
         ("taken.csv", "is a directory"),
+        ("nowhere.csv", "is a link to nothing"),
     ],
 )
 async def test_a_report_that_cannot_be_written_is_found_first(
     platform: Platform, roster: Path, tmp_path: Path, place: str, words: str
 ) -> None:
     (tmp_path / "taken.csv").mkdir()
+    (tmp_path / "nowhere.csv").symlink_to("missing.csv")
     ended = await run(*APPLY, roster, "--report", tmp_path / place, env=environment(platform))
     assert ended.status == 2
     assert words in ended.err
