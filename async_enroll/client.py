@@ -216,7 +216,8 @@ class EnrollmentClient:
             identifiers: E-mail addresses or usernames; repeats count once.
             courses: Course keys.
             cohorts: The cohort to place learners in, for some or all of the courses.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
             reason: Why, for the platform's audit trail of manual enrollments; up to 255
                 characters.
@@ -238,10 +239,10 @@ class EnrollmentClient:
         email_students: bool = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
-        """Unenroll every identifier from every course, and withdraw what waits for registration.
+        """Unenroll every identifier from every course.
 
-        Arguments and exceptions as for `bulk_enroll`; mail goes only to those who were
-        enrolled or waiting.
+        What waits for registration or activation is withdrawn. Arguments and exceptions as
+        for `bulk_enroll`; mail goes only to those who were enrolled or waiting.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
@@ -277,7 +278,8 @@ class EnrollmentClient:
 
         Args:
             roster: Entries: a `Roster`, a `Plan` of one, or any other iterable of them.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
             reason: Why, for the platform's audit trail of manual enrollments; up to 255
                 characters.

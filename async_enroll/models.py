@@ -31,13 +31,17 @@ class Outcome(Enum):
     ALREADY_ENROLLED = "already_enrolled"
     """Was enrolled before the call and still is."""
     ALLOWED = "allowed"
-    """An address without an account: it waits for registration."""
+    """An address without an account, or an account that is not activated.
+
+    It waits for registration or activation. Accounts that are not activated are told so by
+    Open edX since 2022.
+    """
     UNENROLLED = "unenrolled"
     """Was enrolled and is no longer."""
     NOT_ENROLLED = "not_enrolled"
     """To be unenrolled, and was not enrolled in the first place."""
     WITHDRAWN = "withdrawn"
-    """To be unenrolled: a wait for registration has been undone."""
+    """To be unenrolled: a wait for registration or activation has been undone."""
     INVALID_IDENTIFIER = "invalid_identifier"
     """Neither a user nor a plausible address, or one that cannot be sent at all."""
     ERROR = "error"
@@ -145,7 +149,7 @@ class EnrollmentState:
     """Where a pair stood before or after a call, in the platform's words.
 
     `user`: the identifier has an account. `enrollment`: it is enrolled. `allowed`:
-    it waits for registration and, with `auto_enroll`, is enrolled on registering.
+    it waits for registration or activation and, with `auto_enroll`, is enrolled then.
     `cohort` is told only by calls that name cohorts.
     """
 

@@ -72,7 +72,8 @@ def apply(
     Args:
         roster: The roster's file; - is standard input.
         email_students: Have the platform mail everyone, also those enrolled already.
-        no_auto_enroll: Do not enroll addresses without an account when they register.
+        no_auto_enroll: Do not enroll addresses without an account when they register, nor accounts
+            that are not activated when they are.
         reason: Why, for the platform's audit trail of manual enrollments; up to 255 characters.
         journal: A file that keeps what is sent and what comes back, to go on with if need be.
         report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
