@@ -273,7 +273,8 @@ def bulk_object(
 ) -> dict[str, Any]:
     """Results by course in the platform's own shape, as if one call had answered them all.
 
-    `action` is None where results of both actions stand together.
+    `action` is None where results of both actions stand together. Each result has
+    `notified` as well, for which the platform has no word.
     """
     listed = {course_id: list(of_course) for course_id, of_course in results.items()}
     return {
@@ -326,15 +327,15 @@ def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
 
 
 def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
+    told: dict[str, Any] = {"identifier": result.identifier}
     if result.outcome is Outcome.INVALID_IDENTIFIER:
-        return {"identifier": result.identifier, "invalidIdentifier": True}
-    if result.after is None:
-        return {"identifier": result.identifier, "error": True}
-    return {
-        "identifier": result.identifier,
-        "before": result.before and _state_object(result.before),
-        "after": _state_object(result.after),
-    }
+        told["invalidIdentifier"] = True
+    elif result.after is None:
+        told["error"] = True
+    else:
+        told["before"] = result.before and _state_object(result.before)
+        told["after"] = _state_object(result.after)
+    return {**told, "notified": result.notified}
 
 
 def _state_object(state: EnrollmentState) -> dict[str, Any]:

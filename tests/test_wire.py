@@ -231,16 +231,23 @@ def test_results_in_the_platforms_own_shape() -> None:
         EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state),
         EnrollmentResult("x@", COURSE, Action.ENROLL, Outcome.INVALID_IDENTIFIER),
         EnrollmentResult("joe", COURSE, Action.ENROLL, Outcome.REJECTED, error="no"),
-        EnrollmentResult("jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state),
+        EnrollmentResult(
+            "jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state, notified=None
+        ),
     ]
     value = bulk_object({COURSE: results}, auto_enroll=True, email_students=False)
     told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
     told_with_cohort = {**told, "cohort": "red"}
     assert value == answer(
-        {"identifier": "jane", "before": told_with_cohort, "after": told_with_cohort},
-        {"identifier": "x@", "invalidIdentifier": True},
-        {"identifier": "joe", "error": True},
-        {"identifier": "jim", "before": None, "after": told_with_cohort},
+        {
+            "identifier": "jane",
+            "before": told_with_cohort,
+            "after": told_with_cohort,
+            "notified": False,
+        },
+        {"identifier": "x@", "invalidIdentifier": True, "notified": False},
+        {"identifier": "joe", "error": True, "notified": False},
+        {"identifier": "jim", "before": None, "after": told_with_cohort, "notified": None},
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 
 from async_enroll.errors import ConfigurationError
-from async_enroll.files import is_stream
+from async_enroll.files import is_stream, private_file
 from async_enroll.writing import FORMS, check
 
 PAGE = ".html"
@@ -50,6 +53,16 @@ def check_destination(path: Path, option: str) -> None:
     except OSError as error:
         words = f"{option} {path}: cannot write in {folder}: {error.strerror}"
         raise ConfigurationError(words) from None
+
+
+@contextmanager
+def destination(path: Path | None) -> Iterator[IO[str]]:
+    """A private file at `path` to print into, or standard output."""
+    if path is None:
+        yield sys.stdout
+    else:
+        with private_file(path, newline="") as file:
+            yield file
 
 
 def check_apart(path: Path | None, option: str, roster: str) -> None:
