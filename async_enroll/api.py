@@ -49,12 +49,15 @@ class Api:
         *,
         auto_enroll: bool,
         email_students: bool,
+        reason: str | None = None,
     ) -> BulkAnswer | Failure:
         """Send one bulk call in its turn.
 
         A THROTTLED call holds up all others; to send it again is left to the caller.
         """
-        body = bulk_body(batch, auto_enroll=auto_enroll, email_students=email_students)
+        body = bulk_body(
+            batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
+        )
         harmless = batch.identifiers == (NOBODY,)
         reply = await self._find(body, turn) if harmless else await self._post(body, turn)
         if not harmless:

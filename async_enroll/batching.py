@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from async_enroll.models import Action, Batch, BatchLimits
+from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.packing import packed
 from async_enroll.wanted import Wanted, Wish
 from async_enroll.wire import bulk_body
@@ -246,9 +246,15 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
     return _only(batch, whole[:size]), _only(batch, whole[size:])
 
 
+# Of characters that take the most bytes in JSON: a batch has room for any reason, since the
+# one that it is sent with is not known when it is planned.
+_LONGEST_REASON = "\x01" * LONGEST_REASON
+
+
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
     # false is the longer of the two values that a flag can have.
-    if len(bulk_body(batch, auto_enroll=False, email_students=False)) <= size:
+    body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
+    if len(body) <= size:
         yield batch
     else:
         for half in halves(batch):

@@ -62,6 +62,7 @@ class Dispatch:
         *,
         calls: Iterator[int],
         auto_enroll: bool,
+        reason: str | None,
     ) -> None:
         self.stopped_by: EnrollError | None = None
         self._api = api
@@ -70,6 +71,7 @@ class Dispatch:
         self._chronicle = chronicle
         self._calls = calls
         self._auto_enroll = auto_enroll
+        self._reason = reason
         self._line = anyio.Lock()
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
@@ -180,6 +182,7 @@ class Dispatch:
                         turn,
                         auto_enroll=self._auto_enroll,
                         email_students=parcel.mails,
+                        reason=self._reason,
                     )
                 await self._tell_answered(parcel, call, reply, anyio.current_time() - since)
             return reply

@@ -20,7 +20,7 @@ from async_enroll.dispatch import Dispatch
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import Work
-from async_enroll.models import BatchLimits, RosterEntry
+from async_enroll.models import BatchLimits, RosterEntry, checked_reason
 from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
 from async_enroll.plan import Plan
@@ -42,10 +42,16 @@ CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[None]]
 
 @frozen
 class Options:
-    """How a job is to be done."""
+    """How a job is to be done.
+
+    Raises:
+        ConfigurationError: for a `reason` that the platform could not keep.
+
+    """
 
     auto_enroll: bool
     email_students: bool
+    reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = None
     stop: Signal | None = None
 
@@ -150,12 +156,12 @@ class Jobs:
 
         plan = await plan_of(roster, self._limits)
         site = self.site
-        flags = options.auto_enroll, options.email_students
-        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags))
+        flags, reason = (options.auto_enroll, options.email_students), options.reason
+        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags, reason))
 
         def new() -> tuple[Description, list[Work]]:
             description = Description(
-                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped
+                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped, reason
             )
             return description, plan.work
 
@@ -181,7 +187,7 @@ class Jobs:
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return
-        options = Options(job.auto_enroll, job.email_students, preflight, stop)
+        options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         await self._carry_out(
             journal.work(),
             emit,
@@ -207,7 +213,12 @@ class Jobs:
     ) -> None:
         chronicle = Chronicle(next(self._numbers), journal, self._on_event)
         pursuit = self._pursuit(
-            chronicle, emit, cut_off, auto_enroll=options.auto_enroll, calls=calls
+            chronicle,
+            emit,
+            cut_off,
+            auto_enroll=options.auto_enroll,
+            reason=options.reason,
+            calls=calls,
         )
         job = Job(
             pursuit,
@@ -226,6 +237,7 @@ class Jobs:
         cut_off: list[Block],
         *,
         auto_enroll: bool,
+        reason: str | None = None,
         calls: int = 0,
     ) -> Pursuit:
         dispatch = Dispatch(
@@ -235,6 +247,7 @@ class Jobs:
             chronicle,
             calls=count(calls + 1),
             auto_enroll=auto_enroll,
+            reason=reason,
         )
         settling = Settling(
             self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency

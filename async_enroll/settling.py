@@ -72,7 +72,8 @@ class Settling:
         """Wait for a lost call; give its pairs that are seen to be as it was to leave them.
 
         Returns early if all are, and after one look where the call has `ended`. What is not
-        seen may be so all the same: nobody could look, or an address waits for registration.
+        seen may be so all the same: nobody could look, or an address waits for registration
+        or activation.
 
         The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """

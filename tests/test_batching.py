@@ -66,7 +66,9 @@ def assert_within(batches: list[Batch], limits: BatchLimits) -> None:
         assert 1 <= len(batch.identifiers) <= limits.identifiers
         assert 1 <= batch.pairs <= limits.pairs
         for flag in (False, True):
-            assert len(bulk_body(batch, auto_enroll=flag, email_students=flag)) <= limits.bytes
+            for reason in (None, "\N{SNOWMAN}" * 255, "\x01" * 255):
+                body = bulk_body(batch, auto_enroll=flag, email_students=flag, reason=reason)
+                assert len(body) <= limits.bytes
 
 
 @given(of_learners, limits)
