@@ -18,6 +18,7 @@ from async_enroll.batching import (
     targets,
     why_unsendable,
     why_unsendable_cohort,
+    why_unsendable_course,
 )
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.fates import Block, Fate
@@ -60,7 +61,6 @@ class CrossProduct:
         cohorts: Mapping[str, str] | None,
         limits: BatchLimits,
     ) -> None:
-        self._limits = limits
         self._seen: set[str] = set()
         keys = list(dict.fromkeys(_stripped(key, "course key") for key in courses))
         if not keys:
@@ -90,7 +90,7 @@ class CrossProduct:
             if identifier in self._seen:
                 continue
             self._seen.add(identifier)
-            if why := why_unsendable(identifier, self._limits):
+            if why := why_unsendable(identifier):
                 work += [_unsent(identifier, wish, why, None) for wish in self._wishes]
             else:
                 work += [_unsent(identifier, wish, None, why) for wish, why in self._unsendable]
@@ -164,7 +164,7 @@ def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
     unsent = [
         _unsent(identifier, wanted.wishes[number], why, whys[number])
         for identifier, numbers in wanted.learners()
-        for why in [why_unsendable(identifier, limits)]
+        for why in [why_unsendable(identifier)]
         for number in numbers
         if why or whys[number]
     ]
@@ -197,7 +197,7 @@ def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> B
 
 
 def _why_unsendable(wish: Wish, limits: BatchLimits) -> str | None:
-    if words := why_unsendable(wish.course_id, limits):
+    if words := why_unsendable_course(wish.course_id, limits):
         return f"the course key {words}"
     if wish.cohort is not None and (words := why_unsendable_cohort(wish.cohort, limits)):
         return f"the cohort's name {words}"

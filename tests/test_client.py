@@ -277,6 +277,24 @@ async def test_a_single_string_is_no_list(client: EnrollmentClient) -> None:
         await client.bulk_enroll(["learner1"], C0)
 
 
+async def test_what_cannot_be_sent_or_stored_costs_no_call(
+    platform: Platform, client: EnrollmentClient
+) -> None:
+    bad = ["nul\0@example.org", f"{'x' * 244}@example.org"]
+    report = await client.bulk_enroll(bad, [C0], email_students=True)
+    assert report.counts == {Outcome.INVALID_IDENTIFIER: 2}
+    report = await client.bulk_enroll(["learner1"], ["nul\0"])
+    assert report.counts == {Outcome.REJECTED: 1}
+    assert not platform.requests
+    good = ["learner1", f"{'x' * 243}@example.org"]
+    report = await client.apply([RosterEntry(who, C0) for who in bad + good])
+    assert report.counts == {
+        Outcome.INVALID_IDENTIFIER: 2,
+        Outcome.ENROLLED: 1,
+        Outcome.ALLOWED: 1,
+    }
+
+
 async def test_contradictions_are_found_before_anything_is_sent(
     platform: Platform, client: EnrollmentClient
 ) -> None:

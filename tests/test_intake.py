@@ -73,19 +73,30 @@ def test_nothing_is_sent_that_the_platform_would_split(
 
 
 def test_what_cannot_be_sent_is_a_result() -> None:
-    results = cross(["a b", "jane"], ["c1", "c,2"])
+    long = f"{'j' * 255}@example.org"
+    results = cross(["a b", "a\0b", long, "jane"], ["c1", "c,2", "c\0"])
     told = {
         (one.identifier, one.course_id): (one.outcome, one.error, one.attempts)
         for item in results
         if isinstance(item, Block)
         for one in item
     }
-    invalid = Outcome.INVALID_IDENTIFIER
-    words = "not sent: the identifier holds white space"
+    invalid = {
+        "a b": "not sent: the identifier holds white space",
+        "a\0b": "not sent: the identifier holds a NUL character",
+        long: "not sent: the identifier is longer than 255 characters",
+    }
+    rejected = {
+        "c,2": "not sent: the course key holds a comma",
+        "c\0": "not sent: the course key holds a NUL character",
+    }
     assert told == {
-        ("a b", "c1"): (invalid, words, 0),
-        ("a b", "c,2"): (invalid, words, 0),
-        ("jane", "c,2"): (Outcome.REJECTED, "not sent: the course key holds a comma", 0),
+        **{
+            (who, key): (Outcome.INVALID_IDENTIFIER, words, 0)
+            for who, words in invalid.items()
+            for key in ("c1", "c,2", "c\0")
+        },
+        **{("jane", key): (Outcome.REJECTED, words, 0) for key, words in rejected.items()},
     }
     assert results[-1] == Batch(Action.ENROLL, ("c1",), ("jane",))
 
