@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from async_enroll.errors import EnrollError
 from async_enroll.fates import Block, Fate
+from async_enroll.identity import identity_key
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome
 from async_enroll.parcel import Parcel
 from async_enroll.wanted import Wanted
-from async_enroll.wire import BulkAnswer, PairAnswer, StateAnswer, state
+from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
@@ -63,9 +66,10 @@ def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
     told = Told([], [], [])
     batch = parcel.batch
     rolled_back = _is_rolled_back(answer)
+    courses = _by_course(batch.courses, answer.courses)
     for course_id in batch.courses:
-        course = answer.courses.get(course_id)
-        said = {pair.identifier: pair for pair in course.results} if course else {}
+        course = courses.get(course_id)
+        said = _by_identifier(batch.identifiers, course.results) if course else {}
         fates: list[Fate | None] = []
         last, fate = _UNMENTIONED, None
         for identifier in batch.identifiers:
@@ -87,6 +91,54 @@ def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
         if block := Block.known(course_id, batch.action, batch.identifiers, fates):
             told.blocks.append(block)
     return told
+
+
+def _by_course(sent: Sequence[str], told: Mapping[str, CourseAnswer]) -> Mapping[str, CourseAnswer]:
+    """What an answer says of each course, by the key that was sent.
+
+    Keys that were not sent are taken for ours where they can mean but one: spelled otherwise,
+    or the last that is left over on both sides.
+    """
+    missing = [key for key in sent if key not in told]
+    if not missing:
+        return told
+    strays = set(told).difference(sent)
+    names = _alike(missing, strays, lambda key: identity_key(unquote(key).replace(" ", "+")))
+    missing = [key for key in missing if key not in names]
+    left = strays.difference(names.values())
+    if len(missing) == len(left) == 1:
+        names[missing[0]] = left.pop()
+    return {**told, **{ours: told[theirs] for ours, theirs in names.items()}}
+
+
+def _by_identifier(sent: Sequence[str], results: Sequence[PairAnswer]) -> dict[str, PairAnswer]:
+    """What an answer says of each identifier in a course, by the spelling that was sent.
+
+    First by spelling, then by what is one identifier to the platform. What is left over goes
+    by position, if as many results came as identifiers were sent, and none that can be told
+    stands at another's place.
+    """
+    told = {pair.identifier: pair for pair in results}
+    missing = [identifier for identifier in sent if identifier not in told]
+    if not missing:
+        return told
+    names = _alike(missing, set(told).difference(sent), identity_key)
+    if len(names) < len(missing) and len(results) == len(sent):
+        place = {identity_key(identifier): number for number, identifier in enumerate(sent)}
+        keys = [identity_key(pair.identifier) for pair in results]
+        if all(place.get(key, number) == number for number, key in enumerate(keys)):
+            return dict(zip(sent, results, strict=True))
+    return {**told, **{ours: told[theirs] for ours, theirs in names.items()}}
+
+
+def _alike(ours: Iterable[str], theirs: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
+    """Which of theirs is which of ours by a key, where that is beyond doubt."""
+    of_key: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for name in ours:
+        of_key[key(name)][0].append(name)
+    for name in theirs:
+        of_key[key(name)][1].append(name)
+    return {mine[0]: others[0] for mine, others in of_key.values() if len(mine) == len(others) == 1}
 
 
 def _is_erroneous(pair: PairAnswer) -> bool:

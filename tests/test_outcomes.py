@@ -1,8 +1,10 @@
 """What became of a pair, from the platform's word on the call."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, product
+from random import Random
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from async_enroll import EnrollmentResult, EnrollmentState, Outcome, PlatformError, RosterEntry
 from async_enroll.fates import Block
+from async_enroll.identity import identity_key
 from async_enroll.models import Action, Batch
 from async_enroll.outcomes import (
     answered,
@@ -22,6 +25,8 @@ from async_enroll.outcomes import (
 )
 from async_enroll.parcel import Parcel
 from async_enroll.wire import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
+
+from .spellings import identifiers as spellings
 
 NOTHING = StateAnswer(True, False, False, True)
 ENROLLED = StateAnswer(True, True, False, True)
@@ -108,6 +113,82 @@ def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
         assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")], [])
 
 
+def told_of(sent_: Sequence[str], told_: Sequence[str]) -> dict[str, str]:
+    """Whose word is taken for whom: what the answer says of each carries its own number."""
+    cohorts = [StateAnswer(True, True, False, True, str(number)) for number in range(len(told_))]
+    pairs = zip(told_, cohorts, strict=True)
+    answer = answer_for(*(PairAnswer(who, NOTHING, after) for who, after in pairs))
+    blocks, lacking, _ = answered(sent(Batch(Action.ENROLL, ("c1",), tuple(sent_))), answer)
+    found = {one.identifier: told_[int(one.after.cohort)] for one in results_of(blocks)}  # type: ignore[union-attr, arg-type]  # as said above
+    assert {*found, *(who for who, _ in lacking)} == set(sent_)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent_", "told_", "found"),
+    [
+        (["Jane@X.org", "joe"], ["joe", "jane@x.org"], {"Jane@X.org": "jane@x.org", "joe": "joe"}),
+        (["jane", "joe"], ["JOE", "jane"], {"jane": "jane", "joe": "JOE"}),
+        (["Jos\u00e9", "joe"], ["joe", "JOSE\u0301"], {"Jos\u00e9": "JOSE\u0301", "joe": "joe"}),
+        (["jane", "joe"], ["jan", "joe"], {"jane": "jan", "joe": "joe"}),
+        (["jane", "joe"], ["1", "2"], {"jane": "1", "joe": "2"}),
+        (["Jane", "zoë"], ["zoe", "jane"], {"Jane": "jane"}),
+        (["jane", "joe"], ["joe", "stranger"], {"joe": "joe"}),
+        (["jane", "joe", "jim"], ["jane", "jane", "jim"], {"jane": "jane", "jim": "jim"}),
+        (["jane", "joe"], ["jane", "stranger", "jo"], {"jane": "jane"}),
+        (["jane", "joe"], ["jo"], {}),
+        (["Jane", "joe"], ["JANE", "jane", "joe"], {"joe": "joe"}),
+        (["straße", "strasse"], ["strasse"], {"strasse": "strasse"}),
+    ],
+    ids=[
+        "lower case", "upper case", "normal form", "by position", "all by position",
+        "case, but not position", "another's place", "twice", "too many", "too few",
+        "two for one", "never folded",
+    ],
+)  # fmt: skip
+def test_whom_an_answer_means(sent_: list[str], told_: list[str], found: dict[str, str]) -> None:
+    assert told_of(sent_, told_) == found
+
+
+@given(st.lists(spellings, min_size=1, unique_by=identity_key), st.randoms())
+def test_nobody_is_taken_for_another(identifiers: list[str], chance: Random) -> None:
+    answered_ = [normalize("NFD", chance.choice([one, one.lower()])) for one in identifiers]
+    chance.shuffle(answered_)
+    kept = answered_[: chance.randint(0, len(answered_))]
+    found = told_of(identifiers, kept)
+    assert all(identity_key(who) == identity_key(other) for who, other in found.items())
+    assert len(found) == len(kept)
+
+
+@pytest.mark.parametrize(
+    ("sent_", "told_", "found"),
+    [
+        (["v1:O+C1", "v1:O+C2"], ["v1:o+c2", "v1:o+c1"], {"v1:O+C1": 1, "v1:O+C2": 0}),
+        (["v1:O+C1", "v1:O+C2"], ["v1:O%2BC1", "v1:O C2"], {"v1:O+C1": 0, "v1:O+C2": 1}),
+        (["C1", "c1"], ["c1"], {"c1": 0}),
+        (["C1", "c1"], ["C1", "other"], {"C1": 0, "c1": 1}),
+        (["c1"], ["other"], {"c1": 0}),
+        (["c1", "c2"], ["other", "stranger"], {}),
+        (["c1", "c2"], ["c1", "other", "stranger"], {"c1": 0}),
+    ],
+    ids=["case", "quoted", "one of two", "the last", "the only", "two left", "too many"],
+)
+def test_which_course_an_answer_means(
+    sent_: list[str], told_: list[str], found: dict[str, int]
+) -> None:
+    answer = BulkAnswer(
+        {
+            key: CourseAnswer(
+                [PairAnswer("jane", NOTHING, StateAnswer(True, True, False, True, key))]
+            )
+            for key in told_
+        }
+    )
+    blocks, lacking, _ = answered(sent(Batch(Action.ENROLL, tuple(sent_), ("jane",))), answer)
+    assert {one.course_id: told_.index(one.after.cohort) for one in results_of(blocks)} == found  # type: ignore[union-attr, arg-type]  # as said above
+    assert {key for _, key in lacking} == set(sent_) - set(found)
+
+
 words = st.sampled_from(
     [
         {},
@@ -128,6 +209,8 @@ def test_a_pair_fares_the_same_whoever_stands_beside_it(said: list[dict[str, Any
         for who, told in zip(batch.identifiers, said, strict=True)
         if told is not None
     ]
+    # More than are sent: nobody is told by position.
+    answers += [PairAnswer(f"stranger{number}", NOTHING, ENROLLED) for number in range(9)]
     alone = [
         answered(sent(Batch(Action.ENROLL, ("c1",), (who,))), answer_for(*answers))
         for who in batch.identifiers
