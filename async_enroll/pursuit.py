@@ -12,6 +12,7 @@ from attrs import evolve
 from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.batching import halves, places, plan, without
+from async_enroll.cancellation import is_cancelled
 from async_enroll.chronicle import Chronicle
 from async_enroll.dispatch import Dispatch, Hand, Reply
 from async_enroll.errors import EnrollError, JournalError
@@ -46,6 +47,7 @@ _HOPELESS = 8
 """After how many culprits in a row, nothing done in between, narrowing down is no use."""
 
 _CANCELLED = "the job was cancelled meanwhile"
+_CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
 _AT_FAULT = (Meaning.REFUSED, Meaning.MISSING, Meaning.UNDONE)
 _STOPPING = (Meaning.UNREACHABLE, Meaning.UNAUTHORIZED, Meaning.FATAL)
 
@@ -127,10 +129,18 @@ class Pursuit:
                 hand.parcels, waiting = [], [*more, *waiting]
                 await self.settled(parcel.planned, blocks)
         except anyio.get_cancelled_exc_class():
-            for left in [*hand.parcels, *waiting]:
-                if left.touched:
-                    self._cut_off += unconfirmed(left, _CANCELLED)
-            raise
+            left = [*hand.parcels, *waiting]
+            for part in left:
+                if part.touched:
+                    self._cut_off += unconfirmed(part, _CANCELLED)
+            if is_cancelled():
+                raise
+            # Something that this job uses was cancelled by somebody else.
+            error = EnrollError(_CANCELLED_BY_OTHERS)
+            self.dispatch.stop(error)
+            for part in left:
+                if not part.touched:
+                    await self._give_up(part, error)
 
     async def _step(self, parcel: Parcel, hand: Hand) -> _Step:
         if parcel.unsettled:
@@ -166,7 +176,13 @@ class Pursuit:
         """Send a call without effect; again where nothing tells what became of it."""
         for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else _CERTAIN):
             parcel = Parcel(batch, email=False)
-            reply = await self.dispatch.send(parcel, Hand([parcel]))
+            try:
+                reply = await self.dispatch.send(parcel, Hand([parcel]))
+            except anyio.get_cancelled_exc_class():
+                if is_cancelled():
+                    raise
+                self.dispatch.stop(EnrollError(_CANCELLED_BY_OTHERS))
+                reply = None
             if reply is None or isinstance(reply, BulkAnswer):
                 break
             if reply.meaning is not Meaning.UNKNOWN:

@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from async_enroll.batching import cut
+from async_enroll.cancellation import is_cancelled
 from async_enroll.chronicle import Chronicle
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
@@ -89,6 +90,10 @@ class Job:
                     await self._feed(work, calls)
                 except Exception as error:  # noqa: BLE001  # raised when the calls have ended
                     broken = error
+                except anyio.get_cancelled_exc_class():
+                    if is_cancelled():
+                        raise
+                    broken = EnrollError("the source of the work was cancelled; the job was not")
             watch.cancel_scope.cancel()
         return broken or self._pursuit.dispatch.stopped_by or self._unaccounted()
 

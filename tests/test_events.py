@@ -1,5 +1,6 @@
 """What a job tells of itself."""
 
+import asyncio
 import logging
 from collections import Counter
 from contextlib import aclosing
@@ -171,6 +172,39 @@ async def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixt
     assert report.ok
     assert "on_event failed on a BatchSent: ValueError" in caplog.text
     assert LEARNERS[0] not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [JobStarted, BatchSent, BatchAnswered, BatchSettled, JobDone])
+@pytest.mark.parametrize("journal", [None, "job.db"])
+async def test_a_listener_that_raises_a_cancellation_ends_nothing(
+    tmp_path: Path, kind: type[Event], journal: str | None
+) -> None:
+    """As one does that asks a future which somebody has cancelled for its result."""
+
+    def fail(event: Event) -> None:
+        if isinstance(event, kind):
+            raise asyncio.CancelledError
+
+    async with site() as platform:
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(5), on_event=fail
+        ) as client:
+            report = await client.apply(ROSTER, journal=journal and tmp_path / journal)
+    assert len(report.results) == len(ROSTER)
+    assert report.ok
+
+
+async def test_a_listener_that_cancels_the_job_has_cancelled_it() -> None:
+    def cancel(event: Event) -> None:
+        if isinstance(event, BatchSent):
+            job.cancel()
+            raise asyncio.CancelledError
+
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=cancel) as client:
+            job = asyncio.create_task(client.apply(ROSTER))
+            with pytest.raises(asyncio.CancelledError):
+                await job
 
 
 async def test_logs_tell_of_jobs_and_not_of_people(caplog: pytest.LogCaptureFixture) -> None:
