@@ -91,7 +91,7 @@ def run_with_journal(
             raise
         if display.begun:
             return _hand_over(journal, report, json=json)
-        return _hand_over_again(journal, report, json=json)
+        return _say_finished(journal, report, json=json)
 
 
 def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
@@ -101,7 +101,7 @@ def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
         return account.status
 
 
-def _hand_over_again(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
+def _say_finished(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
     """Say that the job was finished before: what became of it then may no longer be so."""
     with JournalReport(journal) as report:
         account = journaled(journal, report)
