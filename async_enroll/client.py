@@ -214,7 +214,7 @@ class EnrollmentClient:
         """Enroll every identifier in every course.
 
         Args:
-            identifiers: E-mail addresses or usernames; repeats count once.
+            identifiers: E-mail addresses or usernames; repeats count once, in any spelling.
             courses: Course keys.
             cohorts: The cohort to place learners in, for some or all of the courses.
             auto_enroll: Whether an address without an account is enrolled on registering, and

@@ -17,6 +17,7 @@ from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
+from async_enroll.dispatch import Dispatch
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import Work
@@ -30,6 +31,7 @@ from async_enroll.runner import Job, Signal
 from async_enroll.settling import Settling
 from async_enroll.sources import AnyIterable, plan_of
 from async_enroll.throttle import Throttle
+from async_enroll.vetting import GoodPlaces
 
 if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
@@ -73,6 +75,7 @@ class Jobs:
     _settle: float
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
+    _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """The places of a plan that the platform refuses, asked without effect, and why.
@@ -87,8 +90,8 @@ class Jobs:
 
         pursuit = self._pursuit(Chronicle(next(self._numbers)), nowhere, [], auto_enroll=False)
         await pursuit.vetting.vet(plan.scope.places)
-        if pursuit.stopped_by:
-            raise pursuit.stopped_by
+        if pursuit.dispatch.stopped_by:
+            raise pursuit.dispatch.stopped_by
         return pursuit.vetting.bad
 
     def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
@@ -242,19 +245,27 @@ class Jobs:
         reason: str | None = None,
         calls: int = 0,
     ) -> Pursuit:
-        return Pursuit(
+        dispatch = Dispatch(
             self._api,
             self._throttle,
             self._patience,
-            Settling(
-                self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
-            ),
+            chronicle,
+            calls=count(calls + 1),
+            auto_enroll=auto_enroll,
+            reason=reason,
+        )
+        settling = Settling(
+            self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
+        )
+        return Pursuit(
+            self._api,
+            dispatch,
+            settling,
             chronicle,
             emit,
             cut_off,
-            calls=count(calls + 1),
+            self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
             auto_enroll=auto_enroll,
-            reason=reason,
         )

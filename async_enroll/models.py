@@ -73,7 +73,8 @@ _AS_ASKED = frozenset(
 class RosterEntry:
     """One pair of a roster: who, where, and whether in or out.
 
-    Surrounding white space does not count. `cohort` places the learner in a
+    Surrounding white space does not count. Identifiers that differ in case alone are one
+    learner, as to the platform; the first spelling is sent. `cohort` places the learner in a
     cohort that exists in the course; the platform takes it with ENROLL only.
     """
 

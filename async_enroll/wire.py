@@ -46,13 +46,19 @@ class StateAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PairAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The platform's word on one pair: two states, or one of its two flags."""
+    """The platform's word on one pair: two states, or one of its two flags.
+
+    `success` and what kind of error it was are told since 2026.
+    """
 
     identifier: str
     before: StateAnswer | None = None
     after: StateAnswer | None = None
     invalid_identifier: bool = msgspec.field(default=False, name="invalidIdentifier")
     error: bool = False
+    success: bool | None = None
+    error_type: str | None = None
+    error_message: str | None = None
 
 
 class CourseAnswer(msgspec.Struct, frozen=True):

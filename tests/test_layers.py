@@ -14,7 +14,8 @@ FLOORS = [
     ["jobs"],
     ["runner", "journal", "sources"],
     ["pursuit", "plan"],
-    ["vetting", "settling", "patience"],
+    ["dispatch", "vetting", "settling"],
+    ["patience"],
     ["report", "outcomes", "queries"],
     ["page"],
     ["summary", "timeline", "writing"],
@@ -30,8 +31,8 @@ FLOORS = [
     ["congestion", "sizing", "window"],
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files"],
-    ["errors"],
+    ["models", "files", "identity"],
+    ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent
 FLOOR_OF = {module: number for number, floor in enumerate(FLOORS) for module in floor}

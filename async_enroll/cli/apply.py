@@ -13,7 +13,7 @@ from rich.prompt import Confirm
 
 from async_enroll.cli.account import hand_over, in_memory, settings_of
 from async_enroll.cli.connection import Connection
-from async_enroll.cli.console import ERR, note
+from async_enroll.cli.console import ERR, note, warn
 from async_enroll.cli.destination import check_apart, check_destination, check_report
 from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
@@ -97,6 +97,8 @@ def apply(
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
     made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    for warning in made.warnings(email_students=email_students):
+        warn(warning)
     if not quiet:
         show_plan(ERR, made, tuning)
     if not yes and not _agreed(made, email_students=email_students):
