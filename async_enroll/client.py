@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from attrs import evolve
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
@@ -288,7 +289,8 @@ class EnrollmentClient:
                 whenever mail is at stake or the work is more than one batch.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
-                goes on where it was left; the report has all of it.
+                goes on where it was left; the report has all of it. Of a job that is
+                finished, nothing is sent, and the report says so (`finished_earlier`).
             stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
                 finished, no more are sent, and JobStopped is raised.
 
@@ -360,12 +362,12 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            await carry_out(add, cut_off)
+            finished_earlier = await carry_out(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
-        return builder.report()
+        return evolve(builder.report(), finished_earlier=finished_earlier)
 
     async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}
