@@ -36,7 +36,7 @@ class Turn:
         """Take note that the site has done what the call carried: so many pairs, or nothing."""
         self._worked = self._throttle.work.least(pairs, self.seconds)
         if pairs:
-            self._throttle.congestion.answered(self._sent, pairs, anyio.current_time())
+            self._throttle.congestion.answered(self._sent, anyio.current_time())
 
     def busy(self) -> None:
         """Take note that the site takes no more calls at once."""

@@ -29,7 +29,6 @@ FLOORS = [
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing", "filters", "paging"],
     ["congestion", "sizing", "window"],
-    ["latency"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files", "identity"],
     ["errors", "cancellation"],
