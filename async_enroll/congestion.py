@@ -78,9 +78,13 @@ class Congestion:
             self._changed = now
         return Sent(now, in_flight)
 
+    def has_borne(self, sent: Sent) -> bool:
+        """Whether as many calls as were in flight with this one have been answered before."""
+        return sent.in_flight <= self._borne
+
     def busy(self, sent: Sent, now: float) -> None:
-        """The site refused a call because it has enough to do."""
-        if sent.in_flight <= self._borne:
+        """The site refused a call, or gave up on it, because it has enough to do."""
+        if self.has_borne(sent):
             # As many were borne before: a few may have had other reasons.
             self._strays += 1
             self._stray_at = min(self._stray_at, sent.in_flight)

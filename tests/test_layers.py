@@ -28,7 +28,7 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing", "filters", "paging"],
-    ["congestion", "sizing", "window"],
+    ["congestion", "hold", "pace", "sizing", "window"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files", "identity"],
     ["errors", "cancellation"],
