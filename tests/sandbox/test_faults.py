@@ -134,7 +134,7 @@ async def test_the_platform_is_left_quickly_while_calls_stall() -> None:
             while len(platform.requests) < 6:
                 await anyio.sleep(0.01)
             start = time.monotonic()
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 3
 
 
 async def call_until_dropped(platform: Platform) -> None:
@@ -201,7 +201,7 @@ async def test_throttled_until_a_date() -> None:
         assert answer.status == 429
         assert answer.json == {"detail": "Request was throttled."}
         ahead = parsedate_to_datetime(answer.headers["Retry-After"]).timestamp() - now
-        assert 0.5 <= ahead < 2
+        assert 0.5 <= ahead < 5
 
 
 async def test_throttled_without_a_word() -> None:
