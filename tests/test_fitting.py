@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
-from async_enroll.sandbox import Platform
+from async_enroll.sandbox import LimitReq, Platform
 
 
 def statuses(platform: Platform) -> Counter[int]:
@@ -53,3 +53,36 @@ async def test_a_site_that_turns_calls_away_is_given_as_many_as_it_takes(workers
         await everybody(platform, 100 * workers, BatchLimits(1, 1), 16)
     assert statuses(platform)[503] <= 20  # with 16 in flight, nine calls of ten are
     assert platform.in_flight_peak == workers
+
+
+async def test_a_site_whose_calls_take_differently_long_is_not_asked_less() -> None:
+    async with Platform(window=None, seconds_per_call=0.01, seconds_sigma=0.8) as platform:
+        population = platform.seed(400, 1)
+        async with EnrollmentClient(
+            platform.url, platform.token, window=RequestWindow(10_000, 1), batch=BatchLimits(1, 1)
+        ) as client:
+            report = await client.bulk_enroll(population.emails, population.courses)
+            assert report.ok
+            assert client._throttle.congestion.limit == 8
+
+
+@pytest.mark.parametrize("status", [503, 429])
+async def test_a_site_that_limits_the_rate_is_given_calls_at_that_rate(status: int) -> None:
+    """A tenth of real times: 2 a second, a burst of 10, and a window of a minute."""
+    limit = LimitReq(rate=20, burst=10, status=status)
+    async with Platform(window=None, limit_req=limit, seconds_per_call=0.02) as platform:
+        population = platform.seed(100, 1)
+        async with EnrollmentClient(
+            platform.url,
+            platform.token,
+            window=RequestWindow(120, 6),
+            batch=BatchLimits(1, 1),
+            settle=0.5,
+        ) as client:
+            report = await client.bulk_enroll(
+                population.emails, population.courses, email_students=True
+            )
+    assert report.ok
+    assert statuses(platform)[status] <= 25
+    unknown = sum(result.notified is None for result in report.results)
+    assert unknown <= (25 if status == 503 else 0)

@@ -211,6 +211,15 @@ async def test_throttled_without_a_word() -> None:
         assert "Retry-After" not in answer.headers
 
 
+@pytest.mark.parametrize("retry_after", ["86400", "-5", "Sat, 09 May 2099 12:00:00 GMT", "soon"])
+async def test_throttled_for_as_long_as_told(retry_after: str) -> None:
+    faults = Faults.schedule({0: Fault.THROTTLED}, retry_after=retry_after)
+    async with small_platform(faults=faults) as platform, speaking_to(platform) as raw:
+        answer = await raw.bulk("Jane", C1)
+        assert (answer.status, answer.headers["Retry-After"]) == (429, retry_after)
+        assert (await raw.bulk("Jane", C1)).status == 200
+
+
 async def test_unauthorized_once() -> None:
     async with meeting(Fault.UNAUTHORIZED) as platform, speaking_to(platform) as raw:
         answer = await raw.bulk("Jane", C1)
