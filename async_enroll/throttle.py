@@ -48,7 +48,11 @@ class Turn:
         throttle = self._throttle
         if throttle.congestion.has_borne(self._sent) and throttle.work.is_quick(self.seconds):
             throttle.pace.refused(self._number)
-        throttle.congestion.busy(self._sent, anyio.current_time())
+        self.timed_out()
+
+    def timed_out(self) -> None:
+        """Take note that the call stood in line for too long, behind too many others."""
+        self._throttle.congestion.busy(self._sent, anyio.current_time())
 
     def unsent(self) -> None:
         """Give the place back: nothing reached the platform."""

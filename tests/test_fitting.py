@@ -86,3 +86,20 @@ async def test_a_site_that_limits_the_rate_is_given_calls_at_that_rate(status: i
     assert statuses(platform)[status] <= 25
     unknown = sum(result.notified is None for result in report.results)
     assert unknown <= (25 if status == 503 else 0)
+
+
+async def test_a_site_where_calls_of_one_learner_time_out_in_line_is_given_fewer() -> None:
+    async with Platform(
+        window=None, workers=1, seconds_per_call=0.1, gateway_timeout=0.45
+    ) as platform:
+        population = platform.seed(60, 1)
+        async with EnrollmentClient(
+            platform.url,
+            platform.token,
+            window=RequestWindow(10_000, 1),
+            batch=BatchLimits(1, 1),
+            settle=1,
+        ) as client:
+            report = await client.bulk_enroll(population.emails, population.courses)
+            assert report.ok
+            assert client._throttle.congestion.limit <= 5  # as many as are done in 0.45 s
