@@ -64,7 +64,8 @@ class EnrollmentClient:
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
         settle: Seconds after which a lost call is taken to have ended, one way or the other.
-        patience: Seconds to wait for a platform that fails every call, before a job stops.
+        patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
+            left alone, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
             list, whose records tell no addresses; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
@@ -115,7 +116,7 @@ class EnrollmentClient:
         self._limits = batch
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
-        self._throttle = Throttle(window, concurrency)
+        self._throttle = Throttle(window, concurrency, patience)
         api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
         self._reader = reader(listing, self._transport, self._throttle, self._slots)
