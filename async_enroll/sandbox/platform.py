@@ -191,7 +191,7 @@ class Platform:
         application = web.Application()
         for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
-        application.router.add_route("*", "/{path:.*}", self._front.before(_not_found))
+        application.router.add_route("*", "/{path:.*}", self._front.before(work(_not_found)))
         return application
 
     async def crash(self) -> None:
