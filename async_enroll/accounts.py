@@ -8,6 +8,7 @@ import anyio
 from attrs import frozen
 
 from async_enroll.errors import EnrollError, NoSuchEndpoint
+from async_enroll.identity import identity_key
 from async_enroll.renewal import renewed
 from async_enroll.slots import Slots
 from async_enroll.throttle import Throttle
@@ -40,21 +41,21 @@ class Accounts:
         """
         addresses = list(addresses)
         async with self._line:  # several courses are asked about at once, for the same learners
-            await self._ask({one.casefold(): one for one in addresses}.values())
-        found = {address: self._known.get(address.casefold()) for address in addresses}
+            await self._ask({identity_key(one): one for one in addresses}.values())
+        found = {address: self._known.get(identity_key(address)) for address in addresses}
         return {address: username for address, username in found.items() if username}
 
     async def _ask(self, addresses: Iterable[str]) -> None:
         async def ask(address: str) -> None:
             try:
                 async with self._slots.slot():
-                    self._known[address.casefold()] = await self._username(address)
+                    self._known[identity_key(address)] = await self._username(address)
             except EnrollError:
                 asking.cancel_scope.cancel()  # the others would fare no better
 
         async with anyio.create_task_group() as asking:
             for address in addresses:
-                if address.casefold() not in self._known:
+                if identity_key(address) not in self._known:
                     asking.start_soon(ask, address)
 
     async def _username(self, address: str) -> str | None:
@@ -66,7 +67,9 @@ class Accounts:
         if answer.ok:
             found = account(answer.body)
             # An older platform knows no such filter, and tells of the token's own user.
-            is_asked_for = found.email is not None and found.email.casefold() == address.casefold()
+            is_asked_for = found.email is not None and identity_key(found.email) == identity_key(
+                address
+            )
             return found.username if is_asked_for else None
         failure = classify(answer)
         if _is_nobody(answer):

@@ -14,6 +14,7 @@ from yarl import URL
 from async_enroll.accounts import Lookup
 from async_enroll.errors import TransportError
 from async_enroll.filters import is_since, matching, oldest, parameters
+from async_enroll.identity import identity_key
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.paging import Trail
 from async_enroll.renewal import renewed
@@ -63,14 +64,14 @@ class Core:
         """Give the records of those looked for, with their addresses where these were given."""
         addresses = [identifier for identifier in lookup.identifiers if "@" in identifier]
         usernames = await lookup.accounts.usernames(addresses)
-        email_of = {username.casefold(): email for email, username in usernames.items()}
+        email_of = {identity_key(username): email for email, username in usernames.items()}
         names = {one for one in lookup.identifiers if "@" not in one} | set(usernames.values())
         for some in _groups(sorted(names)):
             filters = {"course_id": lookup.course_id, **some}
             async with aclosing(self._pages(filters)) as pages:
                 async for found in pages:
                     yield [
-                        evolve(record, email=email_of.get(record.username.casefold()))
+                        evolve(record, email=email_of.get(identity_key(record.username)))
                         for record in found.records
                         if record.course_id == lookup.course_id
                     ]

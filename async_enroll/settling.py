@@ -10,6 +10,7 @@ import anyio
 
 from async_enroll.accounts import Accounts, Lookup
 from async_enroll.errors import EnrollError
+from async_enroll.identity import identity_key
 from async_enroll.models import Action, Batch, Enrollment
 from async_enroll.outcomes import Pair, pairs
 from async_enroll.queries import side_by_side
@@ -33,7 +34,7 @@ class _Look:
     def want(self, some: Iterable[Pair]) -> None:
         """Ask for pairs."""
         for identifier, course_id in some:
-            self._wanted.setdefault(course_id, {})[identifier.casefold()] = identifier
+            self._wanted.setdefault(course_id, {})[identity_key(identifier)] = identifier
 
     async def read(self, reader: Reader, accounts: Accounts, concurrency: int) -> None:
         """Read the courses; note who of those asked for is listed, and whether as active."""
@@ -48,8 +49,8 @@ class _Look:
         for record in records:
             wanted = self._wanted.get(record.course_id, {})
             for name in (record.username, record.email):
-                if name is not None and name.casefold() in wanted:
-                    self.active[name.casefold(), record.course_id] = record.is_active
+                if name is not None and (key := identity_key(name)) in wanted:
+                    self.active[key, record.course_id] = record.is_active
 
 
 class Settling:
@@ -89,7 +90,7 @@ class Settling:
             left = {
                 (identifier, course_id)
                 for identifier, course_id in left
-                if look.active.get((identifier.casefold(), course_id)) is not wanted
+                if look.active.get((identity_key(identifier), course_id)) is not wanted
             }
             if not left:
                 break

@@ -30,7 +30,7 @@ FLOORS = [
     ["congestion", "sizing", "window"],
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files"],
+    ["models", "files", "identity"],
     ["errors"],
 ]
 HOUSE = Path(async_enroll.__file__).parent

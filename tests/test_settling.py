@@ -187,3 +187,23 @@ async def test_of_cohorts_no_listing_tells(platform: Platform, client: Enrollmen
     findings = await settling(client).found(batch)
     assert not findings
     assert platform.requests == []
+
+
+@pytest.mark.parametrize(("asked", "listed"), [("straße", "strasse"), ("oﬃce", "office")])
+async def test_names_that_only_look_alike_are_not_one(
+    platform: Platform, asked: str, listed: str
+) -> None:
+    for number, name in enumerate((asked, listed)):
+        platform.add_user(name, f"other{number}@example.org")
+    platform.enroll(listed, C0)
+    async with EnrollmentClient(platform.url, platform.token, listing="so2") as client:
+        findings = await settling(client).found(Batch(Action.ENROLL, (C0,), (asked,)))
+    assert not findings
+
+
+async def test_a_name_matches_in_any_normal_form(platform: Platform) -> None:
+    platform.add_user("zo\u00eb", "zoe@example.org")
+    platform.enroll("zo\u00eb", C0)
+    async with EnrollmentClient(platform.url, platform.token, listing="so2") as client:
+        findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("ZOE\u0308",)))
+    assert findings == {("ZOE\u0308", C0)}
