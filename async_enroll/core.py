@@ -20,7 +20,7 @@ from async_enroll.paging import Trail
 from async_enroll.renewal import renewed
 from async_enroll.throttle import MOST_REFUSALS, Throttle
 from async_enroll.transport import Transport
-from async_enroll.verdict import Failure, Meaning, classify
+from async_enroll.verdict import Failure, Meaning, classify, classify_listing
 from async_enroll.wire import Page, page
 
 CORE_LIST = "api/enrollment/v1/enrollments"
@@ -80,25 +80,27 @@ class Core:
         start = self._transport.site / CORE_LIST
         trail = Trail(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
         count = 0
+        first = True
         while True:
-            found = page(await self._body(trail.page), start=count)
+            found = page(await self._body(trail.page, first=first), start=count)
             yield found
             if not trail.follow(found.next):
                 return
             count += len(found.records)
+            first = False
 
-    async def _body(self, url: URL) -> bytes:
+    async def _body(self, url: URL, *, first: bool) -> bytes:
         """Ask for a page, again while the throttle refuses it."""
         refusals = 0
         while True:
-            reply = await self._ask(url)
+            reply = await self._ask(url, first=first)
             if not isinstance(reply, Failure):
                 return reply
             refusals += 1
             if reply.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
                 raise reply.error
 
-    async def _ask(self, url: URL) -> bytes | Failure:
+    async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:
         async with AsyncExitStack() as stack:
             # All queries have one page in line, and so leave room for others.
             async with self._line:
@@ -113,7 +115,7 @@ class Core:
                 raise
             if answer.ok:
                 return answer.body
-            failure = classify(answer)
+            failure = classify_listing(answer) if first else classify(answer)
             if failure.meaning is Meaning.THROTTLED:
                 turn.refused(failure.retry_after)
             return failure

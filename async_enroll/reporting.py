@@ -18,7 +18,7 @@ from async_enroll.renewal import renewed
 from async_enroll.slots import Slots
 from async_enroll.throttle import MOST_REFUSALS, Throttle
 from async_enroll.transport import Pieces, Transport
-from async_enroll.verdict import Meaning, classify
+from async_enroll.verdict import Meaning, classify, classify_listing
 
 REPORTING_LIST = "api/so2/v1/enrollments"
 
@@ -48,9 +48,10 @@ class Reporting:
         wanted = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
         trail = Trail((self._transport.site / REPORTING_LIST).with_query(filters))
         reader = ListingReader()
+        first = True
         async with self._slots.slot() as slot:
             while True:
-                async with self._open(trail.page) as pieces:
+                async with self._open(trail.page, first=first) as pieces:
                     since = anyio.current_time()
                     async for piece in pieces:
                         found = reader.feed(piece)
@@ -64,13 +65,14 @@ class Reporting:
                 if not trail.follow(reader.close()):
                     return
                 reader = ListingReader(start=reader.count)
+                first = False
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
         """Give all records of the course: they tell addresses, and come in one answer."""
         return self.enrollments(EnrollmentQuery(course_id=lookup.course_id))
 
     @asynccontextmanager
-    async def _open(self, url: URL) -> AsyncIterator[Pieces]:
+    async def _open(self, url: URL, *, first: bool) -> AsyncIterator[Pieces]:
         refusals = 0
         renewable = True
         while True:
@@ -79,7 +81,7 @@ class Reporting:
                 if isinstance(came_back, Pieces):
                     yield came_back
                     return
-            failure = classify(came_back)
+            failure = classify_listing(came_back) if first else classify(came_back)
             if renewable and await renewed(self._transport, came_back):
                 renewable = False
                 continue

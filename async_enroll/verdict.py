@@ -93,6 +93,18 @@ def classify(came_back: Answer | TransportError) -> Failure:
     return evolve(_of_status(came_back), status=came_back.status)
 
 
+def classify_listing(came_back: Answer) -> Failure:
+    """As `classify`, for a listing that has not answered yet: a 404 means that there is none.
+
+    An API gateway in front of a site says so in JSON.
+    """
+    failure = classify(came_back)
+    if failure.meaning is not Meaning.MISSING:
+        return failure
+    words = f"the site has no such endpoint: {failure.error}"
+    return evolve(failure, meaning=Meaning.FATAL, error=NoSuchEndpoint(words, status=404))
+
+
 def _of_status(came_back: Answer) -> Failure:
     status, words = came_back.status, _words(came_back)
     retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))

@@ -172,11 +172,36 @@ async def test_a_site_that_is_down_is_waited_for_once() -> None:
                         tasks.start_soon(query, client)
 
 
-async def test_a_json_404_is_an_answer_of_the_listing() -> None:
-    async with saying(answer("404 Not Found", b'{"detail": "No such course."}')) as url:
-        async with EnrollmentClient(url, "token") as client:
-            with pytest.raises(PlatformError, match="No such course"):
-                await listed(client, EnrollmentQuery(course_id=C0))
+NOT_ROUTED = [
+    PAGE,
+    answer("404 Not Found", b'{"message": "no Route matched with those values"}'),
+    answer("404 Not Found"),
+]
+
+
+@pytest.mark.parametrize("missing", NOT_ROUTED)
+async def test_a_404_of_any_kind_is_no_such_listing(missing: bytes) -> None:
+    """An API gateway in front of a site answers JSON."""
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await request(reader)
+            found = answer("200 OK", json.dumps(page(record(1, NOW))).encode())
+            writer.write(found if CORE_LIST.encode() in head else missing)
+            await writer.drain()
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token") as client:
+        assert [one.username for one in await listed(client, EnrollmentQuery())] == ["learner1"]
+    async with saying(missing) as url, EnrollmentClient(url, "token") as client:
+        with pytest.raises(PlatformError, match="neither as MOOCit nor as Open edX"):
+            await listed(client, EnrollmentQuery())
+
+
+async def test_a_json_404_in_the_middle_of_a_listing_is_told_as_it_is() -> None:
+    failing = answer("404 Not Found", b'{"detail": "Invalid page."}')
+    async with pages(page(record(1, NOW), lead="/api/x"), failing) as (client, _):
+        with pytest.raises(PlatformError, match=r"^Invalid page\.$"):
+            await listed(client, EnrollmentQuery())
 
 
 async def test_one_who_leaves_while_finding_out_holds_up_nobody(plain: Platform) -> None:
