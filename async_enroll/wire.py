@@ -236,16 +236,33 @@ def page(body: bytes, *, start: int) -> Page:
     value = _json(body)
     if not isinstance(value, dict):
         raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
-    listed, following = value.get("results"), value.get("next", 0)
+    listed = value.get("results")
     if not isinstance(listed, list):
         raise UnexpectedResponse("expected a list", path="results")
-    # A page that does not say what follows cannot be taken for the last.
-    if following is not None and not isinstance(following, str):
-        raise UnexpectedResponse("expected an address or null", path="next")
+    following = next_page(value)
     records = enrollments([_renamed(record) for record in listed], start=start)
     times = [record.created.timestamp() for record in records]
     descending = times == sorted(times, reverse=True)
-    return Page(records, following, newest_first=descending and "count" not in value)
+    numbered = "count" in value or "pagination" in value
+    return Page(records, following, newest_first=descending and not numbered)
+
+
+def next_page(page: dict[str, Any]) -> str | None:
+    """The address of the page after one; None after the last.
+
+    It stands in the page itself or in its `pagination` (edx_rest_framework_extensions:
+    `NamespacedPageNumberPagination`). A page that does not say what follows cannot be
+    taken for the last.
+
+    Raises:
+        UnexpectedResponse: where it does not.
+
+    """
+    places = (page, page.get("pagination"))
+    told = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
+    if not told or not all(one is None or isinstance(one, str) for one in told):
+        raise UnexpectedResponse("expected an address or null", path="next")
+    return next((one for one in told if one is not None), None)
 
 
 def account(body: bytes) -> Account:

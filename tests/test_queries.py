@@ -170,6 +170,52 @@ async def test_filters_sent_together_are_checked_here_too() -> None:
         assert len(await listed(url, EnrollmentQuery(course_id=C0))) == 6
 
 
+def unframed(body: bytes) -> bytes:
+    """An answer that ends with the connection, as old proxies pass it on."""
+    return b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("body", [b"", record(), record() + b"," + record("joe"), record() + b"\n"])
+async def test_a_body_that_may_have_been_cut_is_an_error_but_for_one_learner(body: bytes) -> None:
+    async with saying(unframed(body)) as url:
+        for query in (EnrollmentQuery(), EnrollmentQuery(course_id=C0), EnrollmentQuery(days=1)):
+            with pytest.raises(UnexpectedResponse, match="may have been cut short"):
+                await listed(url, query)
+        assert len(await listed(url, EnrollmentQuery(username="jane"))) == body.count(b"{")
+    async with saying(unframed(b"[" + record() + b"]")) as url:
+        assert len(await listed(url)) == 1
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    for coding in (b"Content-Length: %d\r\n\r\n%b", chunked):
+        async with saying(OK + coding % (len(record()), record())) as url:
+            assert len(await listed(url)) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_pages_that_name_the_next_in_their_pagination(first: bool) -> None:
+    """As of edx_rest_framework_extensions' NamespacedPageNumberPagination."""
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            target = (await request(reader)).split(b" ")[1]
+            number = int(target.partition(b"page=")[2] or 1)
+            lead = f"/api/so2/v1/enrollments?page={number + 1}" if number < 5 else None
+            parts = {"pagination": {"count": 500, "num_pages": 5, "next": lead, "previous": None}}
+            listed = [json.loads(record(f"u{number}-{one}")) for one in range(100)]
+            said = {**parts, "results": listed} if first else {"results": listed, **parts}
+            writer.write(answer("200 OK", json.dumps(said).encode()))
+            await writer.drain()
+
+    async with talking(conversation) as url:
+        assert len({one.username for one in await listed(url)}) == 500
+
+
+async def test_a_page_that_does_not_say_what_follows_is_not_the_last() -> None:
+    said = b'{"count": 500, "num_pages": 5, "current_page": 1, "results": [%b]}' % record()
+    async with saying(answer("200 OK", said)) as url:
+        with pytest.raises(UnexpectedResponse, match="next: expected an address or null"):
+            await listed(url)
+
+
 def page(next_page: str | None, *records: bytes) -> bytes:
     body = b'{"count": 9, "next": %b, "results": [%b]}'
     return answer("200 OK", body % (json.dumps(next_page).encode(), b",".join(records)))
