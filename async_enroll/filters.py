@@ -37,8 +37,10 @@ def matching(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bo
     return matches
 
 
-def is_since(created: datetime, since: datetime) -> bool:
+def is_since(created: datetime | None, since: datetime) -> bool:
     """Whether a record is not older than `since`, as far as its time can be told."""
+    if created is None:
+        return False
     if created.tzinfo is None:
         # The zone is not named; the platform's day may have begun 14 hours before UTC's.
         return created >= since.replace(tzinfo=None) - timedelta(hours=14)

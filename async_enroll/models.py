@@ -103,7 +103,7 @@ class Enrollment:
     """One record of the platform's enrollment listing.
 
     `email` is None where the site does not tell it; `created` is naive where the
-    platform names no time zone.
+    platform names no time zone, and None where it does not know.
     """
 
     username: str
@@ -111,14 +111,15 @@ class Enrollment:
     course_id: str
     is_active: bool
     mode: str
-    created: datetime
+    created: datetime | None
 
 
 @frozen
 class EnrollmentQuery:
     """A filter on the enrollment listing; None does not filter.
 
-    `days` keeps the enrollments created in the last so many days.
+    `days` keeps the enrollments created in the last so many days, and so none of which it
+    is not known when they were created.
     """
 
     course_id: str | None = None

@@ -241,8 +241,8 @@ def page(body: bytes, *, start: int) -> Page:
         raise UnexpectedResponse("expected a list", path="results")
     following = next_page(value)
     records = enrollments([_renamed(record) for record in listed], start=start)
-    times = [record.created.timestamp() for record in records]
-    descending = times == sorted(times, reverse=True)
+    times = [record.created.timestamp() for record in records if record.created]
+    descending = len(times) == len(records) and times == sorted(times, reverse=True)
     numbered = "count" in value or "pagination" in value
     return Page(records, following, newest_first=descending and not numbered)
 
@@ -392,7 +392,9 @@ def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
     return structure
 
 
-def _created(value: Any, _: Any) -> datetime:
+def _created(value: Any, _: Any) -> datetime | None:
+    if value is None:  # the platform's column may be empty (CourseEnrollment.created)
+        return None
     # "2021-03-09 20:15" from the reporting API, ISO 8601 elsewhere: Python reads both.
     try:
         return datetime.fromisoformat(value)
@@ -421,6 +423,6 @@ def _enrollment(record: Any) -> Enrollment:
 _converter = Converter(use_alias=True)
 _converter.register_structure_hook(str, _exactly(str, "a string"))
 _converter.register_structure_hook(bool, _exactly(bool, "true or false"))
-_converter.register_structure_hook(datetime, _created)
+_converter.register_structure_hook(datetime | None, _created)
 _enrollment_fields = _object(Enrollment)
 _converter.register_structure_hook(Account, _object(Account))

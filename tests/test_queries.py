@@ -216,6 +216,15 @@ async def test_a_page_that_does_not_say_what_follows_is_not_the_last() -> None:
             await listed(url)
 
 
+async def test_a_record_may_lack_its_time() -> None:
+    """The platform's column may be empty (CourseEnrollment.created)."""
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    timeless = record("joe").replace(b'"2021-03-09 20:15"', b"null")
+    async with saying(answer("200 OK", b"[%b,%b]" % (record(created=now), timeless))) as url:
+        assert [one.created is None for one in await listed(url)] == [False, True]
+        assert [one.username for one in await listed(url, EnrollmentQuery(C0, days=1))] == ["jane"]
+
+
 def page(next_page: str | None, *records: bytes) -> bytes:
     body = b'{"count": 9, "next": %b, "results": [%b]}'
     return answer("200 OK", body % (json.dumps(next_page).encode(), b",".join(records)))

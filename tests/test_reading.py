@@ -89,7 +89,7 @@ async def test_each_kind_gives_the_same_records() -> None:
             await so2.bulk_unenroll(["learner1"], [C0])
             for query in QUERIES:
                 expected = [
-                    evolve(one, email=None, created=one.created.replace(tzinfo=UTC))
+                    evolve(one, email=None, created=one.created and one.created.replace(tzinfo=UTC))
                     for one in await listed(so2, query)
                 ]
                 assert await listed(core, query) == sorted(expected, key=repr), query
@@ -316,6 +316,13 @@ async def test_pages_by_cursor_that_are_out_of_order_are_all_read() -> None:
     old, new = record(1, NOW - timedelta(days=9)), record(2, NOW - timedelta(days=1))
     async with pages(page(new, old, old, new, old, lead="/x"), page(new)) as (client, _):
         assert len(await listed(client, EnrollmentQuery(days=7))) == 3
+
+
+async def test_a_time_that_is_not_known_does_not_end_a_list() -> None:
+    old, new = record(1, NOW - timedelta(days=9)), record(2, NOW - timedelta(days=1))
+    timeless = {**record(3, NOW), "created": None}
+    async with pages(page(new, old, timeless, lead="/x"), page(new)) as (client, _):
+        assert len(await listed(client, EnrollmentQuery(days=7))) == 2
 
 
 @pytest.mark.parametrize(

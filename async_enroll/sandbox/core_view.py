@@ -17,7 +17,7 @@ from async_enroll.sandbox.answers import Refusal, json_answer
 from async_enroll.sandbox.course_keys import is_course_key
 from async_enroll.sandbox.database import Database
 from async_enroll.sandbox.exchange import Exchange
-from async_enroll.sandbox.listing import matching
+from async_enroll.sandbox.listing import created, matching
 from async_enroll.sandbox.throttle import Throttle
 
 _LARGEST_PAGE = 100
@@ -98,7 +98,7 @@ def _page_size(request: web.Request) -> int:
 
 
 def _place_of(row: Enrollment) -> _Place:
-    return row.created.isoformat(), row.course_id, row.username
+    return created(row).isoformat(), row.course_id, row.username
 
 
 def _place(cursor: str) -> _Place:
@@ -116,7 +116,7 @@ def _page_url(request: web.Request, last: Enrollment) -> str:
 
 def _content(row: Enrollment) -> dict[str, Any]:
     return {
-        "created": f"{row.created.isoformat()}Z",
+        "created": f"{created(row).isoformat()}Z",
         "mode": row.mode,
         "is_active": row.is_active,
         "user": row.username,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -45,7 +45,7 @@ def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]
     for course in list(database.courses.values()):
         if query.course_id in {None, course.course_id}:
             for row in _rows(database, course, query.username):
-                if since is None or row.created >= since:
+                if since is None or created(row) >= since:
                     yield row
 
 
@@ -67,6 +67,11 @@ def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]
     yield closing if lead is between else opening + closing
 
 
+def created(row: Enrollment) -> datetime:
+    """When a row was made, which the sandbox knows of each."""
+    return cast("datetime", row.created)
+
+
 def content(row: Enrollment) -> dict[str, Any]:
     """A record's JSON object."""
     return {
@@ -75,5 +80,5 @@ def content(row: Enrollment) -> dict[str, Any]:
         "course_id": row.course_id,
         "is_active": row.is_active,
         "mode": row.mode,
-        "created": row.created.isoformat(" ", "minutes"),
+        "created": created(row).isoformat(" ", "minutes"),
     }

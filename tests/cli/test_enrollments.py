@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
+from tests.servers import answer, saying
 
 from .command import C0, C1, C2, COMMAND, environment, names_in, run
 
@@ -65,6 +66,20 @@ async def test_a_table(peopled: Platform) -> None:
     assert ended.status == 0
     assert ended.out.count("learner0@") == 3
     assert ended.err == "4 enrollments\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"), [("csv", ",audit,\n"), ("jsonl", '"created":null'), ("table", " - ")]
+)
+async def test_a_record_without_its_time(form: str, told: str) -> None:
+    listed = ["learner0", "learner0@example.org", C0, True, "audit", None]
+    names = ["username", "email", "course_id", "is_active", "mode", "created"]
+    body = json.dumps([dict(zip(names, listed, strict=True))]).encode()
+    async with saying(answer("200 OK", body)) as url:
+        env = {**environment(), "ASYNC_ENROLL_URL": url, "ASYNC_ENROLL_TOKEN": "s3cret"}
+        ended = await run("enrollments", "--format", form, env=env)
+    assert ended.status == 0
+    assert told in ended.out.replace("\r\n", "\n")
 
 
 async def test_a_long_table_ends(platform: Platform) -> None:
