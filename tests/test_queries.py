@@ -258,6 +258,13 @@ async def test_pages_of_another_origin_are_not_followed(lead: str) -> None:
             await listed(url)
 
 
+@pytest.mark.parametrize("odd", ["\0", "\r\nX: y", " ", "\x7f", "\x85", "\u2028", "\u00a0"])
+async def test_pages_whose_address_is_none(odd: str) -> None:
+    async with saying(page(f"/api/x?page=2{odd}", record())) as url:
+        with pytest.raises(UnexpectedResponse, match="next: expected an address, found '/api/x"):
+            await listed(url)
+
+
 async def test_pages_that_lead_in_a_circle() -> None:
     async with saying(page("/api/x?page=2")) as url:
         with pytest.raises(UnexpectedResponse, match="in a circle"):
@@ -455,13 +462,23 @@ async def test_a_listing_may_be_left_and_the_connection_is_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    "filters", [{"course_id": " "}, {"username": ""}, {"days": -1}, {"days": 10**9}]
+    "filters",
+    [
+        {"course_id": " "},
+        {"course_id": f"{C0}\udcff"},
+        {"course_id": f"{C0}\0"},
+        {"username": ""},
+        {"username": "\ud800"},
+        {"days": -1},
+        {"days": 10**9},
+    ],
 )
 async def test_filters_that_cannot_be(
-    client: EnrollmentClient, filters: dict[str, str | int]
+    platform: Platform, client: EnrollmentClient, filters: dict[str, str | int]
 ) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=next(iter(filters))):
         await anext(client.enrollments(**filters))  # type: ignore[arg-type]  # the mistake itself
+    assert platform.requests == []
 
 
 async def test_a_hold_of_the_writing_side_holds_reading() -> None:

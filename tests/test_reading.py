@@ -338,6 +338,7 @@ async def test_a_time_that_is_not_known_does_not_end_a_list() -> None:
         (page(lead="/api/x"), "in a circle"),
         (page(lead="https://elsewhere.example.org/api/x"), "next: expected a page of http://127"),
         (page(lead="//127.0.0.1:9/api/x"), "next: expected a page of http://127"),
+        (page(lead="/api/x?\0"), "next: expected an address"),
     ],
 )
 async def test_a_list_that_breaks_off_is_an_error(said: Any, path: str) -> None:
