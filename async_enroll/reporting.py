@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 from yarl import URL
 
-from async_enroll.accounts import Lookup
+from async_enroll.accounts import FEW, Lookup
+from async_enroll.errors import PlatformError
 from async_enroll.filters import matching, parameters
+from async_enroll.identity import identity_key
 from async_enroll.listing import ListingReader
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.paging import Trail
@@ -21,6 +23,9 @@ from async_enroll.transport import Pieces, Transport
 from async_enroll.verdict import Meaning, classify, classify_listing
 
 REPORTING_LIST = "api/so2/v1/enrollments"
+
+# What a site may answer of a learner whom it does not know: that is not documented.
+_NOT_ASKED_SO = (400, 404)
 
 
 class Reporting:
@@ -69,9 +74,34 @@ class Reporting:
                 reader = ListingReader(start=reader.count)
                 first = False
 
-    def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give all records of the course: they tell addresses, and come in one answer."""
-        return self.enrollments(EnrollmentQuery(course_id=lookup.course_id))
+    async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give all records of a few learners, one learner after another, else of the courses.
+
+        Records tell addresses, but cannot be asked for by them: where the site does not
+        tell who is behind one, the courses are what is read.
+        """
+        usernames = await _usernames(lookup) if len(lookup.identifiers) <= FEW else None
+        if usernames is not None:
+            queries = [EnrollmentQuery(username=username) for username in usernames]
+            try:
+                async with aclosing(self._all(queries)) as lists:
+                    async for records in lists:
+                        yield records
+            except PlatformError as error:
+                if error.status not in _NOT_ASKED_SO:
+                    raise
+            else:
+                return
+        queries = [EnrollmentQuery(course_id=course_id) for course_id in lookup.courses]
+        async with aclosing(self._all(queries)) as lists:
+            async for records in lists:
+                yield records
+
+    async def _all(self, queries: Iterable[EnrollmentQuery]) -> AsyncGenerator[list[Enrollment]]:
+        for query in queries:
+            async with aclosing(self.enrollments(query)) as lists:
+                async for records in lists:
+                    yield records
 
     @asynccontextmanager
     async def _open(self, url: URL, *, first: bool) -> AsyncIterator[Pieces]:
@@ -91,3 +121,13 @@ class Reporting:
             if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
                 raise failure.error
             self._throttle.hold(failure.retry_after)
+
+
+async def _usernames(lookup: Lookup) -> list[str] | None:
+    """The usernames of those looked for who have one; None where not all can be known."""
+    addresses = [one for one in lookup.identifiers if "@" in one]
+    known = await lookup.usernames.of(addresses)
+    if len(known) < len(set(map(identity_key, addresses))):
+        return None
+    named = [one for one in lookup.identifiers if "@" not in one]
+    return sorted({*named, *filter(None, known.values())})

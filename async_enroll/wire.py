@@ -265,20 +265,20 @@ def next_page(page: dict[str, Any]) -> str | None:
     return next((one for one in told if one is not None), None)
 
 
-def account(body: bytes) -> Account:
-    """Read the one account that was asked for by its address.
+def accounts(body: bytes) -> list[Account]:
+    """Read accounts.
 
     Raises:
-        UnexpectedResponse: where it is not one.
+        UnexpectedResponse: naming the path, as in ``accounts[17].username``.
 
     """
     value = _json(body)
-    if not isinstance(value, list) or len(value) != 1:
-        raise UnexpectedResponse("expected a list of one account")
+    if not isinstance(value, list):
+        raise UnexpectedResponse(f"{_Mismatch('a list of accounts', value)}")
     try:
-        return _converter.structure(value[0], Account)
+        return _converter.structure(value, list[Account])
     except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-        raise _unexpected(error, "[0]") from None
+        raise _unexpected(error, "accounts") from None
 
 
 def bulk_object(
