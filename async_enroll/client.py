@@ -62,7 +62,8 @@ class EnrollmentClient:
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
-        settle: Seconds after which a lost call is taken to have ended, one way or the other.
+        settle: Seconds after which a lost call is taken to have ended, one way or the other; and
+            after which a listing that is read to find out which is given up.
         patience: Seconds to wait for a platform that fails every call, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
             list; "auto", the one of these that the site has.

@@ -247,7 +247,7 @@ def page(body: bytes, *, start: int) -> Page:
     return Page(records, following, newest_first=descending and not numbered)
 
 
-def next_page(page: dict[str, Any]) -> str | None:
+def next_page(listed: dict[str, Any]) -> str | None:
     """The address of the page after one; None after the last.
 
     It stands in the page itself or in its `pagination` (edx_rest_framework_extensions:
@@ -258,7 +258,7 @@ def next_page(page: dict[str, Any]) -> str | None:
         UnexpectedResponse: where it does not.
 
     """
-    places = (page, page.get("pagination"))
+    places = (listed, listed.get("pagination"))
     told = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
     if not told or not all(one is None or isinstance(one, str) for one in told):
         raise UnexpectedResponse("expected an address or null", path="next")
