@@ -10,6 +10,7 @@ import anyio
 from attrs import frozen
 
 from async_enroll.errors import (
+    ConfigurationError,
     EnrollError,
     PermissionDenied,
     PlatformError,
@@ -25,8 +26,8 @@ from async_enroll.wire import Account, accounts
 
 ACCOUNTS = "api/user/v1/accounts"
 
-FEW = 20
-"""How many learners are looked for one by one rather than in all of a course."""
+_FEW = 5
+"""How many learners are looked for one by one rather than in all of one course."""
 
 _MOST_USERNAMES = 100
 _LONGEST_QUERY = 4096  # bytes; web servers take 8 KiB for the whole head of a request
@@ -131,7 +132,8 @@ def _is_lasting(error: EnrollError) -> bool:
     """Whether a site that answers so will not tell later either."""
     if isinstance(error, PlatformError):
         return error.status <= 500 and error.status not in (408, 429)
-    return isinstance(error, PermissionDenied | UnexpectedResponse)
+    # A ConfigurationError is a redirect, as to a login.
+    return isinstance(error, ConfigurationError | PermissionDenied | UnexpectedResponse)
 
 
 def _groups(usernames: Iterable[str]) -> Iterator[list[str]]:
@@ -188,3 +190,8 @@ class Lookup:
     courses: tuple[str, ...]
     identifiers: tuple[str, ...]
     usernames: Usernames
+
+    @property
+    def is_of_few(self) -> bool:
+        """Whether to look through all courses of each learner costs less than the reverse."""
+        return len(self.identifiers) <= max(_FEW, len(self.courses))

@@ -10,4 +10,4 @@ def identity_key(identifier: str) -> str:
 
     Never `casefold`: `straße` is not `strasse`.
     """
-    return normalize("NFC", identifier).lower()
+    return normalize("NFC", identifier.lower())

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import anyio
 from yarl import URL
 
-from async_enroll.accounts import FEW, Lookup
+from async_enroll.accounts import Lookup
 from async_enroll.errors import PlatformError
 from async_enroll.filters import matching, parameters
 from async_enroll.identity import identity_key
@@ -80,7 +80,7 @@ class Reporting:
         Records tell addresses, but cannot be asked for by them: where the site does not
         tell who is behind one, the courses are what is read.
         """
-        usernames = await _usernames(lookup) if len(lookup.identifiers) <= FEW else None
+        usernames = await _usernames(lookup) if lookup.is_of_few else None
         if usernames is not None:
             queries = [EnrollmentQuery(username=username) for username in usernames]
             try:

@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio
 
-from async_enroll.accounts import FEW, Accounts, Lookup, Usernames
+from async_enroll.accounts import Accounts, Lookup, Usernames
 from async_enroll.errors import EnrollError
 from async_enroll.identity import identity_key
 from async_enroll.models import Action, Batch, Enrollment
@@ -55,8 +55,9 @@ class _Look:
     def _lookups(self, usernames: Usernames) -> list[Lookup]:
         """Of a few learners, one for all courses; else one for each course."""
         everybody = {key: who for of in self._wanted.values() for key, who in of.items()}
-        if len(everybody) <= FEW:
-            return [Lookup(tuple(self._wanted), tuple(everybody.values()), usernames)]
+        lookup = Lookup(tuple(self._wanted), tuple(everybody.values()), usernames)
+        if lookup.is_of_few:
+            return [lookup]
         return [
             Lookup((course_id,), tuple(wanted.values()), usernames)
             for course_id, wanted in self._wanted.items()
@@ -89,25 +90,27 @@ class Settling:
         self._next: _Look | None = None
         self._looking = anyio.Lock()
 
-    async def found(self, batch: Batch) -> set[Pair]:
+    async def found(self, batch: Batch, *, ended: bool = False) -> set[Pair]:
         """Wait for a lost call; give its pairs that are seen to be as it was to leave them.
 
-        Returns early if all are. What is not seen may be so all the same: nobody could look, or
-        not for long enough, or an address waits for registration.
+        Returns early if all are, and after one look where the call has `ended`. What is not
+        seen may be so all the same: nobody could look, or not for long enough, or an address
+        waits for registration or activation.
 
         The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """
         since = anyio.current_time()
         if batch.cohorts is not None:
-            await anyio.sleep(self._seconds)
+            await anyio.sleep(0 if ended else self._seconds)
             return set()
         wanted = batch.action is Action.ENROLL
         asked = set(pairs(batch))
         left = asked
         costly = False
-        for part in _LOOKS:
+        looks = (0.0,) if ended else _LOOKS
+        for part in looks:
             when = since + part * self._seconds
-            is_last = part == _LOOKS[-1]
+            is_last = part == looks[-1]
             if not is_last and (costly or when < anyio.current_time()):
                 continue
             await anyio.sleep_until(when)

@@ -152,6 +152,7 @@ def shared_fields(names: list[str]) -> bytes:
         lambda _: answer("404 Not Found", b'{"message": "no Route matched"}'),
         lambda _: answer("500 Server Error", b"<title>Oops</title>", kind="text/html"),
         lambda _: answer("200 OK", b"<title>Sign in</title>", kind="text/html"),
+        lambda _: answer("302 Found", b"", "Location: /login?next=/api"),
         lambda _: PAGE,
     ],
 )

@@ -14,7 +14,8 @@ FLOORS = [
     ["jobs"],
     ["runner", "journal", "sources"],
     ["pursuit", "plan"],
-    ["vetting", "settling", "patience"],
+    ["dispatch", "vetting", "settling"],
+    ["patience"],
     ["report", "outcomes", "queries"],
     ["page"],
     ["summary", "timeline", "writing"],
@@ -31,7 +32,7 @@ FLOORS = [
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files", "identity"],
-    ["errors"],
+    ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent
 FLOOR_OF = {module: number for number, floor in enumerate(FLOORS) for module in floor}

@@ -349,6 +349,29 @@ async def test_addresses_of_a_hundred_records_cost_one_request(
     assert [len(names) for names in accounts] == [50, 50, 50]  # two records of each learner
 
 
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("tells", [True, False])
+async def test_addresses_on_a_plain_site(numbered: bool, tells: bool) -> None:
+    async with Platform(
+        release="2025",
+        window=None,
+        numbered_core_pages=numbered,
+        accounts_tell_addresses=tells,
+    ) as platform:
+        people(platform, 250, [C0])
+        async with client_of(platform) as client:
+            for _ in range(2):
+                found = await listed(client, EnrollmentQuery(course_id=C0))
+                told = {one.username: one.email for one in found}
+                assert told == {
+                    f"learner{number}": f"learner{number}@example.org" if tells else None
+                    for number in range(250)
+                }
+        paths = [logged.path.removeprefix("/") for logged in platform.requests]
+        assert paths.count(CORE_LIST) == 6
+        assert paths.count(ACCOUNTS) == (6 if tells else 1)
+
+
 async def test_a_list_is_whole_with_its_addresses_or_an_error() -> None:
     """A listing with addresses here and none there would look like other people."""
     asked = itertools.count()
