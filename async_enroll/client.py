@@ -63,11 +63,12 @@ class EnrollmentClient:
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
-        settle: Seconds after which a lost call is taken to have ended, one way or the other.
+        settle: Seconds after which a lost call is taken to have ended, one way or the other; and
+            after which a listing that is read to find out which is given up.
         patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
             left alone, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
-            list, whose records tell no addresses; "auto", the one of these that the site has.
+            list; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
             it must not block, and what it raises is logged and goes no further.
         session: An aiohttp session to use and leave open; None for one of its own.
@@ -119,14 +120,15 @@ class EnrollmentClient:
         self._throttle = Throttle(window, concurrency, patience)
         api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
-        self._reader = reader(listing, self._transport, self._throttle, self._slots)
+        accounts = Accounts(self._transport, self._throttle, self._slots)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
         self._jobs = Jobs(
             str(site),
             api,
             self._throttle,
             Patience(patience, api.answers),
             self._reader,
-            Accounts(self._transport, self._throttle, self._slots),
+            accounts,
             limits=batch,
             concurrency=concurrency,
             settle=settle,
@@ -160,6 +162,10 @@ class EnrollmentClient:
 
         Records are given while the answer is still arriving, in memory that does not
         grow with it. A loop over them may be left at any time.
+
+        Open edX's own list tells no addresses. Where the site tells this token those of its
+        accounts, each hundred records cost one more request, outside of the request window;
+        elsewhere `email` is None.
 
         Args:
             course_id: Only those in this course.
