@@ -31,7 +31,7 @@ FLOORS = [
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files"],
-    ["errors"],
+    ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent
 FLOOR_OF = {module: number for number, floor in enumerate(FLOORS) for module in floor}
