@@ -27,10 +27,10 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing", "filters", "paging"],
-    ["congestion", "sizing", "window"],
+    ["congestion", "sizing", "window", "proxy"],
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files"],
+    ["models", "files", "unpacking", "site"],
     ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent
