@@ -12,7 +12,7 @@ from yarl import URL
 
 from async_enroll import ConfigurationError, TransportError
 from async_enroll.auth import BearerToken
-from async_enroll.transport import LARGEST_ANSWER, Pieces, Transport, site_url
+from async_enroll.transport import LARGEST_ANSWER, Pieces, Transport
 from tests.servers import answer, request, saying, talking
 
 
@@ -198,48 +198,6 @@ async def test_a_transport_that_is_not_open() -> None:
     transport = Transport(URL("http://127.0.0.1"), BearerToken("x"), timeout=5, session=None)
     with pytest.raises(ConfigurationError, match="async with"):
         await transport.call("GET", transport.site)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://courses.example.org",
-        "https://courses.example.org/",
-        "https://courses.example.org:8443/openedx",
-        "http://localhost:8000",
-        "http://127.0.0.1:8000",
-        "http://[::1]:8000",
-        " https://courses.example.org\n",
-    ],
-)
-def test_sites(url: str) -> None:
-    assert str(site_url(url, allow_http=False)).rstrip("/") == url.strip().rstrip("/")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("courses.example.org", "is no site's URL"),
-        ("", "is no site's URL"),
-        ("ftp://courses.example.org", "is no site's URL"),
-        ("https://", "is no site's URL"),
-        ("https://courses example.org", "is no site's URL"),
-        ("https://courses.example.org:99999", "is no site's URL"),
-        ("https://courses.example.org/?next=x", "holds a query or fragment"),
-        ("https://courses.example.org/#top", "holds a query or fragment"),
-        ("http://courses.example.org", "in the clear"),
-        ("http://127.evil.example.org", "in the clear"),
-        ("https://jane:hunter2@courses.example.org", "holds a user or password"),
-    ],
-)
-def test_what_is_no_site(url: str, words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words) as raised:
-        site_url(url, allow_http=False)
-    assert "hunter2" not in str(raised.value)
-
-
-def test_plain_http_when_asked_for() -> None:
-    assert site_url("http://courses.example.org", allow_http=True).scheme == "http"
 
 
 @pytest.mark.parametrize("token", ["", "  \n", "a b", "a\x00b", "à", "Bearer x"])

@@ -19,7 +19,8 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import ListingKind
-from async_enroll.transport import Transport, site_url
+from async_enroll.site import site_url
+from async_enroll.transport import Transport
 
 _URL = "ASYNC_ENROLL_URL"
 _TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
