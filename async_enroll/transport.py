@@ -79,21 +79,18 @@ class Answer:
         return self.status == _OK
 
 
-class _Authorization(aiohttp.BasicAuth):
-    """Our header, where a session has credentials of its own: those of a call win over them."""
+def _ours_alone(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
+    """Put our credentials, or none, in place of those that a session adds by itself."""
 
-    header: Secret[str] | None
+    async def send(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.pop("Authorization", None)
+        if signed is not None:
+            request.headers["Authorization"] = signed.value
+        return await handler(request)
 
-    @classmethod
-    def of(cls, header: Secret[str] | None) -> Self:
-        """Made without a user and password, and without aiohttp's warning."""
-        made = tuple.__new__(cls, ("", "", "latin1"))
-        made.header = header
-        return made
-
-    def encode(self) -> str:
-        """The header's value; an empty one in place of none."""
-        return self.header.value if self.header else ""
+    return send
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
@@ -329,7 +326,8 @@ class Transport:
                         else {}
                     ),
                 },
-                auth=_Authorization.of(signed) if competes else None,
+                # In place of the session's own middlewares, which aiohttp does not tell.
+                middlewares=[_ours_alone(signed)] if competes else None,
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
