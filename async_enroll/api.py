@@ -49,9 +49,9 @@ class Api:
         body = bulk_body(batch, auto_enroll=auto_enroll, email_students=email_students)
         url = self._transport.site / BULK_ENROLL
         try:
-            answer = await self._transport.call("POST", url, body)
+            answer = await self._transport.call("POST", url, body, fresh=True)
             if not answer.ok and await renewed(self._transport, answer):
-                answer = await self._transport.call("POST", url, body)
+                answer = await self._transport.call("POST", url, body, fresh=True)
         except TransportError as error:
             if not error.sent:
                 turn.unsent()

@@ -1,6 +1,7 @@
 """Proxies of the environment, over real sockets: what they see, and what they never see."""
 
 import ssl
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -226,7 +227,7 @@ async def test_netrc_is_for_others(
 
 
 async def test_credentials_of_a_session_do_not_win(platform: Platform) -> None:
-    with pytest.warns(DeprecationWarning, match="deprecated"):
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of newer aiohttp
         session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("mallory", "hunter2"))
     async with session:
         async with EnrollmentClient(platform.url, platform.token, session=session) as client:
