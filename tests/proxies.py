@@ -68,10 +68,12 @@ async def proxying(target: str, user: str | None = None, refusal: str = "") -> A
 
 
 @asynccontextmanager
-async def behind_tls(target: str, authority: trustme.CA) -> AsyncIterator[str]:
-    """Speak TLS for `target`, as `HOST`; give the URL."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(HOST).configure_cert(context)
+async def behind_tls(
+    target: str, authority: trustme.CA, context: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
+    """Speak TLS for `target`, as `HOST` and as localhost; give the URL."""
+    context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(HOST, "localhost").configure_cert(context)
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         url = URL(target)
