@@ -168,8 +168,8 @@ async def test_a_client_certificate(platform: Platform, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["absent", "a folder", "no key", "a passphrase", "no PEM"])
-async def test_an_unusable_client_certificate(
-    platform: Platform, tmp_path: Path, kind: str
+def test_an_unusable_client_certificate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
 ) -> None:
     issued = trustme.CA().issue_cert("me@example.org")
     file = tmp_path / "me.pem"
@@ -186,10 +186,10 @@ async def test_an_unusable_client_certificate(
                 Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"sesame")
             )
             pem(file, encrypted, issued.cert_chain_pems[0])
-    ended = await run("enrollments", "--client-cert", file, env=environment(platform))
-    assert (ended.status, ended.out) == (2, "")
-    assert ended.err.startswith(f"error: client certificate {file}: ")
-    assert "PEM lib" not in ended.err
+    monkeypatch.setenv("ASYNC_ENROLL_TOKEN", "sesame")
+    with pytest.raises(ConfigurationError, match=f"client certificate {file}: ") as raised:
+        Connection(url="https://courses.example.org", client_cert=file).transport()
+    assert "PEM lib" not in str(raised.value)
 
 
 def test_a_client_certificate_that_others_can_read(
