@@ -1,9 +1,10 @@
-"""Tells cancellation from a CancelledError that somebody else raises."""
+"""Cancellation: whether it is one's own, and what is waited for in spite of it."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 import anyio
 
@@ -31,3 +32,26 @@ def is_cancelled() -> bool:
     return (task is not None and task.cancelling() > 0) or (
         anyio.current_effective_deadline() == -math.inf
     )
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    """Wait until tasks have ended, however often the current one is cancelled meanwhile.
+
+    What they raise is for nobody. A cancellation by `Task.cancel` is raised once all have ended,
+    one by a scope at the next `await`.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        while running := [task for task in tasks if not task.done()]:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait(running)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        for task in tasks:
+            if not task.cancelled():
+                task.exception()  # taken note of, or asyncio complains of it
+        if cancelled:
+            raise cancelled
+    finally:
+        del cancelled  # whose traceback holds this frame

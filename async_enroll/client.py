@@ -231,23 +231,27 @@ class EnrollmentClient:
         cohorts: Mapping[str, str] | None = None,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
     ) -> EnrollmentReport:
         """Enroll every identifier in every course.
 
         Args:
-            identifiers: E-mail addresses or usernames; repeats count once.
+            identifiers: E-mail addresses or usernames; repeats count once, in any spelling.
             courses: Course keys.
             cohorts: The cohort to place learners in, for some or all of the courses.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
+            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+                characters.
 
         Raises:
             EnrollError: what stopped the job, with the `report` so far; a pair that fails
                 is a result instead.
 
         """
+        options = Options(auto_enroll, email_students, reason)
         work = cross_product(Action.ENROLL, identifiers, courses, cohorts, self._limits)
-        options = Options(auto_enroll, email_students)
         return await self._report(self._jobs.of_work(work, options), options)
 
     async def bulk_unenroll(
@@ -256,14 +260,15 @@ class EnrollmentClient:
         courses: AnyIterable[str],
         *,
         email_students: bool = False,
+        reason: str | None = None,
     ) -> EnrollmentReport:
-        """Unenroll every identifier from every course, and withdraw what waits for registration.
+        """Unenroll every identifier from every course.
 
-        Arguments and exceptions as for `bulk_enroll`; mail goes only to those who were
-        enrolled or waiting.
+        What waits for registration or activation is withdrawn. Arguments and exceptions as
+        for `bulk_enroll`; mail goes only to those who were enrolled or waiting.
         """
+        options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
-        options = Options(auto_enroll=True, email_students=email_students)
         return await self._report(self._jobs.of_work(work, options), options)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
@@ -283,6 +288,7 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
@@ -295,8 +301,11 @@ class EnrollmentClient:
 
         Args:
             roster: Entries: a `Roster`, a `Plan` of one, or any other iterable of them.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
+            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+                characters.
             preflight: Whether one call without effect first checks all courses and cohorts,
                 so that pairs of bad ones are rejected before anybody is touched; None:
                 whenever mail is at stake or the work is more than one batch.
@@ -313,7 +322,7 @@ class EnrollmentClient:
             EnrollError: what else stopped the job, with the `report` so far.
 
         """
-        options = Options(auto_enroll, email_students, preflight, stop)
+        options = Options(auto_enroll, email_students, reason, preflight, stop)
         carry_out = self._jobs.of_roster(roster, journal, options, earlier=True)
         return await self._report(carry_out, options)
 
@@ -323,6 +332,7 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
@@ -336,7 +346,7 @@ class EnrollmentClient:
         cancelled while it waits finds the results that it was not given as `results` of
         the CancelledError, what was in flight as UNCONFIRMED.
         """
-        options = Options(auto_enroll, email_students, preflight, stop)
+        options = Options(auto_enroll, email_students, reason, preflight, stop)
         carry_out = self._jobs.of_roster(roster, journal, options, earlier=False)
         async with aclosing(self._results(carry_out)) as results:
             async for result in results:

@@ -16,10 +16,11 @@ from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
+from async_enroll.dispatch import Dispatch
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import Work
-from async_enroll.models import BatchLimits, RosterEntry
+from async_enroll.models import BatchLimits, RosterEntry, checked_reason
 from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
 from async_enroll.plan import Plan
@@ -29,6 +30,7 @@ from async_enroll.runner import Job, Signal
 from async_enroll.settling import Settling
 from async_enroll.sources import AnyIterable, plan_of
 from async_enroll.throttle import Throttle
+from async_enroll.vetting import GoodPlaces
 
 if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
@@ -40,10 +42,16 @@ CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[None]]
 
 @frozen
 class Options:
-    """How a job is to be done."""
+    """How a job is to be done.
+
+    Raises:
+        ConfigurationError: for a `reason` that the platform could not keep.
+
+    """
 
     auto_enroll: bool
     email_students: bool
+    reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = None
     stop: Signal | None = None
 
@@ -63,6 +71,7 @@ class Jobs:
     _settle: float
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
+    _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """The places of a plan that the platform refuses, asked without effect, and why.
@@ -77,8 +86,8 @@ class Jobs:
 
         pursuit = self._pursuit(Chronicle(next(self._numbers)), nowhere, [], auto_enroll=False)
         await pursuit.vetting.vet(plan.scope.places)
-        if pursuit.stopped_by:
-            raise pursuit.stopped_by
+        if pursuit.dispatch.stopped_by:
+            raise pursuit.dispatch.stopped_by
         return pursuit.vetting.bad
 
     def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
@@ -147,12 +156,12 @@ class Jobs:
 
         plan = await plan_of(roster, self._limits)
         site = self.site
-        flags = options.auto_enroll, options.email_students
-        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags))
+        flags, reason = (options.auto_enroll, options.email_students), options.reason
+        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags, reason))
 
         def new() -> tuple[Description, list[Work]]:
             description = Description(
-                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped
+                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped, reason
             )
             return description, plan.work
 
@@ -178,7 +187,7 @@ class Jobs:
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return
-        options = Options(job.auto_enroll, job.email_students, preflight, stop)
+        options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         await self._carry_out(
             journal.work(),
             emit,
@@ -204,7 +213,12 @@ class Jobs:
     ) -> None:
         chronicle = Chronicle(next(self._numbers), journal, self._on_event)
         pursuit = self._pursuit(
-            chronicle, emit, cut_off, auto_enroll=options.auto_enroll, calls=calls
+            chronicle,
+            emit,
+            cut_off,
+            auto_enroll=options.auto_enroll,
+            reason=options.reason,
+            calls=calls,
         )
         job = Job(
             pursuit,
@@ -223,19 +237,29 @@ class Jobs:
         cut_off: list[Block],
         *,
         auto_enroll: bool,
+        reason: str | None = None,
         calls: int = 0,
     ) -> Pursuit:
-        return Pursuit(
+        dispatch = Dispatch(
             self._api,
             self._throttle,
             self._patience,
-            Settling(
-                self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
-            ),
+            chronicle,
+            calls=count(calls + 1),
+            auto_enroll=auto_enroll,
+            reason=reason,
+        )
+        settling = Settling(
+            self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
+        )
+        return Pursuit(
+            self._api,
+            dispatch,
+            settling,
             chronicle,
             emit,
             cut_off,
-            calls=count(calls + 1),
+            self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
             auto_enroll=auto_enroll,

@@ -31,13 +31,17 @@ class Outcome(Enum):
     ALREADY_ENROLLED = "already_enrolled"
     """Was enrolled before the call and still is."""
     ALLOWED = "allowed"
-    """An address without an account: it waits for registration."""
+    """An address without an account, or an account that is not activated.
+
+    It waits for registration or activation. Accounts that are not activated are told so by
+    Open edX since 2022.
+    """
     UNENROLLED = "unenrolled"
     """Was enrolled and is no longer."""
     NOT_ENROLLED = "not_enrolled"
     """To be unenrolled, and was not enrolled in the first place."""
     WITHDRAWN = "withdrawn"
-    """To be unenrolled: a wait for registration has been undone."""
+    """To be unenrolled: a wait for registration or activation has been undone."""
     INVALID_IDENTIFIER = "invalid_identifier"
     """Neither a user nor a plausible address, or one that cannot be sent at all."""
     ERROR = "error"
@@ -69,7 +73,8 @@ _AS_ASKED = frozenset(
 class RosterEntry:
     """One pair of a roster: who, where, and whether in or out.
 
-    Surrounding white space does not count. `cohort` places the learner in a
+    Surrounding white space does not count. Identifiers that differ in case alone are one
+    learner, as to the platform; the first spelling is sent. `cohort` places the learner in a
     cohort that exists in the course; the platform takes it with ENROLL only.
     """
 
@@ -145,7 +150,7 @@ class EnrollmentState:
     """Where a pair stood before or after a call, in the platform's words.
 
     `user`: the identifier has an account. `enrollment`: it is enrolled. `allowed`:
-    it waits for registration and, with `auto_enroll`, is enrolled on registering.
+    it waits for registration or activation and, with `auto_enroll`, is enrolled then.
     `cohort` is told only by calls that name cohorts.
     """
 
@@ -221,6 +226,34 @@ class BatchLimits:
             raise ConfigurationError(
                 f"batch limit is {self.bytes} bytes; expected at least {_SMALLEST_BODY}"
             )
+
+
+LONGEST_REASON = 255
+"""How many characters a reason can have."""
+
+
+def checked_reason(reason: str | None) -> str | None:
+    """The reason of a job, without surrounding white space; None where none is given.
+
+    Raises:
+        ConfigurationError: where the platform could not keep it, saying what is expected.
+
+    """
+    if reason is None:
+        return None
+    expected = f"expected text of up to {LONGEST_REASON} characters"
+    if not isinstance(reason, str):
+        raise ConfigurationError(f"reason is a {type(reason).__name__}; {expected}")
+    reason = reason.strip()
+    if not reason:
+        raise ConfigurationError(f"reason is blank; {expected}, or none at all")
+    if len(reason) > LONGEST_REASON:
+        raise ConfigurationError(f"reason has {len(reason):,} characters; {expected}")
+    if "\0" in reason:
+        raise ConfigurationError(f"reason holds a NUL character; {expected}, without NUL")
+    if any("\ud800" <= character <= "\udfff" for character in reason):
+        raise ConfigurationError(f"reason holds half a character; {expected}, in Unicode")
+    return reason
 
 
 _SMALLEST_BODY = 16 * 1024

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import field, frozen
 
 from async_enroll.errors import EnrollmentFailures
-from async_enroll.fates import Block, failing
+from async_enroll.fates import Block, failing, unnotified
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.summary import Summary
@@ -90,14 +90,16 @@ class EnrollmentReport:
 
     @property
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
-        """A roster of those who are as asked, and may or may not have been mailed.
+        """A roster of those who are as asked, and may not have been notified.
 
-        It can be applied again with mail, knowing that some will be mailed twice.
+        It can be applied again with mail, knowing that some will be mailed twice; the
+        platform mails nobody who is unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
-            for result in self
-            if result.notified is None and result.outcome.ok
+            for course in self.courses.values()
+            for block in course.blocks
+            for result in block.only(unnotified)
         )
 
     @property
@@ -120,7 +122,7 @@ class EnrollmentReport:
         """The report in the platform's own shape, as if one giant call had been answered.
 
         A pair that the platform said nothing of counts as its flag `error`. `action` is
-        None where both actions stand together.
+        None where both actions stand together. Each result has `notified` as well.
         """
         return bulk_object(
             self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
@@ -165,7 +167,7 @@ class EnrollmentReport:
         from async_enroll.page import write_page
 
         settings = {
-            "auto-enroll on registering": "yes" if self.auto_enroll else "no",
+            "enroll on registering or activating": "yes" if self.auto_enroll else "no",
             "mail to learners": "yes" if self.email_students else "no",
         }
         with private_file(path) as file:
@@ -176,7 +178,7 @@ class EnrollmentReport:
         return json_pieces(self)
 
     def __str__(self) -> str:
-        """The counts, and the first failures with their reasons."""
+        """The summary, and the first failures with their reasons."""
         lines = [str(self.summary())]
         failures = self.failures
         if failures:

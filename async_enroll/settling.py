@@ -68,22 +68,23 @@ class Settling:
         self._concurrency = concurrency
         self._next: _Look | None = None
 
-    async def found(self, batch: Batch) -> set[Pair]:
+    async def found(self, batch: Batch, *, ended: bool = False) -> set[Pair]:
         """Wait for a lost call; give its pairs that are seen to be as it was to leave them.
 
-        Returns early if all are. What is not seen may be so all the same: nobody could look, or
-        an address waits for registration.
+        Returns early if all are, and after one look where the call has `ended`. What is not
+        seen may be so all the same: nobody could look, or an address waits for registration
+        or activation.
 
         The listing says nothing of cohorts: of a call that names some, nothing can be told.
         """
         since = anyio.current_time()
         if batch.cohorts is not None:
-            await anyio.sleep(self._seconds)
+            await anyio.sleep(0 if ended else self._seconds)
             return set()
         wanted = batch.action is Action.ENROLL
         asked = set(pairs(batch))
         left = asked
-        for part in _LOOKS:
+        for part in (0.0,) if ended else _LOOKS:
             await anyio.sleep_until(since + part * self._seconds)
             look = await self._look(left)
             left = {

@@ -66,12 +66,16 @@ _log = logging.getLogger("async_enroll")
 
 @frozen
 class Answer:
-    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it."""
+    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it.
+
+    `host`: of the request's URL, None where that does not matter.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     credentials: int = 0
+    host: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -358,7 +362,8 @@ class Transport:
             body += piece
             if len(body) > largest:
                 raise TransportError(f"the answer is larger than {largest} bytes", sent=True)
-        return Answer(response.status, response.headers, bytes(body), credentials)
+        host = response.url.host
+        return Answer(response.status, response.headers, bytes(body), credentials, host)
 
     async def in_words(self, doing: Awaitable[T]) -> T:
         """Await `doing`; raise what goes wrong on the network as a `TransportError`."""

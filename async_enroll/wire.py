@@ -46,13 +46,19 @@ class StateAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PairAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The platform's word on one pair: two states, or one of its two flags."""
+    """The platform's word on one pair: two states, or one of its two flags.
+
+    `success` and what kind of error it was are told since 2026.
+    """
 
     identifier: str
     before: StateAnswer | None = None
     after: StateAnswer | None = None
     invalid_identifier: bool = msgspec.field(default=False, name="invalidIdentifier")
     error: bool = False
+    success: bool | None = None
+    error_type: str | None = None
+    error_message: str | None = None
 
 
 class CourseAnswer(msgspec.Struct, frozen=True):
@@ -85,8 +91,10 @@ class Account:
     email: str | None = None
 
 
-def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
-    """The JSON body of a bulk call.
+def bulk_body(
+    batch: Batch, *, auto_enroll: bool, email_students: bool, reason: str | None = None
+) -> bytes:
+    """The JSON body of a bulk call; without a `reason`, where that is None.
 
     Lists travel as comma-separated strings: of a JSON list the platform keeps only
     the first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
@@ -100,6 +108,8 @@ def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes
     }
     if batch.cohorts is not None:
         body["cohorts"] = ",".join(batch.cohorts)
+    if reason is not None:
+        body["reason"] = reason
     return orjson.dumps(body)
 
 
@@ -269,7 +279,8 @@ def bulk_object(
 ) -> dict[str, Any]:
     """Results by course in the platform's own shape, as if one call had answered them all.
 
-    `action` is None where results of both actions stand together.
+    `action` is None where results of both actions stand together. Each result has
+    `notified` as well, for which the platform has no word.
     """
     listed = {course_id: list(of_course) for course_id, of_course in results.items()}
     return {
@@ -322,15 +333,15 @@ def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
 
 
 def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
+    told: dict[str, Any] = {"identifier": result.identifier}
     if result.outcome is Outcome.INVALID_IDENTIFIER:
-        return {"identifier": result.identifier, "invalidIdentifier": True}
-    if result.after is None:
-        return {"identifier": result.identifier, "error": True}
-    return {
-        "identifier": result.identifier,
-        "before": result.before and _state_object(result.before),
-        "after": _state_object(result.after),
-    }
+        told["invalidIdentifier"] = True
+    elif result.after is None:
+        told["error"] = True
+    else:
+        told["before"] = result.before and _state_object(result.before)
+        told["after"] = _state_object(result.after)
+    return {**told, "notified": result.notified}
 
 
 def _state_object(state: EnrollmentState) -> dict[str, Any]:

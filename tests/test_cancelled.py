@@ -1,4 +1,4 @@
-"""Whether a CancelledError is one's own."""
+"""Whether a CancelledError is one's own, and what is waited for in spite of it."""
 
 import asyncio
 from contextlib import suppress
@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from async_enroll.cancellation import is_cancelled
+from async_enroll.cancellation import ended, is_cancelled
 
 
 async def somebody_elses() -> None:
@@ -105,3 +105,32 @@ async def test_a_time_out_that_is_over() -> None:
         async with asyncio.timeout(0.01):
             await asyncio.sleep(1)
     assert not is_cancelled()
+
+
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_tasks_have_ended_however_often_who_waits_is_cancelled(times: int) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.02)
+        raise LookupError("nobody hears of it")
+
+    tasks = [asyncio.create_task(asyncio.sleep(0.05)), asyncio.create_task(fail())]
+    waiting = asyncio.create_task(ended(*tasks))
+    for _ in range(times):
+        await asyncio.sleep(0)
+        waiting.cancel("enough")
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await waiting
+    assert all(task.done() for task in tasks)
+
+
+async def test_a_scope_that_is_cancelled_is_heeded_after_tasks_have_ended() -> None:
+    task = asyncio.create_task(asyncio.sleep(0.05))
+    with anyio.move_on_after(0.01) as scope:
+        await ended(task)
+        assert task.done()
+        await anyio.sleep_forever()
+    assert scope.cancelled_caught
+
+
+async def test_nothing_to_wait_for() -> None:
+    await ended()

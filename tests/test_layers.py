@@ -14,7 +14,8 @@ FLOORS = [
     ["jobs"],
     ["runner", "journal", "sources"],
     ["pursuit", "plan"],
-    ["vetting", "settling", "patience"],
+    ["dispatch", "vetting", "settling"],
+    ["patience"],
     ["report", "outcomes", "queries"],
     ["page"],
     ["summary", "timeline", "writing"],
@@ -30,7 +31,7 @@ FLOORS = [
     ["congestion", "sizing", "window", "proxy"],
     ["latency"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files", "unpacking", "site"],
+    ["models", "files", "identity", "unpacking", "site"],
     ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent

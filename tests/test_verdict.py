@@ -15,7 +15,7 @@ from async_enroll import (
 )
 from async_enroll.errors import NoSuchEndpoint, NoToken
 from async_enroll.transport import Answer
-from async_enroll.verdict import Meaning, classify, no_token
+from async_enroll.verdict import Meaning, classify, masked, no_token
 
 PAGE = b"<html><head><title>\nBad Gateway </title></head></html>"
 
@@ -42,15 +42,34 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(401, b'{"detail": "no"}'), Meaning.UNAUTHORIZED, AuthenticationError, "no"),
         (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
         (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
-        (answer(404, PAGE), Meaning.FATAL, NoSuchEndpoint, "no such endpoint"),
+        (answer(404, PAGE), Meaning.INTERCEPTED, NoSuchEndpoint, "no such endpoint"),
+        (
+            answer(404, b'{"message": "no Route matched"}'),
+            Meaning.UNDONE,
+            NoSuchEndpoint,
+            "no Route matched",
+        ),
         (
             answer(404, b'{"deta', Content_Type="application/json"),
             Meaning.MISSING,
             PlatformError,
             "status 404",
         ),
-        (answer(405, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
-        (answer(408), Meaning.UNKNOWN, PlatformError, "status 408"),
+        (answer(405, b'{"detail": "no"}'), Meaning.UNDONE, PlatformError, "no"),
+        (answer(406, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
+        (
+            answer(403, PAGE),
+            Meaning.INTERCEPTED,
+            PlatformError,
+            "rejects this call ('Bad Gateway')",
+        ),
+        (
+            answer(406, PAGE),
+            Meaning.INTERCEPTED,
+            PlatformError,
+            "rejects this call ('Bad Gateway')",
+        ),
+        (answer(408), Meaning.INTERCEPTED, PlatformError, "rejects this call (status 408)"),
         (answer(413, PAGE), Meaning.TOO_LARGE, PlatformError, "status 413"),
         (answer(429, b'{"detail": "slow"}'), Meaning.THROTTLED, PlatformError, "slow"),
         (answer(500, PAGE), Meaning.UNDONE, PlatformError, "status 500"),
@@ -61,11 +80,17 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(204), Meaning.UNKNOWN, UnexpectedResponse, "expected status 200"),
         (
             answer(301, Location="https://new.example.org/"),
-            Meaning.FATAL,
+            Meaning.INTERCEPTED,
             ConfigurationError,
             "redirects to https://new.example.org/",
         ),
-        (answer(307), Meaning.FATAL, ConfigurationError, "redirects to nowhere"),
+        (
+            answer(302, Location="/login?next=/api"),
+            Meaning.INTERCEPTED,
+            ConfigurationError,
+            "the site asks for a login: it redirects to /login",
+        ),
+        (answer(307), Meaning.INTERCEPTED, ConfigurationError, "redirects to nowhere"),
         (TransportError("refused", sent=False), Meaning.UNREACHABLE, TransportError, "refused"),
         (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
         (NoToken("none for now"), Meaning.NO_TOKEN, NoToken, "none for now"),
@@ -78,6 +103,22 @@ def test_the_table(
     assert failure.meaning is meaning
     assert type(failure.error) is kind
     assert words in str(failure.error)
+
+
+def test_a_redirect_to_another_host_is_one_to_a_login() -> None:
+    there = {"Location": "https://id.example.org/start"}
+    failure = classify(Answer(302, there, b"", host="courses.example.org"))
+    assert "asks for a login" in str(failure.error)
+    failure = classify(Answer(302, there, b"", host="id.example.org"))
+    assert "change the URL" in str(failure.error)
+
+
+def test_a_page_with_status_200() -> None:
+    failure = masked(answer(200, PAGE))
+    assert failure is not None
+    assert failure.meaning is Meaning.MASKED
+    assert "('Bad Gateway')" in str(failure.error)
+    assert masked(answer(200, b'{"cour', Content_Type="application/json")) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import anyio
 from cyclopts import Parameter
@@ -19,6 +19,7 @@ EXAMPLES = """\
 Examples:
   async-enroll sandbox --learners 10000 --seconds-per-pair 0.02
   async-enroll sandbox --window-calls 5 --window-seconds 10
+  async-enroll sandbox --release 2026
 
 Paste what it prints into another terminal, and try the other commands there.
 Learners are learner000001 <learner000001@example.org> and so on, courses
@@ -30,6 +31,7 @@ Exit status: 0 ended by Ctrl-C · 2 unusable arguments"""
 def sandbox(
     *,
     port: Port = 0,
+    release: Literal["moocit", "2020", "2022", "2025", "2026"] = "moocit",
     learners: NonNegativeInt = 1000,
     courses: NonNegativeInt = 10,
     listing: Annotated[ListingForm, Parameter(metavar="FORM")] = ListingForm.ARRAY,
@@ -41,15 +43,17 @@ def sandbox(
 
     Args:
         port: Where to listen; 0 is any free port.
+        release: MOOCit, or the year of the Open edX code to behave like.
         learners: How many learners have an account.
         courses: How many courses there are.
-        listing: The form of the enrollment listing.
+        listing: The form of MOOCit's enrollment listing; other releases have none.
         seconds_per_pair: How long the platform takes to enroll one learner in one course.
         window_calls: How many calls it takes in …
         window_seconds: … so many seconds.
 
     """
     platform = Platform(
+        release=release,
         window=RequestWindow(window_calls, window_seconds),
         listing=listing,
         seconds_per_pair=seconds_per_pair,

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.fates import Block
+from async_enroll.identity import identity_key
 from async_enroll.intake import Work
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
@@ -35,7 +36,7 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 
 
 def digest_of(wanted: Wanted, *options: object) -> str:
-    """Tells this roster, with these options, from all others."""
+    """Tells this roster, with these options, from all others, however its learners are spelled."""
     wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
     digest = hashlib.sha256(ascii((options, wishes)).encode())
     shown: dict[tuple[int, ...], str] = {}  # many learners have the same wishes
@@ -43,7 +44,8 @@ def digest_of(wanted: Wanted, *options: object) -> str:
     while some := list(islice(learners, 1000)):
         lines = "".join(
             [
-                identifier + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
+                identity_key(identifier)
+                + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
                 for identifier, numbers in some
             ]
         )

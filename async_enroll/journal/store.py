@@ -89,6 +89,7 @@ class Description:
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @frozen

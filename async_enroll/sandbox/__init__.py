@@ -12,11 +12,25 @@ It shares no code with the client but the vocabulary, so that each checks the ot
 """
 
 from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.bulk_enroll import Mail
-from async_enroll.sandbox.course import Audit
+from async_enroll.sandbox.course import Allowed, Audit, Placement
 from async_enroll.sandbox.faults import Fault, Faults
 from async_enroll.sandbox.listing import ListingForm
+from async_enroll.sandbox.mail import Mail
 from async_enroll.sandbox.platform import Platform
 from async_enroll.sandbox.population import Population
+from async_enroll.sandbox.release import RELEASES, Release
 
-__all__ = ["Audit", "Fault", "Faults", "ListingForm", "Mail", "Platform", "Population", "Request"]
+__all__ = [
+    "RELEASES",
+    "Allowed",
+    "Audit",
+    "Fault",
+    "Faults",
+    "ListingForm",
+    "Mail",
+    "Placement",
+    "Platform",
+    "Population",
+    "Release",
+    "Request",
+]

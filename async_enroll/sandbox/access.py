@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from aiohttp import web
@@ -15,6 +16,31 @@ from async_enroll.sandbox.throttle import Throttle
 
 SCHEMES = {"bearer": "Bearer", "jwt": "JWT"}
 """How tokens are sent, and how the token endpoint spells that."""
+
+
+_WORDS = 2
+"""In a good header: the scheme and the token."""
+
+
+def _told(code: str, message: str) -> dict[str, str]:
+    return {"error_code": code, "developer_message": message}
+
+
+UNKNOWN_TOKEN: Mapping[str, Mapping[str, str]] = {
+    "bearer": _told(
+        "token_nonexistent", "The provided access token does not match any valid tokens."
+    ),
+    "jwt": {"detail": "Error decoding token."},
+}
+"""What is said of a token nobody knows, by scheme (cases "wrong token", "bearer token as JWT")."""
+
+EXPIRED_TOKEN: Mapping[str, Mapping[str, str]] = {
+    "bearer": _told(
+        "token_expired", "The provided access token has expired and is no longer valid."
+    ),
+    "jwt": {"detail": "Token has expired."},
+}
+"""What is said of a token that is no longer good, by scheme (case "expired token")."""
 
 
 @frozen
@@ -42,10 +68,18 @@ class Tokens:
         self._tokens: dict[str, _Token] = {}
         self._applications: dict[tuple[str, str], Caller] = {}
 
-    def add(self, *, staff: bool, token: str | None = None) -> str:
-        """Make a user with a bearer token, a random one unless given; return the token."""
+    def add(
+        self,
+        *,
+        staff: bool,
+        token: str | None = None,
+        username: str | None = None,
+        expired: bool = False,
+    ) -> str:
+        """Make a user with a bearer token, both random unless given; return the token."""
         token = token or secrets.token_urlsafe(24)
-        self._tokens[token] = _Token(self._new_caller(staff=staff), "bearer")
+        end = -math.inf if expired else math.inf
+        self._tokens[token] = _Token(self._new_caller(staff=staff, name=username), "bearer", end)
         return token
 
     def add_application(self, *, staff: bool) -> tuple[str, str]:
@@ -65,24 +99,44 @@ class Tokens:
 
     def revoke(self) -> None:
         """Forget the tokens of all applications."""
-        for token in [token for token, known in self._tokens.items() if known.end < math.inf]:
+        for token in [token for token, known in self._tokens.items() if math.isfinite(known.end)]:
             del self._tokens[token]
 
     def authenticate(self, request: web.BaseRequest) -> Caller:
-        """The caller of `request`; raises Refusal (401)."""
-        scheme, _, text = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() not in SCHEMES:
-            raise unauthorized("Authentication credentials were not provided.")
-        token = self._tokens.get(text.strip())
-        if token is None or token.scheme != scheme.lower():
-            raise unauthorized("The provided access token does not match any valid tokens.")
+        """The caller of `request`; raises Refusal (401), as the framework's two schemes do.
+
+        JWT is asked first, then bearer (cases "no token" to "Basic"). Bearer minds the
+        number of words in the header even where the scheme is another.
+        """
+        words = request.headers.get("Authorization", "").split()
+        scheme = words[0].lower() if words else ""
+        if not words:
+            raise unauthorized({"detail": "Authentication credentials were not provided."})
+        if len(words) != _WORDS:
+            raise _malformed(scheme, missing=len(words) < _WORDS)
+        if scheme not in SCHEMES:
+            raise unauthorized({"detail": "Authentication credentials were not provided."})
+        token = self._tokens.get(words[1])
+        if token is None or token.scheme != scheme:
+            raise unauthorized(UNKNOWN_TOKEN[scheme])
         if token.end <= time.monotonic():
-            raise unauthorized("The provided access token has expired and is no longer valid.")
+            raise unauthorized(EXPIRED_TOKEN[scheme])
         return token.caller
 
-    def _new_caller(self, *, staff: bool) -> Caller:
+    def _new_caller(self, *, staff: bool, name: str | None = None) -> Caller:
         self._callers += 1
-        return Caller(f"caller{self._callers}", staff)
+        return Caller(name or f"caller{self._callers}", staff)
+
+
+def _malformed(scheme: str, *, missing: bool) -> Refusal:
+    jwt = scheme == "jwt"
+    found = (
+        "No credentials provided."
+        if missing
+        else (f"{'Credentials' if jwt else 'Token'} string should not contain spaces.")
+    )
+    message = f"Invalid {'Authorization' if jwt else 'token'} header. {found}"
+    return unauthorized({"detail": message} if jwt else _told("token_malformed", message))
 
 
 def require_staff(caller: Caller) -> None:
@@ -106,20 +160,18 @@ def require_window(caller: Caller, throttle: Throttle) -> None:
         )
 
 
-def require_method(request: web.BaseRequest, method: str) -> None:
-    """Raise Refusal (405) unless the request's method is `method`."""
-    if request.method != method:
+def require_method(request: web.BaseRequest, methods: str) -> None:
+    """Raise Refusal (405) unless the request's method is among `methods`, as Allow lists them."""
+    if request.method not in methods.split(", "):
         raise Refusal(
             HTTPStatus.METHOD_NOT_ALLOWED,
             {"detail": f'Method "{request.method}" not allowed.'},
-            headers={"Allow": method},
+            headers={"Allow": methods},
         )
 
 
-def unauthorized(detail: str) -> Refusal:
+def unauthorized(content: Mapping[str, str]) -> Refusal:
     """The refusal (401) of a token, or for want of one."""
     return Refusal(
-        HTTPStatus.UNAUTHORIZED,
-        {"detail": detail},
-        headers={"WWW-Authenticate": 'Bearer realm="api"'},
+        HTTPStatus.UNAUTHORIZED, content, headers={"WWW-Authenticate": 'JWT realm="api"'}
     )

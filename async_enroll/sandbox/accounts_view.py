@@ -1,4 +1,4 @@
-"""GET /api/user/v1/accounts (Open edX, openedx/core/djangoapps/user_api/accounts)."""
+"""GET /api/user/v1/accounts and /me (Open edX, openedx/core/djangoapps/user_api/accounts)."""
 
 from __future__ import annotations
 
@@ -7,33 +7,49 @@ from http import HTTPStatus
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.access import Tokens, require_method
 from async_enroll.sandbox.answers import json_answer
 from async_enroll.sandbox.database import Database
 from async_enroll.sandbox.exchange import Exchange
 
+_RETIRED = "This email is associated to a retired account."
+
 
 @frozen
 class AccountsView:
-    """The endpoint, for one ``email`` a request; it is not throttled.
+    """The endpoints, not throttled: one ``email`` a request, or several ``username``.
 
     Of the many fields of an account, only those that name it. Addresses are told to
-    global staff alone. Who asks for nobody is told of themselves.
+    global staff, if to anybody (`tells_addresses`): that real sites do is not verified
+    (PLATFORM.md). Unknown usernames are left out; who asks for nobody is told of themselves.
     """
 
     database: Database
-    tokens: Tokens
+    tells_addresses: bool
 
-    async def handle(self, exchange: Exchange) -> web.Response:
-        """Answer a request; raises Refusal."""
-        request = exchange.request
-        caller = self.tokens.authenticate(request)
-        require_method(request, "GET")
-        email = request.query.get("email")
-        if not email:
+    async def accounts(self, exchange: Exchange) -> web.Response:
+        """Answer a request for accounts."""
+        query, caller = exchange.request.query, exchange.caller
+        assert caller is not None  # noqa: S101 -- the gate has seen to it
+        if names := query.get("username"):
+            users = [self.database.user_called(name) for name in names.strip(",").split(",")]
+        elif email := query.get("email"):
+            if self.database.is_retired(email):
+                return json_answer({"error_msg": _RETIRED}, status=HTTPStatus.NOT_FOUND)
+            users = [self.database.user_at(email)]
+        else:
             return json_answer([{"username": caller.name}])
-        user = self.database.user_at(email)
-        if user is None:
+        found = list(dict.fromkeys(filter(None, users)))
+        if not found:
             return web.Response(status=HTTPStatus.NOT_FOUND)
-        account = {"username": user.username}
-        return json_answer([{**account, "email": user.email} if caller.staff else account])
+        tells = caller.staff and self.tells_addresses
+        return json_answer(
+            [
+                {"username": user.username, **({"email": user.email} if tells else {})}
+                for user in found
+            ]
+        )
+
+    async def me(self, exchange: Exchange) -> web.Response:
+        """Answer a request for the caller's own username."""
+        assert exchange.caller is not None  # noqa: S101 -- the gate has seen to it
+        return json_answer({"username": exchange.caller.name})

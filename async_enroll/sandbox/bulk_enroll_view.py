@@ -1,68 +1,33 @@
-"""POST /api/bulk_enroll/v1/bulk_enroll/ (Open edX, lms/djangoapps/bulk_enroll)."""
+"""POST /api/bulk_enroll/v1/bulk_enroll (Open edX, lms/djangoapps/bulk_enroll)."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
-
-import orjson
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.access import (
-    Tokens,
-    require_method,
-    require_staff,
-    require_window,
-)
-from async_enroll.sandbox.answers import Refusal, html_answer, json_answer
+from async_enroll.sandbox.answers import json_answer
 from async_enroll.sandbox.bulk_call import read_bulk_call
-from async_enroll.sandbox.bulk_enroll import Mail, bulk_enroll
-from async_enroll.sandbox.database import Database
+from async_enroll.sandbox.bulk_enroll import BulkEnroll
 from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.form import read_body
 from async_enroll.sandbox.pace import Effort, Pace
-from async_enroll.sandbox.throttle import Throttle
 
 
 @frozen
 class BulkEnrollView:
-    """The endpoint. `throttle` None does not throttle; not `enabled`, there is no endpoint."""
+    """The endpoint, for callers that have been admitted."""
 
-    database: Database
-    tokens: Tokens
-    outbox: list[Mail]
-    throttle: Throttle | None
+    bulk_enroll: BulkEnroll
     pace: Pace
-    enabled: bool
 
     async def handle(self, exchange: Exchange) -> web.Response:
         """Answer a request; raises Refusal and Crash."""
-        if not self.enabled:
-            return html_answer(HTTPStatus.NOT_FOUND)
-        request = exchange.request
-        caller = self.tokens.authenticate(request)
-        require_staff(caller)
-        if self.throttle:
-            require_window(caller, self.throttle)
-        require_method(request, "POST")
-        call = read_bulk_call(_json(exchange), self._cohort_exists)
+        content = read_body(exchange.body, exchange.request.headers.get("Content-Type", ""))
+        call = read_bulk_call(content, self.bulk_enroll.release, self._cohort_exists)
         exchange.pairs = call.pairs
-        effort = Effort(self.pace, call.pairs, linger=exchange.linger, breaks=exchange.breaks)
-        return json_answer(await bulk_enroll(self.database, self.outbox, call, effort))
+        effort = Effort(self.pace, call.pairs, linger=exchange.linger, fault=exchange.fault)
+        return json_answer(await self.bulk_enroll(call, effort))
 
     def _cohort_exists(self, course_id: str, cohort: str) -> bool:
-        course = self.database.courses.get(course_id)
-        return course is not None and cohort in course.cohorts
-
-
-def _json(exchange: Exchange) -> Any:
-    if not exchange.body:
-        return {}
-    media_type = exchange.request.content_type
-    if media_type != "application/json":
-        detail = f'Unsupported media type "{media_type}" in request.'
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, {"detail": detail})
-    try:
-        return orjson.loads(exchange.body)
-    except orjson.JSONDecodeError as error:
-        raise Refusal(HTTPStatus.BAD_REQUEST, {"detail": f"JSON parse error - {error}"}) from None
+        course = self.bulk_enroll.database.course(course_id)
+        return course is not None and course.cohort(cohort) is not None

@@ -1,6 +1,6 @@
 """Which course keys are well formed, by the rules of Open edX's `CourseKey.from_string`.
 
-Keys of plug-ins that a site may install (`ccx-v1:…`) are not known here.
+Of the keys of plug-ins that a site may install, those of custom courses (``ccx-v1:…``) are known.
 """
 
 from __future__ import annotations
@@ -12,17 +12,28 @@ _BLOCK_ID = re.compile(r"[\w\-~.:%]+")
 _OBJECT_ID = re.compile(r"[a-f0-9]{24}")
 _LEGACY_ID = re.compile(r"[\w.%-]+")
 
-_QUALIFIERS = (("branch", _ID), ("version", _OBJECT_ID), ("type", _ID), ("block", _BLOCK_ID))
+_QUALIFIERS = (
+    ("branch", _ID),
+    ("version", _OBJECT_ID),
+    ("ccx", re.compile(r"\d+")),
+    ("type", _ID),
+    ("block", _BLOCK_ID),
+)
 """What may follow the names, in this order."""
 
-_NAMES = {"course-v1": 3, "slashes": 3, "library-v1": 2}
+_NAMES = {"course-v1": 3, "slashes": 3, "library-v1": 2, "ccx-v1": 3}
 """How many names a key of each namespace needs; libraries once were courses."""
 
 
 def is_course_key(text: str) -> bool:
     """Whether `text` is a well-formed key: ``course-v1:Org+Number+Run`` or ``Org/Number/Run``."""
     namespace, _, rest = text.partition(":")
-    if namespace in _NAMES and _is_locator(rest, needed=_NAMES[namespace]):
+    custom = any(part.startswith("ccx@") for part in rest.split("+"))
+    if (
+        namespace in _NAMES
+        and custom is (namespace == "ccx-v1")
+        and _is_locator(rest, needed=_NAMES[namespace])
+    ):
         return True
     return _is_legacy_key(text)
 

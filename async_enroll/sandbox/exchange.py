@@ -8,6 +8,9 @@ from typing import Any, TypeAlias, TypeVar
 from aiohttp import web
 from attrs import define
 
+from async_enroll.sandbox.access import Caller
+from async_enroll.sandbox.faults import Fault
+
 R = TypeVar("R", bound=web.StreamResponse)
 
 
@@ -15,14 +18,16 @@ R = TypeVar("R", bound=web.StreamResponse)
 class Exchange:
     """A request with its body.
 
-    `breaks`: it is to fail half-way. `linger`: seconds it takes longer than it would.
-    `pairs` is for the endpoint to set.
+    `fault`: what is to go wrong while it is worked on. `linger`: seconds it takes longer than
+    it would. `caller` is known once they have been admitted, `pairs` when a bulk call has
+    been read.
     """
 
     request: web.Request
     body: bytes = b""
-    breaks: bool = False
+    fault: Fault | None = None
     linger: float = 0.0
+    caller: Caller | None = None
     pairs: int = 0
 
 

@@ -37,6 +37,28 @@ class Fault(Enum):
     """The 504 comes at once; the call is worked on behind it, `linger` seconds longer."""
     SERVER_ERROR = auto()
     """The call fails half-way with a 500 page: undone, but the mails until then are out."""
+    UNDONE_RESET = auto()
+    """As SERVER_ERROR, but nobody is told: the worker was killed, and its connection reset."""
+    UNDONE_BAD_GATEWAY = auto()
+    """As UNDONE_RESET, and the proxy answers for the dead worker with its 502 page."""
+    DATABASE_ERROR = auto()
+    """The database fails at the learner half-way, as it does to break a deadlock.
+
+    Before 2026, that is a 500 page and undoes the call, mails apart, where another learner
+    follows; see DATABASE_ERROR_LAST where none does. From 2026, it is this learner's alone.
+    """
+    DATABASE_ERROR_LAST = auto()
+    """The same at the last learner of the last course.
+
+    Before 2026, the answer is 200, with an error for that learner alone, though the whole
+    call is undone, mails apart.
+    """
+    MAIL_FAILS = auto()
+    """Mail to the learner half-way cannot be sent, where the call mails them.
+
+    Their result is an error. Before 2026 they are enrolled or allowed all the same (or
+    unenrolled), later they are not.
+    """
     CUT = auto()
     """The answer ends in the middle of its body."""
     GARBLED = auto()

@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 
 from async_enroll.models import Enrollment, EnrollmentQuery
-from async_enroll.sandbox.course import Course
+from async_enroll.sandbox.collation import fold
+from async_enroll.sandbox.course import Rows
 from async_enroll.sandbox.database import Database, utc_minute
 
 _CHUNK = 500
@@ -42,18 +43,18 @@ _PUNCTUATION = {
 def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
     """The records `query` asks for, course by course."""
     since = None if query.days is None else utc_minute() - timedelta(days=query.days)
-    for course in list(database.courses.values()):
-        if query.course_id in {None, course.course_id}:
-            for row in _rows(database, course, query.username):
+    wanted = None if query.course_id is None else fold(query.course_id)
+    for rows in database.listed_rows():
+        if wanted in {None, fold(rows.course_id)}:
+            for row in _of(rows, query.username):
                 if since is None or row.created >= since:
                     yield row
 
 
-def _rows(database: Database, course: Course, username: str | None) -> Iterable[Enrollment]:
+def _of(rows: Rows, username: str | None) -> Iterable[Enrollment]:
     if username is None:
-        return course.enrollments
-    user = database.user_called(username)
-    row = course.enrollments.get(user.username) if user else None
+        return rows.enrollments
+    row = rows.enrollments.get(fold(username))
     return [row] if row else []
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
-from async_enroll.sandbox.access import unauthorized
+from async_enroll.sandbox.access import EXPIRED_TOKEN, unauthorized
 from async_enroll.sandbox.answers import Refusal, html_answer, refusal_answer
 from async_enroll.sandbox.exchange import Endpoint, Exchange
 from async_enroll.sandbox.faults import Fault, Faults
@@ -42,7 +42,7 @@ class Mishaps:
                 exchange.linger = self._linger
                 self._tasks.start(endpoint(exchange))
                 return html_answer(HTTPStatus.GATEWAY_TIMEOUT)
-            exchange.breaks = fault is Fault.SERVER_ERROR
+            exchange.fault = fault
             return _AFTERWARDS.get(fault, _unchanged)(await endpoint(exchange))
 
         return answer
@@ -76,9 +76,7 @@ _INSTEAD: Final[Mapping[Fault, Callable[[], web.StreamResponse]]] = {
     Fault.GATEWAY_TIMEOUT_BEFORE: _page(HTTPStatus.GATEWAY_TIMEOUT),
     Fault.THROTTLED_DATE: lambda: _throttled(dated=True),
     Fault.THROTTLED_SILENT: lambda: _throttled(dated=False),
-    Fault.UNAUTHORIZED: lambda: refusal_answer(
-        unauthorized("The provided access token has expired and is no longer valid.")
-    ),
+    Fault.UNAUTHORIZED: lambda: refusal_answer(unauthorized(EXPIRED_TOKEN["bearer"])),
     Fault.TOO_LARGE: _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 }
 """What is answered without the call being processed."""
@@ -87,10 +85,12 @@ _AFTERWARDS: Final[Mapping[Fault, Callable[[web.Response], web.StreamResponse]]]
     Fault.RESET_AFTER: lambda _: Reset(),
     Fault.STALL_AFTER: lambda _: Silence(),
     Fault.BAD_GATEWAY_AFTER: _page(HTTPStatus.BAD_GATEWAY),
+    Fault.UNDONE_RESET: lambda _: Reset(),
+    Fault.UNDONE_BAD_GATEWAY: _page(HTTPStatus.BAD_GATEWAY),
     Fault.UNAVAILABLE_AFTER: _page(HTTPStatus.SERVICE_UNAVAILABLE),
     Fault.GATEWAY_TIMEOUT_AFTER: _page(HTTPStatus.GATEWAY_TIMEOUT),
     Fault.CUT: cut,
     Fault.GARBLED: garbled,
     Fault.MISSING_RESULTS: lacking_results,
 }
-"""What becomes of the answer to a call that has been processed."""
+"""What becomes of the answer to a call that has been processed, or undone half-way."""

@@ -1,4 +1,4 @@
-"""How long a call is worked on, and the point at which it breaks."""
+"""How long a call is worked on, and where something goes wrong with it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import anyio
 from attrs import frozen
 
 from async_enroll.sandbox.answers import Crash
+from async_enroll.sandbox.faults import Fault
 
 _TICK = 0.005
 """Seconds of work worth sleeping for; less is put together."""
+
+HALF_DONE = frozenset({Fault.SERVER_ERROR, Fault.UNDONE_RESET, Fault.UNDONE_BAD_GATEWAY})
+"""Faults of a call that ends half-way."""
 
 
 @frozen
@@ -25,24 +29,42 @@ class Pace:
 class Effort:
     """The work on one call of so many `pairs`.
 
-    It takes `linger` seconds longer than its pace says. If it `breaks`, it does half-way,
-    with one pair done at least.
+    It takes `linger` seconds longer than its pace says. `fault`: what goes wrong while it
+    is worked on, if anything does.
     """
 
-    def __init__(self, pace: Pace, pairs: int, *, linger: float, breaks: bool) -> None:
+    def __init__(
+        self, pace: Pace, pairs: int, *, linger: float = 0.0, fault: Fault | None = None
+    ) -> None:
         self._pace = pace
-        self._pairs_to_go = math.ceil(pairs / 2) if breaks else math.inf
+        self._pairs = pairs
         self._linger = linger
+        self._fault = fault
+        self._done = 0
         self._owed = 0.0
+
+    @property
+    def database_fails(self) -> bool:
+        """Whether the database is to fail at the pair in hand."""
+        last = self._done == self._pairs - 1
+        middle = self._done == (self._pairs - 1) // 2
+        return (last and self._fault is Fault.DATABASE_ERROR_LAST) or (
+            middle and self._fault is Fault.DATABASE_ERROR
+        )
+
+    @property
+    def mail_fails(self) -> bool:
+        """Whether the mail of the pair in hand is to fail."""
+        return self._fault is Fault.MAIL_FAILS and self._done == (self._pairs - 1) // 2
 
     async def begin(self) -> None:
         """Take the time a call takes before its first pair."""
         await self._work(self._pace.per_call)
 
     async def pair_done(self) -> None:
-        """Take the time of one pair; raises Crash where the work breaks."""
-        self._pairs_to_go -= 1
-        if self._pairs_to_go == 0:
+        """Take the time of one pair; raises Crash where the call is to end half-way."""
+        self._done += 1
+        if self._fault in HALF_DONE and self._done == math.ceil(self._pairs / 2):
             raise Crash("a bug, on purpose")
         await self._work(self._pace.per_pair)
 

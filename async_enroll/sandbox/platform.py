@@ -13,26 +13,30 @@ from typing import Any, Self
 from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
-from async_enroll.models import Enrollment, EnrollmentQuery, RequestWindow
+from async_enroll.models import Enrollment, RequestWindow
 from async_enroll.sandbox.access import Tokens
 from async_enroll.sandbox.access_log import Request
 from async_enroll.sandbox.accounts_view import AccountsView
 from async_enroll.sandbox.answers import html_answer
-from async_enroll.sandbox.bulk_enroll import Mail
+from async_enroll.sandbox.bulk_enroll import BulkEnroll
 from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView
+from async_enroll.sandbox.collation import fold
 from async_enroll.sandbox.core_view import CoreView
-from async_enroll.sandbox.course import Audit, Course, User
+from async_enroll.sandbox.course import Allowed, Audit, Course, Placement, User
 from async_enroll.sandbox.course_keys import is_course_key
 from async_enroll.sandbox.database import Database, utc_minute
 from async_enroll.sandbox.enrollments_view import EnrollmentsView
-from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.exchange import Endpoint, Exchange
 from async_enroll.sandbox.faults import Fault, Faults
 from async_enroll.sandbox.front import Front
+from async_enroll.sandbox.gate import Gate
 from async_enroll.sandbox.gateway import Gateway
-from async_enroll.sandbox.listing import ListingForm, matching
+from async_enroll.sandbox.listing import ListingForm
+from async_enroll.sandbox.mail import Mail
 from async_enroll.sandbox.mishaps import Mishaps
 from async_enroll.sandbox.pace import Pace
 from async_enroll.sandbox.population import Population, populate
+from async_enroll.sandbox.release import Release, release_named
 from async_enroll.sandbox.server import Server
 from async_enroll.sandbox.tasks import Tasks
 from async_enroll.sandbox.throttle import Throttle
@@ -47,10 +51,15 @@ class Platform:
     callers who have no loop, or several. Its state can be prepared before, and looked at
     after that.
 
-    `window`: how many bulk calls and pages of the core list are taken of one user; None
-    switches the throttle off. `listing` and `page_size`: the form of MOOCit's enrollment
-    listing; None: the site has none, as plain Open edX. `core_listing`: whether the site
-    has Open edX's own list of enrollments, and tells of accounts. `seconds_per_call` and
+    `release`: which code it behaves like: ``"moocit"`` (the default), or Open edX's of
+    ``"2020"``, ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises
+    ValueError. `window`: how many bulk calls and pages of the core list are taken of one
+    user; None switches the throttle off. `listing` and `page_size`: the form of MOOCit's
+    enrollment listing; None: the site has none, as plain Open edX, where `listing` is of no
+    account. `core_listing`: whether the site
+    has Open edX's own list of enrollments, and tells of accounts; `numbered_core_pages`: that
+    list is in pages by number, not by cursor; `accounts_tell_addresses`: accounts tell staff
+    their addresses. `seconds_per_call` and
     `seconds_per_pair`: how long a bulk call is worked on; calls are worked on side by side,
     by at most so many `workers` (None: any number), the others wait in line; beyond a
     `backlog` of so many, they are turned away with a 503. `gateway_timeout`: seconds after
@@ -70,10 +79,13 @@ class Platform:
     def __init__(
         self,
         *,
+        release: str = "moocit",
         window: RequestWindow | None = RequestWindow(),
         listing: ListingForm | None = ListingForm.ARRAY,
         page_size: int = 100,
         core_listing: bool = True,
+        numbered_core_pages: bool = False,
+        accounts_tell_addresses: bool = True,
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
         workers: int | None = None,
@@ -88,6 +100,7 @@ class Platform:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
+        self.release: Release = release_named(release)
         self._database = Database()
         self._tokens = Tokens()
         self.token: str = self._tokens.add(staff=True, token=token)
@@ -100,23 +113,31 @@ class Platform:
         self._token_mishaps = Mishaps(token_faults or Faults.schedule({}), self._tasks)
         self._token_view = TokenView(self._tokens, token_lifetime)
         throttle = Throttle(window) if window else None
-        self._bulk_enroll = BulkEnrollView(
-            self._database,
-            self._tokens,
-            self.outbox,
-            throttle,
+        enrolling = BulkEnrollView(
+            BulkEnroll(self._database, self.release, self.outbox),
             Pace(seconds_per_call, seconds_per_pair),
-            enabled=bulk_enrollment_view,
         )
+        self._bulk_enroll = self._gate("Bulk Enroll", "POST", throttle).before(enrolling.handle)
+        self._bulk_paths = self.release.paths if bulk_enrollment_view else ()
         self._enrollments = (
             EnrollmentsView(self._database, self._tokens, listing, page_size).handle
-            if listing
-            else _not_found
+            if listing and self.release.so2_listing
+            else None
         )
-        core = CoreView(self._database, self._tokens, throttle)
-        accounts = AccountsView(self._database, self._tokens)
-        self._core_list = core.handle if core_listing else _not_found
-        self._accounts = accounts.handle if core_listing else _not_found
+        core = CoreView(self._database, self.release.list_filters, numbered_core_pages)
+        accounts = AccountsView(self._database, accounts_tell_addresses)
+        account_gate = self._gate("Account", "GET", None, staff_only=False)
+        self._core = (
+            {
+                "/api/enrollment/v1/enrollments": self._gate(
+                    "Course Enrollments Api List", "GET", throttle
+                ).before(core.handle),
+                "/api/user/v1/accounts": account_gate.before(accounts.accounts),
+                "/api/user/v1/me": account_gate.before(accounts.me),
+            }
+            if core_listing
+            else {}
+        )
         self._server = Server(self._tasks, host, port)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ExitStack()
@@ -150,25 +171,27 @@ class Platform:
     ) -> None:
         self._thread.close()
 
+    def _gate(
+        self, name: str, method: str, throttle: Throttle | None, *, staff_only: bool = True
+    ) -> Gate:
+        return Gate(self._tokens, throttle, name, method, staff_only)
+
     def _application(self) -> web.Application:
+        work = self._workers.before
+        endpoints: dict[str, Endpoint[web.StreamResponse]] = {
+            path: self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            for path in self._bulk_paths
+        }
+        endpoints["/oauth2/access_token"] = self._token_mishaps.before(
+            work(self._token_view.handle)
+        )
+        if self._enrollments:
+            endpoints["/api/so2/v1/enrollments"] = work(self._enrollments)
+        endpoints |= {path: work(endpoint) for path, endpoint in self._core.items()}
         application = web.Application()
-        for path, endpoint in (
-            (
-                "/api/bulk_enroll/v1/bulk_enroll/",
-                self._gateway.before(
-                    self._mishaps.before(self._workers.before(self._bulk_enroll.handle))
-                ),
-            ),
-            (
-                "/oauth2/access_token",
-                self._token_mishaps.before(self._workers.before(self._token_view.handle)),
-            ),
-            ("/api/so2/v1/enrollments", self._workers.before(self._enrollments)),
-            ("/api/enrollment/v1/enrollments", self._workers.before(self._core_list)),
-            ("/api/user/v1/accounts", self._workers.before(self._accounts)),
-            ("/{path:.*}", _not_found),
-        ):
+        for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
+        application.router.add_route("*", "/{path:.*}", self._front.before(_not_found))
         return application
 
     async def crash(self) -> None:
@@ -204,9 +227,19 @@ class Platform:
         else:
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), there))
 
-    def add_token(self, *, staff: bool = True) -> str:
-        """The token of one more user, with a window of their own."""
-        return self._tokens.add(staff=staff)
+    def add_token(
+        self,
+        *,
+        staff: bool = True,
+        token: str | None = None,
+        username: str | None = None,
+        expired: bool = False,
+    ) -> str:
+        """The token of one more user, with a window of their own.
+
+        `token` and `username` are made up unless given; `expired`: it is good no longer.
+        """
+        return self._tokens.add(staff=staff, token=token, username=username, expired=expired)
 
     def add_application(self, *, staff: bool = True) -> tuple[str, str]:
         """The client id and secret with which one more user gets tokens of their own.
@@ -223,7 +256,7 @@ class Platform:
     def add_course(
         self, course_id: str, *, cohorts: Iterable[str] = (), forbidden: bool = False
     ) -> None:
-        """Add a course; a call that names a `forbidden` one ends in a 500, whoever calls.
+        """Add a course; before 2025, a call that names a `forbidden` one ends in a 500.
 
         Raises ValueError for a malformed key or one that is taken.
         """
@@ -232,25 +265,80 @@ class Platform:
         self._database.add_course(Course(course_id, frozenset(cohorts), forbidden))
 
     def add_user(
-        self, username: str, email: str, *, broken: bool = False, poisonous: bool = False
+        self,
+        username: str,
+        email: str,
+        *,
+        active: bool = True,
+        leaving: bool = False,
+        broken: bool = False,
+        poisonous: bool = False,
+        mail_fails: bool = False,
+        database_fails: bool = False,
     ) -> None:
         """Register a learner, who is enrolled wherever that was waited for with `auto_enroll`.
 
-        Calls flag a `broken` one as an error; a call with a `poisonous` one ends in a 500
-        and is undone. Raises ValueError if username or address is taken.
+        Not `active`, they have not activated their account: they are allowed, not enrolled
+        (but on 2020), until `activate`. `leaving`: they have asked to be retired, and calls do
+        not know their name. Calls flag a `broken` one, say without a profile, as an error, and
+        do nothing; a call with a `poisonous` one ends in a 500 and is undone, as one does that
+        names who is two users. `mail_fails`: no mail to them can be sent, `database_fails`:
+        the database refuses to enroll them; what comes of these is told at the `Fault` of
+        that name. Raises ValueError if username or address is taken.
         """
-        self._database.add_user(User(username, email, broken, poisonous))
+        self._database.add_user(
+            User(
+                username,
+                email,
+                active=active,
+                leaving=leaving,
+                broken=broken,
+                poisonous=poisonous,
+                mail_fails=mail_fails,
+                database_fails=database_fails,
+            )
+        )
+
+    def activate(self, username: str) -> None:
+        """Let a learner activate their account, who is then enrolled as by `add_user`.
+
+        Raises LookupError for an unknown learner.
+        """
+        self._database.activate(self._user(username))
+
+    def add_retired_user(self, username: str, email: str) -> None:
+        """Register a learner who has been retired since: calls to `email` do nothing to it.
+
+        The account stays, not active and under another address. Raises ValueError if the
+        username is taken.
+        """
+        self._database.add_user(User(username, f"retired__{username}@retired.invalid", False))
+        self._database.retire(email)
 
     def enroll(self, identifier: str, course_id: str, *, created: datetime | None = None) -> None:
         """Enroll a registered learner, without mail; `created` (default: now) is in UTC if naive.
 
         Raises LookupError for an unknown learner or course.
         """
+        user = self._user(identifier)
+        if self._database.course(course_id) is None:
+            raise LookupError(f"no course {course_id!r}")
+        self._database.rows(course_id).enroll(user, utc_minute(created))
+
+    def allow(self, email: str, course_id: str, *, auto_enroll: bool = True) -> None:
+        """Wait for the registration of an address, without mail, even of one registered.
+
+        Raises LookupError for an unknown course.
+        """
+        if self._database.course(course_id) is None:
+            raise LookupError(f"no course {course_id!r}")
+        self._database.rows(course_id).allow(email, auto_enroll=auto_enroll)
+
+    def _user(self, identifier: str) -> User:
         user = self._database.find_user(identifier)
-        course = self._database.courses.get(course_id)
-        if user is None or course is None:
-            raise LookupError(f"no user {identifier!r} or no course {course_id!r}")
-        course.enroll(user, utc_minute(created))
+        if user is None:
+            raise LookupError(f"no user {identifier!r}")
+        return user
 
     def seed(self, learners: int, courses: int) -> Population:
         """Add a demo population, nobody enrolled yet; always the same for the same numbers.
@@ -262,26 +350,42 @@ class Platform:
 
     def is_enrolled(self, identifier: str, course_id: str) -> bool:
         """Whether a registered learner's enrollment is active."""
-        course = self._database.courses.get(course_id)
         user = self._database.find_user(identifier)
-        return course is not None and course.is_enrolled(user)
+        return self._database.rows(course_id).is_enrolled(user)
 
     def is_allowed(self, email: str, course_id: str) -> bool:
         """Whether a registration is, or was, waited for; Open edX keeps that on record."""
-        course = self._database.courses.get(course_id)
-        return course is not None and course.allowed.get(email.lower()) is not None
+        return self._database.rows(course_id).waits_for(email) is not None
 
     def cohort_of(self, identifier: str, course_id: str) -> str | None:
         """A learner's cohort in a course; the learner may be registered or waited for."""
-        course = self._database.courses.get(course_id)
         user = self._database.find_user(identifier)
-        address = user.email if user else identifier
-        return course.placements.get(address.lower()) if course else None
+        rows = self._database.rows(course_id)
+        if user:
+            placement = rows.cohorts.get(fold(user.username))
+        else:
+            placement = rows.precohorts.get(fold(identifier))
+        return placement.cohort if placement else None
 
     @property
     def enrollments(self) -> list[Enrollment]:
-        """What the listing shows, ended enrollments included."""
-        return list(matching(self._database, EnrollmentQuery()))
+        """All enrollments, those ended and those in missing courses included."""
+        return [row for rows in self._database.all_rows() for row in rows.enrollments]
+
+    @property
+    def allowed(self) -> list[Allowed]:
+        """Whose registration is, or was, waited for, and where."""
+        return [row for rows in self._database.all_rows() for row in rows.allowed]
+
+    @property
+    def cohorts(self) -> list[Placement]:
+        """The cohorts of registered learners."""
+        return [row for rows in self._database.all_rows() for row in rows.cohorts]
+
+    @property
+    def precohorts(self) -> list[Placement]:
+        """The cohorts of those whose registration is waited for."""
+        return [row for rows in self._database.all_rows() for row in rows.precohorts]
 
     @property
     def audit(self) -> list[Audit]:

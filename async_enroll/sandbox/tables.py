@@ -39,6 +39,7 @@ class Draft(Table[Row]):
     def __init__(self, committed: Table[Row]) -> None:
         self._committed = committed
         self._written: dict[str, Row | None] = {}
+        self._before: list[tuple[str, Row | None]] = []
 
     def get(self, key: str) -> Row | None:
         """The row, None if there is none."""
@@ -46,7 +47,18 @@ class Draft(Table[Row]):
 
     def put(self, key: str, row: Row | None) -> None:
         """Set a row, for its writer only; None takes it away."""
+        self._before.append((key, self.get(key)))
         self._written[key] = row
+
+    def mark(self) -> int:
+        """A point to go back to."""
+        return len(self._before)
+
+    def go_back(self, mark: int) -> None:
+        """Undo what has been written since `mark`."""
+        while len(self._before) > mark:
+            key, row = self._before.pop()
+            self._written[key] = row
 
     def commit(self) -> None:
         """Set what was written for everybody."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import evolve
 
-from async_enroll.sandbox.course import Audit, Course
+from async_enroll.sandbox.collation import fold
+from async_enroll.sandbox.course import Audit, Rows
 from async_enroll.sandbox.locks import Locks, Writer
 from async_enroll.sandbox.tables import Draft, Table
 
@@ -17,39 +19,60 @@ class Transaction:
 
     A learner's rows in a course are locked before they are written to, until the
     transaction's end. What others have committed meanwhile is seen at once.
+
+    `broken`, for its user to set: the database has failed, and Django lets no query
+    through any more; there will be nothing to commit.
     """
 
-    def __init__(self, courses: Mapping[str, Course], locks: Locks) -> None:
+    def __init__(self, committed: Callable[[str], Rows], locks: Locks) -> None:
         self.audit: list[Audit] = []
-        self._courses = courses
+        self.broken = False
+        self._committed = committed
         self._drafts: list[Draft[Any]] = []
-        self._opened: dict[str, Course] = {}
+        self._opened: dict[str, Rows] = {}
         self._locks = locks
         self._writer = Writer()
 
-    def course(self, course_id: str) -> Course | None:
-        """A course to read from and write to, None if there is none."""
-        committed = self._courses.get(course_id)
-        if committed and course_id not in self._opened:
-            self._opened[course_id] = evolve(
+    def rows(self, course_id: str) -> Rows:
+        """A course key's rows, to read from and write to."""
+        key = fold(course_id)
+        if key not in self._opened:
+            committed = self._committed(course_id)
+            self._opened[key] = evolve(
                 committed,
+                # Rows are spelled as the call that writes them spells the key.
+                course_id=course_id,
                 enrollments=self._draft(committed.enrollments),
                 allowed=self._draft(committed.allowed),
-                placements=self._draft(committed.placements),
+                cohorts=self._draft(committed.cohorts),
+                precohorts=self._draft(committed.precohorts),
             )
-        return self._opened.get(course_id)
+        return self._opened[key]
 
     def _draft(self, table: Table[Any]) -> Draft[Any]:
         draft = Draft(table)
         self._drafts.append(draft)
         return draft
 
-    async def lock(self, course: Course, email: str) -> None:
+    async def lock(self, course_id: str, email: str) -> None:
         """Wait until nobody else writes to a learner's rows in a course.
 
         Raises Deadlock if that would never come.
         """
-        await self._locks.acquire(self._writer, (course.course_id, email.lower()))
+        await self._locks.acquire(self._writer, (fold(course_id), fold(email)))
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is written inside is undone if it is left by an exception; locks stay."""
+        marks = [(draft, draft.mark()) for draft in self._drafts]
+        audited = len(self.audit)
+        try:
+            yield
+        except BaseException:
+            for draft, mark in marks:
+                draft.go_back(mark)
+            del self.audit[audited:]
+            raise
 
     def commit(self) -> None:
         """Let everybody see what was written."""

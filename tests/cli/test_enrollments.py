@@ -114,6 +114,19 @@ async def test_the_format_wins_over_the_suffix(peopled: Platform, tmp_path: Path
     assert ROW in file.read_text()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
+async def test_into_what_can_only_be_written_on(peopled: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("before\n")
+    command = [*COMMAND, "enrollments", "--format", "csv", "--output", "/dev/stdout"]
+    with file.open("ab") as opened:
+        await anyio.run_process(command, stdout=opened, env=environment(peopled))
+    before, *rows = file.read_text().splitlines()
+    assert before == "before"
+    assert ROW in "\n".join(rows)
+    assert names_in(tmp_path) == ["list.csv"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -4,6 +4,8 @@ import csv
 import json
 import signal
 import stat
+import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
@@ -118,6 +120,80 @@ async def test_failures_as_a_roster_to_mend(
     assert platform.is_enrolled("learner0", C1)
 
 
+@pytest.fixture
+async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
+    """A platform, and the journal of a job that mailed, was undone, and went on without mail."""
+    journal = tmp_path / "job.db"
+    async with Platform() as platform:
+        platform.add_course(C0, cohorts=["red"])
+        for number in range(4):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        platform.add_user("poison", "poison@example.org", poisonous=True)
+        names = [*(f"learner{number}" for number in range(4)), "poison"]
+        rows = [f"{name},{C0},red" for name in names]
+        roster = roster_file(tmp_path / "r.csv", *rows, header="identifier,course_id,cohort")
+        command = ("apply", roster, "--yes", "--quiet", "--email-students", "--journal", journal)
+        ended = await run(*command, env=environment(platform))
+        assert ended.status == 1
+        assert (
+            "the learners of 4 pairs may not have been notified; to mail them knowingly: "
+            f"async-enroll report {journal} --only unnotified --as-roster "
+            "--output mail-again.csv\n"
+        ) in ended.out
+        yield platform, journal
+
+
+async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
+    half_mailed: tuple[Platform, Path], tmp_path: Path
+) -> None:
+    platform, journal = half_mailed
+    again = tmp_path / "mail-again.csv"
+    only = ("--only", "unnotified", "--as-roster")
+    ended = await run("report", journal, *only, "--output", again, env={})
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err == f"roster of those who may not have been notified: {again}\n"
+    rows = csv_rows(again.read_text())
+    assert {(row["identifier"], row["cohort"], row["error"]) for row in rows} == {
+        (f"learner{number}", "red", "enrolled: may not have been notified") for number in range(4)
+    }
+    before = len(platform.outbox)
+    mail = ("--yes", "--quiet", "--email-students")
+    assert (await run("apply", *mail, again, env=environment(platform))).status == 0
+    assert {mail.to for mail in platform.outbox[before:]} == {
+        f"learner{number}@example.org" for number in range(4)
+    }
+
+
+async def test_those_who_may_not_have_been_notified_are_listed(
+    half_mailed: tuple[Platform, Path],
+) -> None:
+    _, journal = half_mailed
+    ended = await run("report", journal, "--only", "unnotified", env={})
+    assert (ended.status, ended.err) == (1, "")
+    assert sorted(ended.out.splitlines()) == [
+        f"learner{number} in {C0}: enrolled, may not have been notified" for number in range(4)
+    ]
+    ended = await run("report", journal, "--only", "unnotified", "--format", "csv", env={})
+    assert [row["notified"] for row in csv_rows(ended.out)] == [""] * 4
+    ended = await run("report", journal, "--only", "failures", env={})
+    assert ended.out.startswith(f"poison in {C0}: ")
+    assert len(ended.out.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
+@pytest.mark.parametrize("form", ["csv", "html"])
+async def test_a_report_into_an_open_file(journal: Path, tmp_path: Path, form: str) -> None:
+    file = tmp_path / "both.txt"
+    file.write_text("before\n")
+    command = [*COMMAND, "report", str(journal), "--format", form, "--output", "/dev/stdout"]
+    with file.open("ab") as opened:
+        done = await anyio.run_process(command, stdout=opened, env=environment(), check=False)
+    assert done.returncode == 1
+    text = file.read_text()
+    assert text.startswith("before\n")
+    assert "nobody@" in text
+
+
 async def test_a_journal_of_another_roster(
     platform: Platform, journal: Path, tmp_path: Path
 ) -> None:
@@ -131,7 +207,6 @@ async def test_a_journal_of_another_roster(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--format", "csv", "--output", "x.csv"), "--format is for what is printed"),
         (("--output", "x.docx"), "expected a name in"),
         (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
         (("--as-roster", "--format", "html"), "--as-roster writes CSV"),

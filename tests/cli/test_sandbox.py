@@ -29,6 +29,12 @@ async def test_serves_until_interrupted() -> None:
         assert await process.wait() == 0
 
 
+async def test_an_unknown_release() -> None:
+    ended = await run("sandbox", "--release", "2024", env=environment())
+    assert (ended.status, ended.out) == (2, "")
+    assert "2025" in ended.err
+
+
 async def test_a_port_in_use() -> None:
     async with Platform() as platform:
         port = platform.url.rpartition(":")[2]

@@ -245,7 +245,7 @@ async def test_a_full_disk_stops_the_job_before_it_sends_more(
     journal: Path, full_disk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Event] = []
-    everybody = [f"{'x' * 300}{number}@example.org" for number in range(400)]
+    everybody = [f"{'x' * 240}{number}@example.org" for number in range(500)]
     roster = [RosterEntry(who, C0) for who in everybody]
     async with site() as platform:
         async with EnrollmentClient(

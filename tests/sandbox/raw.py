@@ -39,11 +39,15 @@ class Answer:
 
 @frozen
 class Raw:
-    """A caller with the platform's token, unless given another or none."""
+    """A caller with the platform's token, unless given another or none.
+
+    `path` is where it finds the bulk endpoint.
+    """
 
     session: ClientSession
     url: str
     token: str | None
+    path: str = BULK
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,7 +74,7 @@ class Raw:
         return await self.post(content)
 
     async def post(self, content: Any) -> Answer:
-        return await self.request("POST", BULK, data=orjson.dumps(content))
+        return await self.request("POST", self.path, data=orjson.dumps(content))
 
     async def results(self, identifiers: str, course: str, **fields: Any) -> list[dict[str, Any]]:
         """The results of a bulk call in one course, which has to succeed."""
@@ -80,13 +84,13 @@ class Raw:
         return results
 
     def using(self, token: str | None) -> "Raw":
-        return Raw(self.session, self.url, token)
+        return Raw(self.session, self.url, token, self.path)
 
 
 @asynccontextmanager
 async def speaking_to(platform: Platform) -> AsyncIterator[Raw]:
     async with ClientSession(skip_auto_headers=["Content-Type"]) as session:
-        yield Raw(session, platform.url, platform.token)
+        yield Raw(session, platform.url, platform.token, platform.release.paths[0])
 
 
 def small_platform(**options: Any) -> Platform:

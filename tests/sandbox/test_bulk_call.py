@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from async_enroll.models import Action
+from async_enroll.sandbox import RELEASES
 from async_enroll.sandbox.answers import Crash, Refusal
 from async_enroll.sandbox.bulk_call import BulkCall, read_bulk_call
 
@@ -13,13 +14,13 @@ from .raw import C1, C2
 CONTENT = {"action": "enroll", "courses": C1, "identifiers": "jane"}
 
 
-def read(**fields: Any) -> BulkCall:
-    return read_bulk_call(CONTENT | fields, lambda course, cohort: (course, cohort) == (C1, "A"))
+def read(release: str = "moocit", **fields: Any) -> BulkCall:
+    return read_bulk_call(CONTENT | fields, RELEASES[release], lambda *place: place == (C1, "A"))
 
 
 def refusal(content: Any) -> Any:
     with pytest.raises(Refusal) as caught:
-        read_bulk_call(content, lambda course, cohort: cohort == "A")
+        read_bulk_call(content, RELEASES["moocit"], lambda course, cohort: cohort == "A")
     assert caught.value.status == 400
     return caught.value.content
 
@@ -83,20 +84,44 @@ def test_no_field_may_be_null(field: str) -> None:
     ],
 )
 def test_messages(field: str, value: object, message: str | None) -> None:
+    fields: dict[str, Any] = {field: value}
     if message is None:
-        assert read(**{field: value}).cohorts == ["A"]
+        assert read(**fields).cohorts == ["A"]
     else:
-        assert refusal(CONTENT | {field: value}) == {field: [message]}
+        assert refusal(CONTENT | fields) == {field: [message]}
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, "true", "True", "t", "y", "yes", "on", "1"])
 def test_true_words(value: object) -> None:
-    assert read(auto_enroll=value).auto_enroll is True
+    assert read("2025", auto_enroll=value).auto_enroll is True
 
 
 @pytest.mark.parametrize("value", [False, 0, 0.0, "false", "False", "f", "n", "no", "off", "0"])
 def test_false_words(value: object) -> None:
-    assert read(email_students=value).email_students is False
+    assert read("2025", email_students=value).email_students is False
+
+
+@pytest.mark.parametrize("value", [True, 1, 1.0, "true", "True"])
+def test_words_that_are_true_in_the_body_itself(value: object) -> None:
+    call = read("2022", auto_enroll=value)
+    assert (call.auto_enroll, call.auto_enroll_told) == (True, True)
+
+
+@pytest.mark.parametrize("value", ["TRUE", "1", "t", "yes", "on"])
+def test_words_that_are_true_only_in_the_answer(value: object) -> None:
+    call = read("2022", email_students=value)
+    assert (call.email_students, call.email_students_told) == (False, True)
+
+
+@pytest.mark.parametrize("release", ["moocit", "2020", "2022"])
+@pytest.mark.parametrize("reason", [None, ["because"]])
+def test_a_reason_of_any_kind_is_taken_up_to_2022(release: str, reason: object) -> None:
+    assert read(release, reason=reason).reason == (None if reason is None else "['because']")
+
+
+def test_a_number_of_identifiers_cannot_be_split_up_to_2022() -> None:
+    assert read("2022", identifiers=12345).identifiers is None
+    assert read("2025", identifiers=12345).identifiers == ["12345"]
 
 
 @pytest.mark.parametrize(
@@ -123,3 +148,4 @@ def test_an_empty_string_of_cohorts_is_none_at_all() -> None:
 def test_wants_an_object() -> None:
     message = "Invalid data. Expected a dictionary, but got list."
     assert refusal([CONTENT]) == {"non_field_errors": [message]}
+    assert refusal(None) == {"non_field_errors": ["No data provided"]}

@@ -168,7 +168,7 @@ async def test_a_failed_call_is_undone_but_for_its_mail(
     answer = await raw.bulk(identifiers, courses, action=action, email_students=True)
     assert answer.status == status
     if status == 404:
-        assert answer.json == {"detail": "Not found."}
+        assert answer.json == {"detail": f"Course not found: {MISSING}."}
     else:
         assert answer.is_page
     assert snapshot(platform) == before

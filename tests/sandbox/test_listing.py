@@ -203,13 +203,13 @@ def test_every_form_holds_every_record(form: ListingForm, count: int) -> None:
 def test_learners_and_courses_may_come_while_it_is_on_its_way() -> None:
     database = Database()
     population = populate(database, learners=2, courses=2)
-    for course in database.courses.values():
-        course.enroll(User("jane", "jane@example.org"), datetime(2021, 3, 9))
+    for rows in database.all_rows():
+        rows.enroll(User("jane", "jane@example.org"), datetime(2021, 3, 9))
     records = matching(database, EnrollmentQuery())
     assert next(records).course_id == population.courses[0]
     database.add_course(Course(C1, frozenset(), forbidden=False))
-    for course in database.courses.values():
-        course.enroll(User("joe", "joe@example.org"), datetime(2021, 3, 9))
+    for rows in database.all_rows():
+        rows.enroll(User("joe", "joe@example.org"), datetime(2021, 3, 9))
     assert [(row.username, row.course_id) for row in records] == [
         ("jane", population.courses[1]),
         ("joe", population.courses[1]),

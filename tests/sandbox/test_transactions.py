@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll.models import Action
-from async_enroll.sandbox import Mail
+from async_enroll.sandbox import RELEASES, Mail
 from async_enroll.sandbox.answers import Crash
 from async_enroll.sandbox.bulk_call import BulkCall
-from async_enroll.sandbox.bulk_enroll import bulk_enroll
+from async_enroll.sandbox.bulk_enroll import BulkEnroll
 from async_enroll.sandbox.course import Course, User
 from async_enroll.sandbox.database import Database
 from async_enroll.sandbox.pace import Effort, Pace
@@ -136,7 +136,7 @@ class Stepwise(Effort):
     """Lets others run for so many steps after each pair."""
 
     def __init__(self, attempt: Attempt) -> None:
-        super().__init__(Pace(0, 0), attempt.call.pairs, linger=0, breaks=False)
+        super().__init__(Pace(0, 0), attempt.call.pairs)
         self._steps = iter(attempt.steps)
         self._fails = attempt.fails
 
@@ -166,18 +166,25 @@ class World:
     async def make(self, attempt: Attempt) -> None:
         effort = Stepwise(attempt)
         with suppress(Crash):
-            content = await bulk_enroll(self.database, self.outbox, attempt.call, effort)
-            self.done[attempt] = [
-                (result["before"].get("cohort"), result["after"])
-                for course in content["courses"].values()
-                for result in course["results"]
-            ]
+            enrolling = BulkEnroll(self.database, RELEASES["moocit"], self.outbox)
+            content = await enrolling(attempt.call, effort)
+            courses = content["courses"].values()
+            results = [result for course in courses for result in course["results"]]
+            # A deadlock at the very last learner undoes the call behind an answer.
+            if not any("error" in result for result in results):
+                self.done[attempt] = [
+                    (result["before"].get("cohort"), result["after"]) for result in results
+                ]
 
     def pair(self, course_id: str, address: str) -> tuple[object, ...]:
-        course = self.database.courses[course_id]
+        rows = self.database.rows(course_id)
         user = self.database.find_user(address)
-        key = address.lower()
-        return course.is_enrolled(user), course.allowed.get(key), course.placements.get(key)
+        key = user.username.lower() if user else address
+        return (
+            rows.is_enrolled(user),
+            rows.waits_for(address),
+            (rows.cohorts if user else rows.precohorts).get(key),
+        )
 
 
 def world() -> World:
@@ -188,7 +195,7 @@ def world() -> World:
         database.add_user(User(address.partition("@")[0], address))
     jane = database.find_user(JANE)
     assert jane
-    database.courses[C1].enroll(jane, datetime(2026, 1, 1))
+    database.rows(C1).enroll(jane, datetime(2026, 1, 1))
     return World(database)
 
 

@@ -1,0 +1,16 @@
+"""A mail."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from async_enroll.models import Action
+
+
+@frozen
+class Mail:
+    """A mail that has left, never to return."""
+
+    action: Action
+    to: str
+    course_id: str
