@@ -14,7 +14,7 @@ from async_enroll.cli.console import note
 from async_enroll.cli.destination import check_report
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.errors import ConfigurationError
+from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
 from async_enroll.writing import json_pieces, write_csv, write_jsonl, write_roster
@@ -59,20 +59,23 @@ def report(
         raise ConfigurationError("--only failures is for --format or --output; as in --format csv")
     if as_roster and (format or (output and output.suffix != ".csv")):
         raise ConfigurationError("--as-roster writes CSV: leave out --format, or name it .csv")
-    with JournalReport(journal) as kept:
-        account = journaled(journal, kept)
-        results = kept.failures if only else kept.results
-        if as_roster:
-            _write_roster(kept, output)
-        elif output:
-            write_report(output, evolve(account, results=results))
-        elif format:
-            _print(format, evolve(account, results=results))
-        else:
-            show_account(account.summary, hint=account.hint)
-        if account.pending:
-            note(f"{account.pending:,} pairs have no result yet")
-        return ExitStatus.OK if as_roster else account.status
+    try:
+        with JournalReport(journal) as kept:
+            account = journaled(journal, kept)
+            results = kept.failures if only else kept.results
+            if as_roster:
+                _write_roster(kept, output)
+            elif output:
+                write_report(output, evolve(account, results=results))
+            elif format:
+                _print(format, evolve(account, results=results))
+            else:
+                show_account(account.summary, hint=account.hint)
+            if account.pending:
+                note(f"{account.pending:,} pairs have no result yet")
+            return ExitStatus.OK if as_roster else account.status
+    except JournalError as error:  # it stops no job
+        raise ConfigurationError(str(error)) from None
 
 
 def _print(form: Format, account: Account) -> None:
