@@ -129,7 +129,7 @@ class Database:
 
     @contextmanager
     def reading(self, kind: type[EnrollError] = JournalError) -> Iterator[None]:
-        """Reads in the body, and makes something of it; what fails is an error of that kind."""
+        """The body reads, and makes something of it; where that fails, an error of `kind`."""
         try:
             yield
         except sqlite3.Error as error:

@@ -5,7 +5,9 @@ import random
 import shutil
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -271,6 +273,27 @@ def test_who_reads_slowly_holds_nobody_up(journal: Path, monkeypatch: pytest.Mon
             read = [first, *results]
             assert len(read) == there
             assert sum(1 for _ in report.results()) > there
+
+
+def test_reports_while_a_job_writes(journal: Path) -> None:
+    """They wait for each other: no error, and no count that does not add up meanwhile."""
+    groups = records(range(1, 41))
+
+    def write() -> None:
+        with closing(Store(journal, writable=True)) as opened:
+            for group in groups:
+                opened.write(group)
+                time.sleep(0.003)
+
+    with ThreadPoolExecutor(1) as threads:
+        written = threads.submit(write)
+        counts = []
+        while not written.done():
+            with JournalReport(journal) as report:
+                counts.append(sum(1 for _ in report.results()))
+        written.result()
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2
 
 
 @contextmanager
