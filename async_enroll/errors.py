@@ -101,7 +101,10 @@ class UnexpectedResponse(EnrollError):
 
 
 class JournalError(EnrollError):
-    """The journal cannot be written on, as on a full disk: the job stops before it sends more."""
+    """The journal cannot be written, as on a full disk, or not be read.
+
+    A job stops before it sends more.
+    """
 
 
 class JobStopped(EnrollError):

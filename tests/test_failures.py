@@ -356,7 +356,9 @@ async def test_a_session_that_is_closed_under_a_job_stops_it(platform: Platform)
     session = aiohttp.ClientSession()
     await session.close()
     async with EnrollmentClient(platform.url, platform.token, session=session) as client:
-        with pytest.raises(ConfigurationError, match="not open") as raised:
+        with pytest.raises(
+            ConfigurationError, match="that the client was given is closed"
+        ) as raised:
             await client.bulk_enroll(["learner1"], [C0])
     assert raised.value.report is not None
     assert raised.value.report.counts == {Outcome.REJECTED: 1}

@@ -21,7 +21,7 @@ from async_enroll.cli.console import note
 from async_enroll.cli.destination import check_destination, check_report, destination
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
-from async_enroll.errors import ConfigurationError
+from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.fates import Fate, failing, unnotified
 from async_enroll.journal import JournalReport
 from async_enroll.writing import json_pieces, write_csv, write_jsonl, write_roster
@@ -69,25 +69,28 @@ def report(
         check_destination(output, "--output")
     else:
         check_report(output, "--output")
-    with JournalReport(journal) as kept:
-        account = journaled(journal, kept)
-        if only:
-            chosen = kept.failures if only == "failures" else kept.unnotified
-            account = evolve(account, results=chosen)
-        if as_roster:
-            _write_roster(kept, output, unnotified if only == "unnotified" else failing)
-        elif format:
-            with destination(output) as file:
-                _write(format, account, file)
-        elif output:
-            write_report(output, account)
-        elif only:
-            list_results(account.results())
-        else:
-            show_account(account.summary, hint=account.hint, again=account.again)
-        if account.pending:
-            note(f"{account.pending:,} pairs have no result yet")
-        return ExitStatus.OK if as_roster else account.status
+    try:
+        with JournalReport(journal) as kept:
+            account = journaled(journal, kept)
+            if only:
+                chosen = kept.failures if only == "failures" else kept.unnotified
+                account = evolve(account, results=chosen)
+            if as_roster:
+                _write_roster(kept, output, unnotified if only == "unnotified" else failing)
+            elif format:
+                with destination(output) as file:
+                    _write(format, account, file)
+            elif output:
+                write_report(output, account)
+            elif only:
+                list_results(account.results())
+            else:
+                show_account(account.summary, hint=account.hint, again=account.again)
+            if account.pending:
+                note(f"{account.pending:,} pairs have no result yet")
+            return ExitStatus.OK if as_roster else account.status
+    except JournalError as error:  # it stops no job
+        raise ConfigurationError(str(error)) from None
 
 
 def _write(form: Format, account: Account, file: IO[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -67,7 +66,6 @@ class Journal:
         self,
         reader: Store,
         writer: Store,
-        path: Path,
         limits: BatchLimits,
         new: Sequence[Work] | None,
     ) -> None:
@@ -75,7 +73,6 @@ class Journal:
         self._new = new
         self._reader = reader
         self._writer = writer
-        self._path = path
         self._limits = limits
         self._broken: JournalError | None = None
         self._planned: dict[int, tuple[Batch, int]] = {}
@@ -175,10 +172,8 @@ class Journal:
                 try:
                     records = [entry.record for entry in entries]
                     await in_thread(self._writer.write, records)
-                except sqlite3.Error as error:
-                    self._broken = JournalError(
-                        f"the journal {self._path} cannot be written: {error}"
-                    )
+                except JournalError as error:
+                    self._broken = error
             for entry in entries:
                 entry.kept.set()
 
@@ -235,20 +230,22 @@ async def open_journal(
         except Timeout:
             raise ConfigurationError(f"journal {file}: another process is at work on it") from None
         except OSError as error:
-            raise ConfigurationError(f"journal {file}: {error.strerror}") from None
+            raise ConfigurationError(
+                f"journal {file}: cannot lock {lock.lock_file}: {error.strerror}"
+            ) from None
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
             await in_thread(create, file, description, work)
         # Two connections, since two threads are at work at once.
-        async with _opened(file) as reader, _opened(file) as writer:
+        async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
             if expected not in (None, job.digest):
                 raise ConfigurationError(
                     f"journal {file}: belongs to another job, of {job.roster} on {job.site}; "
                     "expected the same roster, site and options"
                 )
-            journal = Journal(reader, writer, file, limits, work)
+            journal = Journal(reader, writer, limits, work)
             async with journal.at_work():
                 yield journal
     finally:
@@ -256,10 +253,10 @@ async def open_journal(
 
 
 @asynccontextmanager
-async def _opened(file: Path) -> AsyncIterator[Store]:
+async def _opened(file: Path, *, writable: bool = False) -> AsyncIterator[Store]:
     opened: list[Store] = []
     try:
-        await in_thread(lambda: opened.append(Store(file)))
+        await in_thread(lambda: opened.append(Store(file, writable=writable)))
         yield opened[0]
     finally:
         for store in opened:

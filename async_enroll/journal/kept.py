@@ -27,7 +27,8 @@ class JournalReport:
                 ...
 
     Raises:
-        ConfigurationError: where the file is no journal, or of a newer format.
+        ConfigurationError: where the file is no journal, of another format, or not whole.
+        JournalError: by its methods, where what it holds cannot be read.
 
     """
 

@@ -1,4 +1,4 @@
-"""Results as bytes and back: small, since a job has millions of them.
+"""Results as text and back: small, since a job has millions of them.
 
 A pair is its position in the planned batch: course by course, and in each course
 identifier by identifier. Every fate is kept once, with the positions of its pairs as
@@ -7,18 +7,18 @@ ranges: start, end, start, end, …
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-import orjson
 from attrs import astuple
 
 from async_enroll.fates import Block, Fate
 from async_enroll.models import Batch, EnrollmentState, Outcome
 
 
-def encode(batch: Batch, blocks: Iterable[Block]) -> bytes:
-    """The bytes for what became of pairs of `batch`."""
+def encode(batch: Batch, blocks: Iterable[Block]) -> str:
+    """The text for what became of pairs of `batch`."""
     ranges: dict[Fate, list[int]] = {}
     for block in blocks:
         position = batch.courses.index(block.course_id) * len(batch.identifiers)
@@ -31,7 +31,7 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> bytes:
                 else:
                     found += (start, start + count)
                 start += count
-    return orjson.dumps(
+    return json.dumps(
         [
             (
                 fate.outcome.value,
@@ -43,7 +43,8 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> bytes:
                 some,
             )
             for fate, some in ranges.items()
-        ]
+        ],
+        separators=(",", ":"),
     )
 
 
@@ -58,11 +59,11 @@ def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int
         yield place[identifier], Block(block.course_id, block.action, [identifier], [fate])
 
 
-def decode(batch: Batch, data: bytes) -> list[Block]:
+def decode(batch: Batch, data: str) -> list[Block]:
     """What `data` says of pairs of `batch`."""
     size = len(batch.identifiers)
     fates: list[Fate | None] = [None] * batch.pairs
-    for outcome, before, after, error, notified, attempts, ranges in orjson.loads(data):
+    for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
         fate = Fate(Outcome(outcome), _state(before), _state(after), error, notified, attempts)
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             fates[start:end] = [fate] * (end - start)
@@ -73,9 +74,9 @@ def decode(batch: Batch, data: bytes) -> list[Block]:
     return [block for block in found if block]
 
 
-def positions(data: bytes) -> Iterator[int]:
+def positions(data: str) -> Iterator[int]:
     """The positions of the pairs that `data` holds results of."""
-    for *_, ranges in orjson.loads(data):
+    for *_, ranges in json.loads(data):
         yield from chain.from_iterable(map(range, ranges[::2], ranges[1::2]))
 
 

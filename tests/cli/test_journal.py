@@ -278,3 +278,29 @@ async def test_no_such_journal(platform: Platform, tmp_path: Path) -> None:
         ended = await run(command, tmp_path / "none.db", env=environment(platform))
         assert ended.status == 2
         assert "there is no" in ended.err
+
+
+async def test_a_damaged_journal_is_named(
+    platform: Platform, roster: Path, journal: Path, tmp_path: Path
+) -> None:
+    """Nothing is sent, the status says so, and the words say what to do."""
+    data = bytearray(await anyio.Path(journal).read_bytes())
+    damaged = anyio.Path(tmp_path / "damaged.db")
+    commands = [
+        ("resume", "damaged.db"),
+        ("report", "damaged.db"),
+        ("report", "damaged.db", "--format", "csv"),
+        ("apply", str(roster), "--yes", "--quiet", "--journal", "damaged.db"),
+    ]
+    cut = data[: len(data) // 2]
+    without_results = data.replace(b'[["', b'[{"')
+    calls = len(platform.requests)
+    for content, used in ((cut, commands), (without_results, commands[1:3])):
+        await damaged.write_bytes(content)
+        for command in used:
+            arguments = [str(damaged) if one == damaged.name else one for one in command]
+            ended = await run(*arguments, env=environment(platform))
+            assert ended.status == 2, ended
+            assert f"error: journal {damaged}: damaged, or not all of it is here" in ended.err
+            assert "take it once more" in ended.err
+    assert len(platform.requests) == calls

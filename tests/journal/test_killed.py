@@ -1,7 +1,8 @@
-"""A job that is killed again and again, and gone on with each time."""
+"""A job that is killed again and again, and gone on with each time, often from a lone copy."""
 
 import os
 import random
+import shutil
 import sys
 from pathlib import Path
 from subprocess import PIPE
@@ -9,7 +10,8 @@ from subprocess import PIPE
 import anyio
 import pytest
 
-from async_enroll import EnrollmentClient, Roster
+from async_enroll import ConfigurationError, EnrollmentClient, Roster
+from async_enroll.journal.store import Store
 from async_enroll.sandbox import Platform
 from tests.account import assert_account
 
@@ -27,6 +29,18 @@ def roster_file(path: Path) -> Path:
     return path
 
 
+def move(journal: Path, copy: Path) -> bool:
+    """Replace a journal by a copy of its file alone, if that is taken for whole."""
+    shutil.copy(journal, copy)
+    try:
+        Store(copy, writable=True).close()
+    except ConfigurationError:
+        return False
+    copy.replace(journal)
+    Path(f"{journal}-journal").unlink(missing_ok=True)
+    return True
+
+
 @pytest.mark.parametrize("seed", [1])
 async def test_killed_thirty_times(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
@@ -40,7 +54,7 @@ async def test_killed_thirty_times(tmp_path: Path, seed: int) -> None:
             "ASYNC_ENROLL_TOKEN": platform.token,
         }
         command = [sys.executable, "-m", "tests.journal.job", str(journal)]
-        kills = 0
+        kills = moved = 0
         for _ in range(KILLS):
             arguments = [] if journal.exists() else [str(roster)]
             async with await anyio.open_process(
@@ -54,7 +68,9 @@ async def test_killed_thirty_times(tmp_path: Path, seed: int) -> None:
                 await anyio.sleep(chance.uniform(0, 0.2))
                 process.kill()
                 kills += 1
+            moved += move(journal, tmp_path / f"job{kills}.db")
         assert kills == KILLS
+        assert moved > KILLS / 2
         await anyio.run_process([*command], stdout=None, stderr=None, env=environment)
         calls = len(platform.requests)
         async with EnrollmentClient(platform.url, platform.token) as client:
