@@ -19,7 +19,7 @@ from async_enroll.errors import (
 from async_enroll.identity import identity_key
 from async_enroll.renewal import renewed
 from async_enroll.slots import Slots
-from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.throttle import Throttle
 from async_enroll.transport import Answer, Transport
 from async_enroll.verdict import Meaning, classify
 from async_enroll.wire import Account, accounts
@@ -98,7 +98,7 @@ class Accounts:
     async def _ask(self, **whom: str) -> list[Account] | None:
         """The accounts that are asked for; None where there is none."""
         url = (self._transport.site / ACCOUNTS).with_query(whom)
-        refusals = 0
+        refusals = self._throttle.refusals()
         while True:
             async with self._slots.slot():
                 await self._throttle.unheld()
@@ -110,8 +110,7 @@ class Accounts:
             if _is_nobody(answer):
                 return None
             failure = classify(answer)
-            refusals += 1
-            if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+            if failure.meaning is not Meaning.THROTTLED or not refusals.again():
                 raise failure.error
             self._throttle.hold(failure.retry_after)
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from attrs import evolve
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
@@ -64,7 +65,8 @@ class EnrollmentClient:
         timeout: Seconds for one call; for a query, seconds of silence.
         settle: Seconds after which a lost call is taken to have ended, one way or the other; and
             after which a listing that is read to find out which is given up.
-        patience: Seconds to wait for a platform that fails every call, before a job stops.
+        patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
+            left alone, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
             list; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
@@ -115,7 +117,7 @@ class EnrollmentClient:
         self._limits = batch
         self._concurrency = concurrency
         self._transport = Transport(site, credentials, timeout=timeout, session=session)
-        self._throttle = Throttle(window, concurrency)
+        self._throttle = Throttle(window, concurrency, patience)
         api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
         accounts = Accounts(self._transport, self._throttle, self._slots)
@@ -294,7 +296,8 @@ class EnrollmentClient:
                 whenever mail is at stake or the work is more than one batch.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
-                goes on where it was left; the report has all of it.
+                goes on where it was left; the report has all of it. Of a job that is
+                finished, nothing is sent, and the report says so (`finished_earlier`).
             stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
                 finished, no more are sent, and JobStopped is raised.
 
@@ -366,12 +369,12 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            await carry_out(add, cut_off)
+            finished_earlier = await carry_out(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
-        return builder.report()
+        return evolve(builder.report(), finished_earlier=finished_earlier)
 
     async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}

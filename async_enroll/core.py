@@ -18,7 +18,7 @@ from async_enroll.identity import identity_key
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.paging import Trail
 from async_enroll.renewal import renewed
-from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.throttle import Throttle
 from async_enroll.transport import Transport
 from async_enroll.verdict import Failure, Meaning, classify, classify_listing
 from async_enroll.wire import Page, page
@@ -104,13 +104,12 @@ class Core:
 
     async def _body(self, url: URL, *, first: bool) -> bytes:
         """Ask for a page, again while the throttle refuses it."""
-        refusals = 0
+        refusals = self._throttle.refusals()
         while True:
             reply = await self._ask(url, first=first)
             if not isinstance(reply, Failure):
                 return reply
-            refusals += 1
-            if reply.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+            if reply.meaning is not Meaning.THROTTLED or not refusals.again():
                 raise reply.error
 
     async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:

@@ -18,7 +18,7 @@ from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.paging import Trail
 from async_enroll.renewal import renewed
 from async_enroll.slots import Slots
-from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.throttle import Throttle
 from async_enroll.transport import Pieces, Transport
 from async_enroll.verdict import Meaning, classify, classify_listing
 
@@ -105,7 +105,7 @@ class Reporting:
 
     @asynccontextmanager
     async def _open(self, url: URL, *, first: bool) -> AsyncIterator[Pieces]:
-        refusals = 0
+        refusals = self._throttle.refusals()
         renewable = True
         while True:
             await self._throttle.unheld()
@@ -117,8 +117,7 @@ class Reporting:
             if renewable and await renewed(self._transport, came_back):
                 renewable = False
                 continue
-            refusals += 1
-            if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+            if failure.meaning is not Meaning.THROTTLED or not refusals.again():
                 raise failure.error
             self._throttle.hold(failure.retry_after)
 

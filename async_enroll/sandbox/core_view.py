@@ -24,7 +24,7 @@ _PAGE_SIZE = 100
 class CoreView:
     """The endpoint: newest first, in pages, by cursor or, with `numbered`, by number.
 
-    `filters`: whether it knows ``email``, ``course_ids`` and ``page_size``.
+    `filters`: whether it knows ``email`` and ``page_size``.
     """
 
     database: Database
@@ -54,7 +54,7 @@ def _cursor_page(request: web.Request, rows: list[Enrollment], size: int) -> dic
     page, more = rows[start : start + size], rows[start + size : start + size + 1]
     following = Cursor.after([created(row) for row in rows], start + size) if more else None
     return {
-        "next": following and str(request.url.update_query(cursor=following.text)),
+        "next": following and _link(request, cursor=following.text),
         # A link back, which no reader of a whole list follows, is not modelled.
         "previous": None,
         "results": [_content(row) for row in page],
@@ -66,14 +66,18 @@ def _numbered_page(request: web.Request, rows: list[Enrollment], size: int) -> d
     number = _page_number(request, pages)
     start = (number - 1) * size
     return {
-        "next": str(request.url.update_query(page=number + 1)) if number < pages else None,
-        "previous": str(request.url.update_query(page=number - 1)) if number > 1 else None,
+        "next": _link(request, page=str(number + 1)) if number < pages else None,
+        "previous": _link(request, page=str(number - 1)) if number > 1 else None,
         "count": len(rows),
         "num_pages": pages,
         "current_page": number,
         "start": start,
         "results": [_content(row) for row in rows[start : start + size]],
     }
+
+
+def _link(request: web.Request, **changed: str) -> str:
+    return str(request.url.with_query(sorted({**request.query, **changed}.items())))
 
 
 def _page_number(request: web.Request, pages: int) -> int:
