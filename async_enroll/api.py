@@ -98,9 +98,9 @@ class Api:
     async def _post(self, body: bytes, turn: Turn, path: str | None = None) -> BulkAnswer | Failure:
         url = self._transport.site / (path or self.path or BULK_ENROLL)
         try:
-            answer = await self._transport.call("POST", url, body)
+            answer = await self._transport.call("POST", url, body, fresh=True)
             if not answer.ok and await renewed(self._transport, answer):
-                answer = await self._transport.call("POST", url, body)
+                answer = await self._transport.call("POST", url, body, fresh=True)
         except TransportError as error:
             if not error.sent:
                 turn.unsent()

@@ -107,6 +107,18 @@ def classify(came_back: Answer | TransportError) -> Failure:
     return evolve(_of_status(came_back), status=came_back.status)
 
 
+def classify_listing(came_back: Answer) -> Failure:
+    """As `classify`, for a listing that has not answered yet: a 404 means that there is none.
+
+    An API gateway in front of a site says so in JSON.
+    """
+    failure = classify(came_back)
+    if came_back.status != 404 or isinstance(failure.error, NoSuchEndpoint):
+        return failure
+    words = f"the site has no such endpoint: {failure.error}"
+    return evolve(failure, error=NoSuchEndpoint(words, status=404))
+
+
 def masked(came_back: Answer) -> Failure | None:
     """What it means that a page came with status 200 where the platform answers with JSON.
 

@@ -28,9 +28,9 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing", "filters", "paging"],
-    ["congestion", "hold", "pace", "sizing", "window"],
+    ["congestion", "hold", "pace", "sizing", "window", "proxy"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files", "identity"],
+    ["models", "files", "identity", "unpacking", "site"],
     ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent

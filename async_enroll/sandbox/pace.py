@@ -59,6 +59,8 @@ class Effort:
     @property
     def database_fails(self) -> bool:
         """Whether the database is to fail at the pair in hand."""
+        if self._fault is None:
+            return False
         last = self._done == self._pairs - 1
         middle = self._done == (self._pairs - 1) // 2
         return (last and self._fault is Fault.DATABASE_ERROR_LAST) or (

@@ -70,9 +70,10 @@ class Platform:
     calls the proxy takes a second (None: any number). `body_limit`: bytes of the
     largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
     endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
-    and how. `token`: the staff token, a random one unless given. `token_lifetime`: seconds
-    for which the tokens are good that applications get (`add_application`); `token_faults`:
-    which of their requests for one go wrong. `port` 0 is any free one.
+    and how. `token` and `username`: the staff token and whose it is, made up unless given.
+    `token_lifetime`: seconds for which the tokens are good that applications get
+    (`add_application`); `token_faults`: which of their requests for one go wrong. `port` 0
+    is any free one.
 
     A call is worked on to its end even when its client has left or the proxy has given
     up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
@@ -101,6 +102,7 @@ class Platform:
         bulk_enrollment_view: bool = True,
         faults: Faults | None = None,
         token: str | None = None,
+        username: str | None = None,
         token_lifetime: float = 3600.0,
         token_faults: Faults | None = None,
         host: str = "127.0.0.1",
@@ -109,7 +111,7 @@ class Platform:
         self.release: Release = release_named(release)
         self._database = Database()
         self._tokens = Tokens()
-        self.token: str = self._tokens.add(staff=True, token=token)
+        self.token: str = self._tokens.add(staff=True, token=token, username=username)
         self.outbox: list[Mail] = []
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
@@ -200,7 +202,7 @@ class Platform:
         application = web.Application()
         for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
-        application.router.add_route("*", "/{path:.*}", self._front.before(_not_found))
+        application.router.add_route("*", "/{path:.*}", self._front.before(work(_not_found)))
         return application
 
     async def crash(self) -> None:
