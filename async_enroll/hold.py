@@ -22,14 +22,14 @@ class Hold:
     window: float
     patience: float
     until: float = field(default=-math.inf, init=False)
-    since: float | None = field(default=None, init=False)
-    """When the first of a row of refusals came; None where a call has got through since."""
+    since: float = field(default=math.inf, init=False)
+    """When the first of a row of refusals came; infinite where a call has got through since."""
     _least: float = field(default=0.0, init=False)
 
     def refused(self, retry_after: float | None, now: float) -> None:
         """Hold every call for `retry_after` seconds, None where the site names no time."""
         if now >= self.until:  # else the call was sent before the others were held
-            if self.since is None or self._is_over(now):
+            if self._is_over(now):
                 self.since, self._least = now, min(self.window / 60, self.patience / 10)
             self.until = now + self._least
             self._least = min(2 * self._least, self.window / 4)
@@ -38,7 +38,7 @@ class Hold:
     def answered(self, now: float) -> None:
         """A call got through; one that was sent before the others were held tells nothing."""
         if now >= self.until:
-            self.since = None
+            self.since = math.inf
 
     def wait(self, now: float) -> float:
         """Seconds until a call may be sent."""
@@ -49,9 +49,9 @@ class Hold:
         return now < self.until and self._is_beyond_patience
 
     def _is_over(self, now: float) -> bool:
-        """Whether a refusal begins a new row: patience had ended, or the last one is long past."""
-        return self._is_beyond_patience or now > self.until + self.window
+        """Whether a refusal begins a new row: a call got through, or the last is long past."""
+        return now < self.since or self._is_beyond_patience or now > self.until + self.patience
 
     @property
     def _is_beyond_patience(self) -> bool:
-        return self.since is not None and self.until - self.since > self.patience
+        return self.until - self.since > self.patience

@@ -11,8 +11,10 @@ import math
 
 from attrs import define, field
 
-_SLOWEST = 30
-"""How many times as long as even the interval may be: beyond that, it is not the rate."""
+from async_enroll.models import RequestWindow
+
+_SLOWEST = 1 / 4
+"""Of a window: the longest interval. A site that refuses calls still has other reasons."""
 
 _CALM = 16
 """After how many calls it is tried whether they may go faster, …"""
@@ -31,14 +33,14 @@ _SHORTER = 0.95
 class Pace:
     """Seconds from one call to the next: 0 until a refusal calls for more.
 
-    `even`: with which the calls of a window fill it evenly. To keep to that costs nothing in
-    the long run.
+    The first of these fills the window evenly, which costs nothing in the long run.
     """
 
-    even: float
+    window: RequestWindow
     interval: float = field(default=0.0, init=False)
     _too_short: float = field(default=0.0, init=False)
     _sent: int = field(default=0, init=False)
+    _sent_at: float = field(default=0.0, init=False)
     _refused: int = field(default=0, init=False)
     """How many had been sent when one was last refused …"""
     _changed: int = field(default=0, init=False)
@@ -46,9 +48,16 @@ class Pace:
     _none_taken: bool = field(default=False, init=False)
     """Whether all calls have been refused since one was."""
 
-    def sent(self) -> int:
+    @property
+    def _even(self) -> float:
+        return self.window.seconds / self.window.calls
+
+    def sent(self, now: float) -> int:
         """Take note that a call is sent; give its number."""
+        if now > self._sent_at + self.window.seconds and self.interval <= self._even:
+            self.interval = 0.0  # after a rest, there is room for a burst again
         self._sent += 1
+        self._sent_at = now
         return self._sent
 
     def refused(self, call: int) -> None:
@@ -60,9 +69,9 @@ class Pace:
         if all_refused and not taken:
             self._refused = self._sent
             return  # the site refuses everything for now, however late it comes
-        self._too_short = self.interval or self.even / _CLOSE
+        self._too_short = self.interval or self._even / _CLOSE
         longer = self.interval * (1 + 1 / max(1, taken))
-        self.interval = min(max(self.even, longer), _SLOWEST * self.even)
+        self.interval = max(self._even, min(longer, _SLOWEST * self.window.seconds))
         self._refused = self._changed = self._sent
 
     def answered(self, call: int) -> None:
@@ -76,6 +85,6 @@ class Pace:
             return
         else:  # what was too much once may not be so for ever
             self.interval, self._too_short = self.interval * _SHORTER, 0.0
-        if self.interval < self.even:
+        if self.interval < self._even:
             self.interval = 0.0
         self._changed = self._sent

@@ -24,7 +24,7 @@ class Turn:
         self._throttle = throttle
         self._place = place
         self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
-        self._number = throttle.pace.sent()
+        self._number = throttle.pace.sent(place.sent)
         self._worked = 0.0
         self.settled: bool = False
 
@@ -113,7 +113,7 @@ class Throttle:
     def __init__(self, window: RequestWindow, concurrency: int, patience: float) -> None:
         self.log: WindowLog = WindowLog(window, concurrency)
         self.congestion: Congestion = Congestion(concurrency)
-        self.pace: Pace = Pace(window.seconds / window.calls)
+        self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
         self._line = anyio.Lock()
@@ -178,11 +178,10 @@ class Throttle:
     def _wait_while_held(self, now: float) -> float:
         wait = self.held.wait(now)
         if self.held.is_hopeless(now):
-            raise TransportError(
-                f"the site asks to wait for {math.ceil(wait):,} s more; "
-                f"patience is {self.held.patience:g} s",
-                sent=False,
-            )
+            words = f"the site asks to wait for {math.ceil(wait):,} s more"
+            if wait <= self.held.patience:
+                words = "the site refuses every call"
+            raise TransportError(f"{words}; patience is {self.held.patience:g} s", sent=False)
         return wait
 
     async def _keep_pace(self) -> None:

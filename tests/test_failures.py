@@ -257,7 +257,9 @@ async def test_refusals_without_end_stop_the_job() -> None:
     said = answer("429 Too Many Requests", THROTTLED, "Retry-After: 0")
     async with answering(*[said] * 1000) as url:
         async with quick(url, window=RequestWindow(100, 0.1)) as client:
-            with pytest.raises(TransportError, match=r"patience is 0\.5 s") as raised:
+            with pytest.raises(
+                TransportError, match=r"refuses every call; patience is 0\.5 s"
+            ) as raised:
                 await client.bulk_enroll(["jane"], [C0], email_students=True)
     report = raised.value.report
     assert report

@@ -80,7 +80,7 @@ def test_refusals_with_calls_between_are_never_hopeless() -> None:
 
 def test_refusals_far_apart_are_no_row() -> None:
     hold = held()
-    for now in range(0, 10_000, 200):
+    for now in range(0, 10_000, 400):
         hold.refused(10, now)
         assert not hold.is_hopeless(now)
 

@@ -291,7 +291,7 @@ async def test_refusals_without_end_are_given_up() -> None:
     said = answer("429 Too Many Requests", b'{"detail": "slow down"}', "Retry-After: 0")
     async with saying(said) as url:
         async with EnrollmentClient(url, "token", patience=0.5) as client:
-            with pytest.raises(TransportError, match="asks to wait"):
+            with pytest.raises(TransportError, match="refuses every call"):
                 _ = [record async for record in client.enrollments()]
 
 

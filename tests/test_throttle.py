@@ -134,7 +134,7 @@ async def test_a_site_that_refuses_everything_stops_whoever_waits() -> None:
                 turn.refused(10)
             assert refusals.again()
 
-    with pytest.raises(TransportError, match="asks to wait"):
+    with pytest.raises(TransportError, match="refuses every call; patience is 300 s"):
         await insist()
     assert 280 <= anyio.current_time() <= 300
 
