@@ -190,9 +190,9 @@ async def test_a_compressed_answer(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("packed", "words"),
     [
-        (gzip.compress(b"[]")[:-4], "was cut short"),
+        (gzip.compress(b"[]", mtime=0)[:-4], "was cut short"),
         (b"[]", "is not compressed as it says"),
-        (gzip.compress(b"[]") + b"more", "is not compressed as it says"),
+        (gzip.compress(b"[]", mtime=0) + b"more", "is not compressed as it says"),
     ],
 )
 async def test_a_compressed_answer_that_cannot_be_read(packed: bytes, words: str) -> None:
