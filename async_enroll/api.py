@@ -132,6 +132,8 @@ class Api:
             sizing.answered(batch.pairs, turn.seconds)
             turn.borne(batch.pairs)
         elif reply.strain is Strain.SLOW:
+            if sizing.has_borne(batch.pairs):
+                turn.timed_out()
             sizing.timed_out(batch.pairs, turn.seconds)
         elif reply.strain is Strain.BUSY:
             turn.busy()

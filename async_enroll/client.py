@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from attrs import evolve
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
@@ -64,10 +65,12 @@ class EnrollmentClient:
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
-        settle: Seconds after which a lost call is taken to have ended, one way or the other.
-        patience: Seconds to wait for a platform that fails every call, before a job stops.
+        settle: Seconds after which a lost call is taken to have ended, one way or the other; and
+            after which a listing that is read to find out which is given up.
+        patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
+            left alone, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
-            list, whose records tell no addresses; "auto", the one of these that the site has.
+            list; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
             it must not block, and what it raises is logged and goes no further.
         session: An aiohttp session to use and leave open, with its own TLS and proxies; None for
@@ -137,17 +140,18 @@ class EnrollmentClient:
             ssl_context=ssl_context,
             trust_env=trust_env,
         )
-        self._throttle = Throttle(window, concurrency)
+        self._throttle = Throttle(window, concurrency, patience)
         api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
-        self._reader = reader(listing, self._transport, self._throttle, self._slots)
+        accounts = Accounts(self._transport, self._throttle, self._slots)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
         self._jobs = Jobs(
             str(site),
             api,
             self._throttle,
             Patience(patience, api.answers),
             self._reader,
-            Accounts(self._transport, self._throttle, self._slots),
+            accounts,
             limits=batch,
             concurrency=concurrency,
             settle=settle,
@@ -181,6 +185,10 @@ class EnrollmentClient:
 
         Records are given while the answer is still arriving, in memory that does not
         grow with it. A loop over them may be left at any time.
+
+        Open edX's own list tells no addresses. Where the site tells this token those of its
+        accounts, each hundred records cost one more request, outside of the request window;
+        elsewhere `email` is None.
 
         Args:
             course_id: Only those in this course.
@@ -311,7 +319,8 @@ class EnrollmentClient:
                 whenever mail is at stake or the work is more than one batch.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
-                goes on where it was left; the report has all of it.
+                goes on where it was left; the report has all of it. Of a job that is
+                finished, nothing is sent, and the report says so (`finished_earlier`).
             stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
                 finished, no more are sent, and JobStopped is raised.
 
@@ -383,12 +392,12 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            await carry_out(add, cut_off)
+            finished_earlier = await carry_out(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
-        return builder.report()
+        return evolve(builder.report(), finished_earlier=finished_earlier)
 
     async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}

@@ -16,7 +16,7 @@ from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
 from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
-from async_enroll.throttle import MOST_REFUSALS, Throttle, Turn
+from async_enroll.throttle import Throttle, Turn
 from async_enroll.verdict import Failure, Meaning
 from async_enroll.wire import BulkAnswer
 
@@ -91,7 +91,7 @@ class Dispatch:
 
     async def send(self, parcel: Parcel, hand: Hand) -> Reply:
         """Send one call, again while it is sure to have done nothing; None once all is stopped."""
-        refusals = 0
+        refusals = self._throttle.refusals()
         doubted = False
         while self.stopped_by is None:
             try:
@@ -116,8 +116,7 @@ class Dispatch:
             match reply.meaning:
                 case Meaning.THROTTLED:
                     self._patience.answered()
-                    refusals += 1
-                    if refusals < MOST_REFUSALS:
+                    if refusals.again():
                         continue
                 case Meaning.NO_TOKEN:
                     self._patience.failed(reply.error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
 
 EmitBlocks = Emit[list[Block]]
-CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[None]]
-"""Does a job: emits its results, and leaves in the list what was cut off."""
+CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
+"""Does a job: emits its results, and leaves in the list what was cut off.
+
+Gives when an earlier run finished the job, where nothing was left to do.
+"""
 
 
 @frozen
@@ -108,11 +112,11 @@ class Jobs:
     ) -> CarryOut:
         """Does what a roster says; `earlier`: emits also what earlier runs have done."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
+        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
                 await self._apply(roster, emit, cut_off, options)
-            else:
-                await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
+                return None
+            return await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
 
         return carry_out
 
@@ -120,9 +124,9 @@ class Jobs:
         """Goes on with the job of a journal."""
         from async_enroll.journal import open_journal
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
+        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             async with open_journal(path, self._limits) as opened:
-                await self._go_on(opened, emit, cut_off, stop=stop)
+                return await self._go_on(opened, emit, cut_off, stop=stop)
 
         return carry_out
 
@@ -150,7 +154,7 @@ class Jobs:
         options: Options,
         *,
         earlier: bool,
-    ) -> None:
+    ) -> datetime | None:
         # Only jobs with a journal load what keeps it.
         from async_enroll.journal import Description, digest_of, now, open_journal
 
@@ -170,7 +174,7 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
 
     async def _go_on(
         self,
@@ -180,13 +184,13 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
-    ) -> None:
+    ) -> datetime | None:
         job = journal.description
         if job.site != self.site:
             raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
         pending = await journal.pending()
         if not pending and not journal.fresh:
-            return
+            return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         await self._carry_out(
             journal.work(),
@@ -198,6 +202,7 @@ class Jobs:
             done=0 if journal.fresh else job.pairs - pending,
             calls=await journal.calls(),
         )
+        return None
 
     async def _carry_out(
         self,

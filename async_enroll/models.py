@@ -108,7 +108,7 @@ class Enrollment:
     """One record of the platform's enrollment listing.
 
     `email` is None where the site does not tell it; `created` is naive where the
-    platform names no time zone.
+    platform names no time zone, and None where it does not know.
     """
 
     username: str
@@ -116,14 +116,15 @@ class Enrollment:
     course_id: str
     is_active: bool
     mode: str
-    created: datetime
+    created: datetime | None
 
 
 @frozen
 class EnrollmentQuery:
     """A filter on the enrollment listing; None does not filter.
 
-    `days` keeps the enrollments created in the last so many days.
+    `days` keeps the enrollments created in the last so many days, and so none of which it
+    is not known when they were created.
     """
 
     course_id: str | None = None
@@ -135,10 +136,20 @@ class EnrollmentQuery:
             raise ConfigurationError("course_id is empty; leave it out to list every course")
         if self.username is not None and not self.username.strip():
             raise ConfigurationError("username is empty; leave it out to list every learner")
+        for name, value in (("course_id", self.course_id), ("username", self.username)):
+            if value is not None and not _is_text(value):
+                raise ConfigurationError(
+                    f"{name} is {value!r}, which cannot be sent: it holds half a character or NUL"
+                )
         if self.days is not None and not 0 <= self.days <= _MOST_DAYS:
             raise ConfigurationError(
                 f"days is {self.days}; expected a number of days, 0 to {_MOST_DAYS}"
             )
+
+
+def _is_text(value: str) -> bool:
+    """Whether a platform can be asked for it: yarl leaves out of a URL what cannot be encoded."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 ListingKind = Literal["auto", "so2", "core"]

@@ -50,22 +50,29 @@ def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) 
     return Outcome.WITHDRAWN if before.allowed else Outcome.NOT_ENROLLED
 
 
+CERTAIN = 3
+"""How often the platform must fail on a pair alone: one failure may be passing."""
+
+
 class Told(NamedTuple):
     """What an answer tells: what became of pairs, and the pairs of which that is not known.
 
     `erroneous`: those that are flagged as errors, and may have been done all the same.
+    `undone`: those that are flagged, and known not to be done: worth another try.
     """
 
     blocks: list[Block]
     doubtful: list[Pair]
     erroneous: list[Pair]
+    undone: list[Pair]
 
 
 def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
     """What became of the pairs of a call that was answered."""
-    told = Told([], [], [])
+    told = Told([], [], [], [])
     batch = parcel.batch
     rolled_back = _is_rolled_back(answer)
+    tries_left = parcel.errors + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
     for course_id in batch.courses:
         course = courses.get(course_id)
@@ -83,10 +90,14 @@ def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
                 or last.error
             ):
                 last = pair
-                fate = None if rolled_back or _is_erroneous(pair) else _fate(parcel, pair)
+                again = rolled_back or _is_erroneous(pair) or (pair.error and tries_left)
+                fate = None if again else _fate(parcel, pair)
             if fate is None:
-                in_doubt = told.erroneous if _is_erroneous(pair) else told.doubtful
-                in_doubt.append((identifier, course_id))
+                if not pair.error:
+                    left = told.doubtful
+                else:
+                    left = told.erroneous if _is_erroneous(pair) else told.undone
+                left.append((identifier, course_id))
             fates.append(fate)
         if block := Block.known(course_id, batch.action, batch.identifiers, fates):
             told.blocks.append(block)

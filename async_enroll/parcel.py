@@ -16,13 +16,12 @@ class Parcel:
     the job's own questions to the platform.
     `email`: whether the job wants its learners mailed. `quiet`: whether an earlier sending that
     was undone may have mailed them. `lost`: whether the fate of an earlier sending is not
-    known. `attempts`: how often its pairs were sent.
-    `vetted`: its courses were found to be good after a call had failed. `failed_alone`: how
-    often in a row the platform failed on it when it was a single pair. `erroneous`: the
-    platform has flagged its learners as errors before. `turned_away`: something in front of
-    the site has rejected it before. `unsettled`: why it has to be looked up before anything
-    else; `last_look`: what its pairs are told as, where that does not find them, instead of
-    being sent again.
+    known. `attempts`: how often its pairs were sent. `vetted`: its courses were found to be
+    good after a call had failed. `failed_alone`: how often in a row the platform failed on it
+    when it was a single pair. `errors`: how often in a row it has flagged the learners as
+    errors. `turned_away`: something in front of the site has rejected it before. `unsettled`:
+    why it has to be looked up before anything else; `last_look`: what its pairs are told as,
+    where that does not find them, instead of being sent again.
     """
 
     batch: Batch
@@ -33,7 +32,7 @@ class Parcel:
     attempts: int = 0
     vetted: bool = False
     failed_alone: int = 0
-    erroneous: bool = False
+    errors: int = 0
     turned_away: bool = False
     unsettled: EnrollError | None = None
     last_look: Outcome | None = None

@@ -20,6 +20,7 @@ from async_enroll.events import BatchSettled, BatchSplit
 from async_enroll.fates import Block, pairs_in
 from async_enroll.models import Batch, BatchLimits, Outcome
 from async_enroll.outcomes import (
+    CERTAIN,
     Pair,
     answered,
     failed,
@@ -39,9 +40,6 @@ from async_enroll.wire import BulkAnswer
 
 MOST_ATTEMPTS = 10
 """How often pairs are sent whose fate remains unknown."""
-
-_CERTAIN = 3
-"""How often the platform must fail on a pair alone: one failure may be passing."""
 
 _HOPELESS = 8
 """After how many culprits in a row, nothing done in between, narrowing down is no use."""
@@ -174,7 +172,7 @@ class Pursuit:
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
         """Send a call without effect; again where nothing tells what became of it."""
-        for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else _CERTAIN):
+        for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN):
             parcel = Parcel(batch, email=False)
             try:
                 reply = await self.dispatch.send(parcel, Hand([parcel]))
@@ -229,28 +227,31 @@ class Pursuit:
         self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
         self._culprits_in_a_row = 0
         told = answered(parcel, answer)
-        again = evolve(parcel, lost=True)
-        if parcel.attempts >= MOST_ATTEMPTS:
+        again = evolve(parcel, lost=True, errors=0)
+        if parcel.attempts >= MOST_ATTEMPTS and told.doubtful:
             words = "the platform's answers do not tell what became of this pair"
             unknown = [
                 block
                 for part in self._parts(again, told.doubtful)
                 for block in unconfirmed(part, words)
             ]
-            return [*told.blocks, *unknown], self._erroneous(again, told.erroneous)
-        doubtful = self._parts(again, told.doubtful)
-        return told.blocks, [*doubtful, *self._erroneous(again, told.erroneous)]
+            return [*told.blocks, *unknown], self._erroneous(parcel, told.erroneous)
+        return told.blocks, [
+            *self._parts(again, told.doubtful),
+            *self._erroneous(parcel, told.erroneous),
+            *self._parts(evolve(parcel, quiet=True, errors=parcel.errors + 1), told.undone),
+        ]
 
     def _erroneous(self, parcel: Parcel, some: list[Pair]) -> list[Parcel]:
-        """Pairs that the platform flags as errors: once more, without mail; then looked for.
+        """Pairs that the platform flags as errors: again, without mail; at last looked for.
 
         Until 2026 only the mail may have failed, and not the enrollment.
         """
-        if not parcel.erroneous:
-            return self._parts(evolve(parcel, erroneous=True), some)
-        failure = EnrollError("the platform failed on this identifier; its log says why")
-        last = evolve(parcel, unsettled=failure, last_look=Outcome.ERROR)
-        return self._parts(last, some)
+        parcel = evolve(parcel, lost=True, errors=parcel.errors + 1)
+        if parcel.errors >= CERTAIN:
+            failure = EnrollError("the platform failed on this identifier; its log says why")
+            parcel = evolve(parcel, unsettled=failure, last_look=Outcome.ERROR)
+        return self._parts(parcel, some)
 
     async def _look_up(self, parcel: Parcel, error: EnrollError) -> _Step:
         """Find out what became of a lost call; send again what it has not done."""
@@ -310,8 +311,8 @@ class Pursuit:
 
     def _blame(self, parcel: Parcel, failure: Failure) -> _Step:
         """Reject what the platform fails on when nothing else is sent, once that is certain."""
-        passing = failure.meaning in (Meaning.MISSING, Meaning.UNDONE)
-        if passing and parcel.failed_alone + 1 < _CERTAIN:
+        passing = failure.meaning in (Meaning.MISSING, Meaning.UNDONE, Meaning.TOO_LARGE)
+        if passing and parcel.failed_alone + 1 < CERTAIN:
             return [], [evolve(parcel, failed_alone=parcel.failed_alone + 1)]
         self._culprits_in_a_row += 1
         return _blamed(parcel, failure), []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -62,13 +63,15 @@ class CourseReport:
 class EnrollmentReport:
     """What became of every pair of a job.
 
-    `courses` has a `CourseReport` for each course key. Iterates as all results, course by
-    course. `str` gives a summary for people.
+    `courses` has a `CourseReport` for each course key. `finished_earlier` is when an earlier
+    run of its journal finished the job, where nothing was left to send: what the report says
+    was so then. Iterates as all results, course by course. `str` gives a summary for people.
     """
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
     email_students: bool = False
+    finished_earlier: datetime | None = None
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
         return chain.from_iterable(self.courses.values())
@@ -178,8 +181,12 @@ class EnrollmentReport:
         return json_pieces(self)
 
     def __str__(self) -> str:
-        """The summary, and the first failures with their reasons."""
-        lines = [str(self.summary())]
+        """That the job was finished before, if so, the summary, and the first failures."""
+        lines = []
+        if self.finished_earlier:
+            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
+            lines.append(f"this job finished on {then}; nothing was sent")
+        lines.append(str(self.summary()))
         failures = self.failures
         if failures:
             lines.append("not as asked:")

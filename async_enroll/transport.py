@@ -121,8 +121,12 @@ class Pieces:
     def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
         self._transport = transport
         self._content = response.content
-        packed = response.headers.get("Content-Encoding", "").strip().lower()
+        headers = response.headers
+        packed = headers.get("Content-Encoding", "").strip().lower()
         self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.framed: bool = chunked or "Content-Length" in headers
+        """Whether the answer says where its body ends; otherwise the connection's end does."""
 
     def __aiter__(self) -> Self:
         return self

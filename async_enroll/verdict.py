@@ -107,6 +107,18 @@ def classify(came_back: Answer | TransportError) -> Failure:
     return evolve(_of_status(came_back), status=came_back.status)
 
 
+def classify_listing(came_back: Answer) -> Failure:
+    """As `classify`, for a listing that has not answered yet: a 404 means that there is none.
+
+    An API gateway in front of a site says so in JSON.
+    """
+    failure = classify(came_back)
+    if came_back.status != 404 or isinstance(failure.error, NoSuchEndpoint):
+        return failure
+    words = f"the site has no such endpoint: {failure.error}"
+    return evolve(failure, error=NoSuchEndpoint(words, status=404))
+
+
 def masked(came_back: Answer) -> Failure | None:
     """What it means that a page came with status 200 where the platform answers with JSON.
 
@@ -119,7 +131,7 @@ def masked(came_back: Answer) -> Failure | None:
 
 def _of_status(came_back: Answer) -> Failure:
     status, words = came_back.status, _words(came_back)
-    retry_after = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
+    retry_after = _retry_after(came_back.headers.get("Retry-After"), came_back.headers.get("Date"))
     match status:
         case 401:
             error = AuthenticationError(f"the token is not accepted: {words}")
@@ -204,7 +216,8 @@ def no_token(came_back: Answer | TransportError) -> EnrollError:
             )
         # Open edX's limit on requests for tokens shows as a 403 page (django-ratelimit).
         case _ if status in (403, 408, 429) or status >= 500:
-            seconds = _retry_after(came_back.headers.get("Retry-After"), datetime.now(UTC))
+            headers = came_back.headers
+            seconds = _retry_after(headers.get("Retry-After"), headers.get("Date"))
             words = f"the site gives out no token for now: {words}"
             return NoToken(words, retry_after=_pause(seconds))
     return PlatformError(f"the site has no token endpoint: {words}", status=status)
@@ -291,15 +304,27 @@ def _leads_elsewhere(location: str, host: str | None) -> bool:
     return None not in (there, host) and there != host
 
 
-def _retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds from a ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3)."""
+def _retry_after(header: str | None, date: str | None) -> float | None:
+    """Seconds from a ``Retry-After`` header, a number or a date (RFC 9110, 10.2.3).
+
+    A date is by the site's clock, and so is the answer's own `date`; ours may differ.
+    """
     if header is None:
         return None
     try:
         seconds = float(header)
     except ValueError:
-        try:
-            seconds = (parsedate_to_datetime(header) - now).total_seconds()
-        except (TypeError, ValueError):
+        then = _moment(header)
+        if then is None:
             return None
+        seconds = (then - (_moment(date) or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    """The moment that an HTTP date names, None where it is none."""
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except (TypeError, ValueError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -87,7 +87,7 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
         PairAnswer("stranger", NOTHING, ENROLLED),
         PairAnswer("jane", error=True, success=False),
     )
-    told = answered(sent(BATCH), answer)
+    told = answered(sent(BATCH, errors=2), answer)
     results = results_of(told.blocks)
     assert [(result.course_id, result.identifier, result.outcome) for result in results] == [
         ("c1", "jane", Outcome.ERROR),
@@ -110,7 +110,7 @@ def test_the_pairs_that_an_answer_lacks() -> None:
 def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
     for says_nothing in (PairAnswer("jane"), PairAnswer("jane", NOTHING)):
         parcel = sent(Batch(Action.ENROLL, ("c1",), ("jane",)))
-        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")], [])
+        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")], [], [])
 
 
 def told_of(sent_: Sequence[str], told_: Sequence[str]) -> dict[str, str]:
@@ -118,7 +118,7 @@ def told_of(sent_: Sequence[str], told_: Sequence[str]) -> dict[str, str]:
     cohorts = [StateAnswer(True, True, False, True, str(number)) for number in range(len(told_))]
     pairs = zip(told_, cohorts, strict=True)
     answer = answer_for(*(PairAnswer(who, NOTHING, after) for who, after in pairs))
-    blocks, lacking, _ = answered(sent(Batch(Action.ENROLL, ("c1",), tuple(sent_))), answer)
+    blocks, lacking, *_ = answered(sent(Batch(Action.ENROLL, ("c1",), tuple(sent_))), answer)
     found = {one.identifier: told_[int(one.after.cohort)] for one in results_of(blocks)}  # type: ignore[union-attr, arg-type]  # as said above
     assert {*found, *(who for who, _ in lacking)} == set(sent_)
     return found
@@ -184,7 +184,7 @@ def test_which_course_an_answer_means(
             for key in told_
         }
     )
-    blocks, lacking, _ = answered(sent(Batch(Action.ENROLL, tuple(sent_), ("jane",))), answer)
+    blocks, lacking, *_ = answered(sent(Batch(Action.ENROLL, tuple(sent_), ("jane",))), answer)
     assert {one.course_id: told_.index(one.after.cohort) for one in results_of(blocks)} == found  # type: ignore[union-attr, arg-type]  # as said above
     assert {key for _, key in lacking} == set(sent_) - set(found)
 
@@ -241,9 +241,9 @@ def test_equal_states_are_one_object() -> None:
 )
 def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | None) -> None:
     batch = Batch(action, ("c1",), ("jane",))
-    (mailed,) = told(sent(batch), pair)
-    (unmailed,) = told(sent(batch, email=False), pair)
-    (quiet,) = told(sent(batch, quiet=True), pair)
+    (mailed,) = told(sent(batch, errors=2), pair)
+    (unmailed,) = told(sent(batch, email=False, errors=2), pair)
+    (quiet,) = told(sent(batch, quiet=True, errors=2), pair)
     assert (mailed.notified, unmailed.notified) == (notified, False)
     assert quiet.notified is (False if notified is False else None)
 
@@ -301,11 +301,13 @@ def test_an_answer_that_ends_in_an_error_may_have_been_undone_as_a_whole() -> No
     assert told.erroneous == [("joe", "c1"), ("joe", "c2")]
 
 
-def test_since_2026_an_error_is_told_in_the_platforms_words() -> None:
+def test_since_2026_an_error_is_told_in_the_platforms_words_when_it_comes_again() -> None:
     error = PairAnswer(
         "jane", error=True, success=False, error_type="ValueError", error_message="no"
     )
-    (result,) = told(sent(Batch(Action.ENROLL, ("c1",), ("jane",))), error)
+    batch = Batch(Action.ENROLL, ("c1",), ("jane",))
+    assert answered(sent(batch), answer_for(error)).undone == [("jane", "c1")]
+    (result,) = told(sent(batch, errors=2), error)
     assert (result.outcome, result.notified) == (Outcome.ERROR, None)
     assert result.error == "the platform failed on this identifier (ValueError: no)"
 

@@ -34,15 +34,6 @@ ADDRESSES = [f"learner{number}@example.org" for number in range(20, 40)]
 NEWCOMERS = [f"new{number}@example.org" for number in range(10)]
 EVERYBODY = LEARNERS + ADDRESSES + NEWCOMERS
 PAIRS = [(who, course_id) for who in EVERYBODY for course_id in COURSES]
-UNKNOWN_FAULTS = {
-    Fault.UNDONE_RESET,
-    Fault.UNDONE_BAD_GATEWAY,
-    Fault.DATABASE_ERROR,
-    Fault.DATABASE_ERROR_LAST,
-    Fault.MAIL_FAILS,
-}
-"""What the client does not cope with yet."""
-KNOWN_FAULTS = [fault for fault in Fault if fault not in UNKNOWN_FAULTS]
 RIGHT_AT_ONCE = (Fault.THROTTLED_DATE, Fault.THROTTLED_SILENT, Fault.TOO_LARGE)
 SITES: dict[str, dict[str, Any]] = {
     "moocit": {},
@@ -91,7 +82,7 @@ def client_of(platform: Platform, **settings: object) -> EnrollmentClient:
 
 
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
-@pytest.mark.parametrize("fault", KNOWN_FAULTS)
+@pytest.mark.parametrize("fault", Fault)
 async def test_each_fault_alone(fault: Fault, mail: bool) -> None:
     async with site(Faults.schedule({1: fault})) as platform:  # behind the preflight
         async with client_of(platform) as client:
@@ -100,7 +91,8 @@ async def test_each_fault_alone(fault: Fault, mail: bool) -> None:
         assert_account(report, platform, PAIRS)
         assert report.ok
         never_known = {result.before is None for result in report.results}
-        if fault not in (*RIGHT_AT_ONCE, Fault.UNAUTHORIZED, Fault.SERVER_ERROR):
+        silent = fault is Fault.MAIL_FAILS and not mail  # there is no mail to fail
+        if fault not in (*RIGHT_AT_ONCE, Fault.UNAUTHORIZED, Fault.SERVER_ERROR) and not silent:
             assert max(result.attempts for result in report.results) > 1
         if fault.name.endswith("_AFTER"):
             assert never_known == {True}
@@ -119,7 +111,7 @@ async def test_a_lost_call_that_names_cohorts_mails_nobody_twice(fault: Fault) -
 
 
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
-@pytest.mark.parametrize("fault", KNOWN_FAULTS)
+@pytest.mark.parametrize("fault", Fault)
 async def test_each_fault_alone_unenrolling(fault: Fault, mail: bool) -> None:
     platform = site(Faults.schedule({1: fault}))
     for who in LEARNERS:
@@ -244,7 +236,7 @@ async def test_a_poisonous_learner_among_five_hundred_in_ten_courses(mail: bool)
     platform.add_user("poison", "poison@example.org", poisonous=True)
     identifiers = [f"new{number}@example.org" for number in range(499)]
     identifiers.insert(307, "poison")
-    async with platform, client_of(platform, batch=BatchLimits(500, 5000)) as client:
+    async with platform, client_of(platform, batch=BatchLimits(500, 5000), timeout=5) as client:
         roster = [RosterEntry(who, key) for who in identifiers for key in courses]
         report = await client.apply(roster, email_students=mail)
         assert_account(report, platform, [(who, key) for who in identifiers for key in courses])
@@ -267,7 +259,7 @@ async def test_a_bad_course_among_ten_costs_few_calls(kind: str) -> None:
         elif kind == "forbidden":
             platform.add_course(course_id, forbidden=True)
     identifiers = [f"new{number}@example.org" for number in range(500)]
-    async with platform, client_of(platform, batch=BatchLimits(500, 5000)) as client:
+    async with platform, client_of(platform, batch=BatchLimits(500, 5000), timeout=5) as client:
         report = await client.bulk_enroll(identifiers, courses)
         pairs = [(who, key) for who in identifiers for key in courses]
         assert_account(report, platform, pairs)

@@ -133,7 +133,22 @@ def test_retry_after_as_a_date() -> None:
     then = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     seconds = classify(answer(429, Retry_After=then)).retry_after
     assert seconds is not None
-    assert 28 < seconds <= 30
+    assert 10 < seconds <= 30
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=3), timedelta(days=-1)])
+def test_retry_after_as_a_date_by_a_clock_that_is_off(off: timedelta) -> None:
+    theirs = datetime(2026, 5, 9, 12, 0, tzinfo=UTC) + off
+    then = format_datetime(theirs + timedelta(seconds=30), usegmt=True)
+    date = format_datetime(theirs, usegmt=True)
+    assert classify(answer(429, Retry_After=then, Date=date)).retry_after == 30
+
+
+@pytest.mark.parametrize("zone", ["-0000", "GMT", "+0000"])
+def test_dates_of_any_form(zone: str) -> None:
+    then, date = f"Sat, 09 May 2026 12:00:30 {zone}", "Sat, 09 May 2026 12:00:00 GMT"
+    assert classify(answer(429, Retry_After=then, Date=date)).retry_after == 30
+    assert classify(answer(429, Retry_After=then, Date="soon")).retry_after is not None
 
 
 def test_retry_after_of_a_site_under_maintenance() -> None:

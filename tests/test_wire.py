@@ -194,6 +194,11 @@ def test_a_page_of_the_core_list() -> None:
     assert (found.next, found.newest_first) == ("/x", True)
 
 
+def test_a_page_of_the_core_list_that_names_the_next_in_its_pagination() -> None:
+    told = {"pagination": {"next": "/x", "count": 300, "num_pages": 3}, "results": [CORE]}
+    assert page(orjson.dumps(told), start=0).next == "/x"
+
+
 @pytest.mark.parametrize("missing", CORE)
 def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> None:
     record = {name: value for name, value in CORE.items() if name != missing}
@@ -209,10 +214,11 @@ def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> No
         ([], {}, True),
         ([1, 2], {}, False),
         ([3, 1], {"count": 2}, False),
+        ([3, 1], {"pagination": {"next": None}}, False),
     ],
 )
 def test_which_pages_are_newest_first(
-    days: list[int], more: dict[str, int], expected: bool
+    days: list[int], more: dict[str, Any], expected: bool
 ) -> None:
     results = [{**CORE, "created": f"2021-03-0{day}T20:15:00Z"} for day in days]
     body = orjson.dumps({"next": None, "results": results, **more})

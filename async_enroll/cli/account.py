@@ -111,8 +111,8 @@ def settings_of(
     ]
 
 
-def hand_over(account: Account, path: Path | None, *, json: bool) -> None:
-    """Write the report if there is to be one; print the account."""
+def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = True) -> None:
+    """Write the report if there is to be one; print the account, unless it is not to be shown."""
     try:
         if path:
             write_report(path, account)
@@ -120,7 +120,7 @@ def hand_over(account: Account, path: Path | None, *, json: bool) -> None:
     finally:
         if json:
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
-        else:
+        elif shown:
             show_account(account.summary, hint=account.hint, again=account.again)
         if account.pending:
             note(f"{account.pending:,} pairs have no result yet")

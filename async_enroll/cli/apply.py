@@ -20,7 +20,7 @@ from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.outlook import show_plan
 from async_enroll.cli.rosters import Reading
-from async_enroll.cli.running import run_job, run_with_journal
+from async_enroll.cli.running import once_sent, run_job, run_with_journal
 from async_enroll.cli.tuning import Tuning
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import EnrollmentResult, checked_reason
@@ -141,17 +141,18 @@ def apply(
             found_out = getattr(error, "report", found_out)
             raise
 
-    try:
-        run_job(client, apply_plan, job.progress)
-    except (EnrollError, KeyboardInterrupt):
-        if job.begun:
-            note("to go on: apply the roster again; with --journal, nothing is sent twice")
-        raise
-    finally:
-        account = in_memory(found_out, made, job.timeline, settings, report)
-        if job.begun:
-            hand_over(account, report, json=json)
-    return account.status
+    with once_sent(job):
+        try:
+            run_job(client, apply_plan, job.progress)
+        except (EnrollError, KeyboardInterrupt):
+            if job.begun:
+                note("to go on: apply the roster again; with --journal, nothing is sent twice")
+            raise
+        finally:
+            account = in_memory(found_out, made, job.timeline, settings, report)
+            if job.begun:
+                hand_over(account, report, json=json)
+        return account.status
 
 
 def _at_a_terminal(roster: str) -> bool:

@@ -152,7 +152,7 @@ async def _sign_in(transport: Transport) -> str | EnrollError:
 
 async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failure:
     """What comes of the call that jobs check a course with."""
-    throttle = Throttle(RequestWindow(), concurrency=1)
+    throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
     api = Api(transport, throttle, BatchLimits())
     async with throttle.turn() as turn:
         return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), turn)

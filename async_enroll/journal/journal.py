@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
 
@@ -90,6 +91,10 @@ class Journal:
     async def pending(self) -> int:
         """How many pairs are not settled yet."""
         return await in_thread(self._reader.pending)
+
+    async def finished(self) -> datetime:
+        """When the last result became known, of a job without `pending` pairs."""
+        return await in_thread(self._reader.finished)
 
     async def calls(self) -> int:
         """How many calls earlier runs have sent."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,10 @@ class JournalReport:
     def pending(self) -> int:
         """How many pairs have no result yet."""
         return self._store.pending()
+
+    def finished(self) -> datetime:
+        """When the last result became known, of a job without `pending` pairs."""
+        return self._store.finished()
 
     def results(self) -> Iterator[EnrollmentResult]:
         """Every result so far, once: of what could not be sent, then batch by batch."""

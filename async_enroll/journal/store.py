@@ -239,6 +239,13 @@ class Store:
         ).fetchone()
         return int(pairs)
 
+    def finished(self) -> datetime:
+        """When the last result became known, of a job that has them all."""
+        (at,) = self._database.execute("SELECT max(at) FROM settled").fetchone()
+        if at is None:  # nothing could be sent
+            return datetime.fromisoformat(self.description.created)
+        return datetime.fromtimestamp(at, UTC)
+
     def scope(self) -> Scope:
         """Where the batches lead that are not finished."""
         rows = self._database.execute(

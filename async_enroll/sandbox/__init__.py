@@ -14,6 +14,7 @@ It shares no code with the client but the vocabulary, so that each checks the ot
 from async_enroll.sandbox.access_log import Request
 from async_enroll.sandbox.course import Allowed, Audit, Placement
 from async_enroll.sandbox.faults import Fault, Faults
+from async_enroll.sandbox.limit_req import LimitReq
 from async_enroll.sandbox.listing import ListingForm
 from async_enroll.sandbox.mail import Mail
 from async_enroll.sandbox.platform import Platform
@@ -26,6 +27,7 @@ __all__ = [
     "Audit",
     "Fault",
     "Faults",
+    "LimitReq",
     "ListingForm",
     "Mail",
     "Placement",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 _LONGEST = 320
 _LETTERS = "a-z\u00a1-\uffff"
@@ -19,6 +20,7 @@ _TOP_LEVEL = re.compile(
 _LITERAL = re.compile(r"\[([A-F0-9:.]+)\]", re.IGNORECASE)
 
 
+@lru_cache(maxsize=2**16)
 def is_plausible_address(text: str) -> bool:
     """Whether the platform takes `text` for an e-mail address; nobody asks if it exists."""
     local, at, domain = text.rpartition("@")

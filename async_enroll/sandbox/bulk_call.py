@@ -114,7 +114,7 @@ def _validated(content: Mapping[str, Any], release: Release) -> dict[str, Any]:
         try:
             values[name] = _read_field(content, name, read, default)
         except Invalid as invalid:
-            errors[name] = [str(invalid)]
+            errors[name] = list(invalid.args)
     if errors:
         raise Refusal(HTTPStatus.BAD_REQUEST, errors)
     return values

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from unicodedata import category, normalize
 
 WIDEST: int = 255
 """Characters that the columns of addresses take."""
 
 
+@lru_cache(maxsize=2**16)
 def fold(text: str) -> str:
     """A key that is the same for texts the database holds equal.
 
     Case and accents do not count (cases "upper-case username", "unaccented name of it");
-    spaces do.
+    spaces do. Remembered, since every learner is looked up several times a call.
     """
     if text.isascii():
         return text.lower()

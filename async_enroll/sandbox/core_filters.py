@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from attrs import frozen
 
 from async_enroll.models import Enrollment
-from async_enroll.sandbox.answers import Crash, Refusal
+from async_enroll.sandbox.answers import Refusal
 from async_enroll.sandbox.collation import fold
 from async_enroll.sandbox.course import Rows
 from async_enroll.sandbox.course_keys import is_course_key
@@ -26,15 +26,15 @@ _BAD_USERNAME = (
 
 @frozen
 class CoreQuery:
-    """Records of any of the learners, in any of the courses; None is all; folded."""
+    """Records of any of the learners in the course; None is all; folded."""
 
-    courses: frozenset[str] | None
-    usernames: frozenset[str] | None
-    emails: frozenset[str] | None
+    course: str | None
+    usernames: Sequence[str] | None
+    emails: Sequence[str] | None
 
     def matching(self, rows: Rows) -> Iterable[Enrollment]:
         """The records among a course's that the query asks for."""
-        if self.courses is not None and fold(rows.course_id) not in self.courses:
+        if self.course not in {None, fold(rows.course_id)}:
             return ()
         found: Iterable[Enrollment] = rows.enrollments
         if self.usernames is not None:
@@ -51,24 +51,21 @@ class _Invalid(Exception):
 def read_query(query: Mapping[str, str], *, filters: bool) -> CoreQuery:
     """What a query string asks for; raises Refusal (400) that names every field at fault.
 
-    With `filters`, ``email`` and ``course_ids`` are among them; raises Crash for a malformed
-    key in ``course_ids``, which nobody validates.
+    With `filters`, ``email`` is among it. ``course_ids`` is ignored by all releases that were
+    asked (case "list course_ids").
     """
     errors = {}
     values: dict[str, list[str]] = {}
-    for name in ("course_id", "username", *(("course_ids", "email") if filters else ())):
+    for name in ("course_id", "username", *(("email",) if filters else ())):
         try:
             values[name] = _read(name, query.get(name, "").strip())
         except _Invalid as invalid:
             errors[name] = {"developer_message": str(invalid)}
     if errors:
         raise Refusal(HTTPStatus.BAD_REQUEST, {"field_errors": errors})
-    courses = [_folded(values["course_id"]), _folded(values.get("course_ids", []))]
-    if not all(map(is_course_key, values.get("course_ids", []))):
-        raise Crash("no course key")
-    wanted = [keys for keys in courses if keys is not None]
+    courses = _folded(values["course_id"])
     return CoreQuery(
-        courses=frozenset.intersection(*wanted) if wanted else None,
+        course=courses[0] if courses else None,
         usernames=_folded(values["username"]),
         emails=_folded(values.get("email", [])),
     )
@@ -85,15 +82,14 @@ def _read(name: str, text: str) -> list[str]:
         return [text]
     values = text.split(",")
     if len(values) > _MOST:
-        plural = name if name.endswith("s") else f"{name}s"
         raise _Invalid(
-            f"Too many {plural} in a single request - {len(values)}. "
-            f"A maximum of {_MOST} is allowed"
+            f"Too many {name}s in a single request - {len(values)}. A maximum of {_MOST} is allowed"
         )
     if name == "username" and not all(map(_USERNAME.fullmatch, values)):
         raise _Invalid(_BAD_USERNAME)
     return values
 
 
-def _folded(values: list[str]) -> frozenset[str] | None:
-    return frozenset(map(fold, values)) if values else None
+def _folded(values: list[str]) -> list[str] | None:
+    """Each once: one name in two spellings is one learner."""
+    return list(dict.fromkeys(map(fold, values))) or None

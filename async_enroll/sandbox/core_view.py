@@ -14,6 +14,7 @@ from async_enroll.sandbox.core_filters import CoreQuery, read_query
 from async_enroll.sandbox.cursor import Cursor
 from async_enroll.sandbox.database import Database
 from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.listing import created
 
 _PAGE_SIZE = 100
 """Records on a page unless a newer release is asked for fewer; at most, then, too."""
@@ -23,7 +24,7 @@ _PAGE_SIZE = 100
 class CoreView:
     """The endpoint: newest first, in pages, by cursor or, with `numbered`, by number.
 
-    `filters`: whether it knows ``email``, ``course_ids`` and ``page_size``.
+    `filters`: whether it knows ``email`` and ``page_size``.
     """
 
     database: Database
@@ -43,17 +44,17 @@ class CoreView:
         rows = [row for rows in self.database.listed_rows() for row in query.matching(rows)]
         # The sort is stable, so that of one moment's rows the later ones stay the first.
         rows.reverse()
-        return sorted(rows, key=lambda row: row.created, reverse=True)
+        return sorted(rows, key=created, reverse=True)
 
 
 def _cursor_page(request: web.Request, rows: list[Enrollment], size: int) -> dict[str, Any]:
     text = request.query.get("cursor")
     cursor = Cursor.read(text) if text is not None else Cursor()
-    start = cursor.start([row.created for row in rows])
+    start = cursor.start([created(row) for row in rows])
     page, more = rows[start : start + size], rows[start + size : start + size + 1]
-    following = Cursor.after([row.created for row in rows], start + size) if more else None
+    following = Cursor.after([created(row) for row in rows], start + size) if more else None
     return {
-        "next": following and str(request.url.update_query(cursor=following.text)),
+        "next": following and _link(request, cursor=following.text),
         # A link back, which no reader of a whole list follows, is not modelled.
         "previous": None,
         "results": [_content(row) for row in page],
@@ -65,14 +66,18 @@ def _numbered_page(request: web.Request, rows: list[Enrollment], size: int) -> d
     number = _page_number(request, pages)
     start = (number - 1) * size
     return {
-        "next": str(request.url.update_query(page=number + 1)) if number < pages else None,
-        "previous": str(request.url.update_query(page=number - 1)) if number > 1 else None,
+        "next": _link(request, page=str(number + 1)) if number < pages else None,
+        "previous": _link(request, page=str(number - 1)) if number > 1 else None,
         "count": len(rows),
         "num_pages": pages,
         "current_page": number,
         "start": start,
         "results": [_content(row) for row in rows[start : start + size]],
     }
+
+
+def _link(request: web.Request, **changed: str) -> str:
+    return str(request.url.with_query(sorted({**request.query, **changed}.items())))
 
 
 def _page_number(request: web.Request, pages: int) -> int:
@@ -91,7 +96,7 @@ def _page_size(request: web.Request) -> int:
 
 def _content(row: Enrollment) -> dict[str, Any]:
     return {
-        "created": f"{row.created.isoformat()}Z",
+        "created": f"{created(row).isoformat()}Z",
         "mode": row.mode,
         "is_active": row.is_active,
         "user": row.username,

@@ -113,8 +113,11 @@ class Database:
 
     def find_users(self, identifier: str) -> list[User]:
         """Who has that address or name: two, where one's name is another's address."""
-        found = (self.user_at(identifier), self.user_called(identifier))
-        return list(dict.fromkeys(filter(None, found)))
+        key = fold(identifier)
+        one, other = self._by_email.get(key), self._by_username.get(key)
+        if one and other and one is not other:
+            return [one, other]
+        return [user for user in (one or other,) if user]
 
     def find_user(self, identifier: str) -> User | None:
         """The user with that address, or else that name."""

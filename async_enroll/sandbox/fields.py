@@ -16,7 +16,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Invalid(Exception):
-    """What is wrong with one field."""
+    """What is wrong with one field, in one message or several."""
 
 
 def read_text(value: Any) -> str:
@@ -26,10 +26,13 @@ def read_text(value: Any) -> str:
     text = str(value).strip()
     if not text:
         raise Invalid("This field may not be blank.")
+    messages = []
     if "\0" in text:
-        raise Invalid("Null characters are not allowed.")
+        messages.append("Null characters are not allowed.")
     if surrogate := _SURROGATE.search(text):
-        raise Invalid(f"Surrogate characters are not allowed: U+{ord(surrogate[0]):X}.")
+        messages.append(f"Surrogate characters are not allowed: U+{ord(surrogate[0]):X}.")
+    if messages:
+        raise Invalid(*messages)
     return text
 
 

@@ -31,6 +31,7 @@ from async_enroll.sandbox.faults import Fault, Faults
 from async_enroll.sandbox.front import Front
 from async_enroll.sandbox.gate import Gate
 from async_enroll.sandbox.gateway import Gateway
+from async_enroll.sandbox.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.listing import ListingForm
 from async_enroll.sandbox.mail import Mail
 from async_enroll.sandbox.mishaps import Mishaps
@@ -60,15 +61,19 @@ class Platform:
     has Open edX's own list of enrollments, and tells of accounts; `numbered_core_pages`: that
     list is in pages by number, not by cursor; `accounts_tell_addresses`: accounts tell staff
     their addresses. `seconds_per_call` and
-    `seconds_per_pair`: how long a bulk call is worked on; calls are worked on side by side,
-    by at most so many `workers` (None: any number), the others wait in line; beyond a
+    `seconds_per_pair`: how long a bulk call is worked on; `seconds_sigma`: how much that
+    varies from call to call (the sigma of a lognormal factor, in a sequence that is always the
+    same: with 0.5, half of the calls take 0.7 to 1.4 times as long). Calls are worked on side
+    by side, by at most so many `workers` (None: any number), the others wait in line; beyond a
     `backlog` of so many, they are turned away with a 503. `gateway_timeout`: seconds after
-    which the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
+    which the proxy answers a bulk call with a 504 (None: never). `limit_req`: how many bulk
+    calls the proxy takes a second (None: any number). `body_limit`: bytes of the
     largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
     endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
-    and how. `token`: the staff token, a random one unless given. `token_lifetime`: seconds
-    for which the tokens are good that applications get (`add_application`); `token_faults`:
-    which of their requests for one go wrong. `port` 0 is any free one.
+    and how. `token` and `username`: the staff token and whose it is, made up unless given.
+    `token_lifetime`: seconds for which the tokens are good that applications get
+    (`add_application`); `token_faults`: which of their requests for one go wrong. `port` 0
+    is any free one.
 
     A call is worked on to its end even when its client has left or the proxy has given
     up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
@@ -88,13 +93,16 @@ class Platform:
         accounts_tell_addresses: bool = True,
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
+        seconds_sigma: float = 0.0,
         workers: int | None = None,
         backlog: int | None = None,
         gateway_timeout: float | None = None,
+        limit_req: LimitReq | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
         faults: Faults | None = None,
         token: str | None = None,
+        username: str | None = None,
         token_lifetime: float = 3600.0,
         token_faults: Faults | None = None,
         host: str = "127.0.0.1",
@@ -103,10 +111,11 @@ class Platform:
         self.release: Release = release_named(release)
         self._database = Database()
         self._tokens = Tokens()
-        self.token: str = self._tokens.add(staff=True, token=token)
+        self.token: str = self._tokens.add(staff=True, token=token, username=username)
         self.outbox: list[Mail] = []
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
+        self._limiter = Limiter(limit_req)
         self._gateway = Gateway(gateway_timeout, self._tasks)
         self._workers = Workers(workers, backlog)
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
@@ -115,7 +124,7 @@ class Platform:
         throttle = Throttle(window) if window else None
         enrolling = BulkEnrollView(
             BulkEnroll(self._database, self.release, self.outbox),
-            Pace(seconds_per_call, seconds_per_pair),
+            Pace(seconds_per_call, seconds_per_pair, seconds_sigma),
         )
         self._bulk_enroll = self._gate("Bulk Enroll", "POST", throttle).before(enrolling.handle)
         self._bulk_paths = self.release.paths if bulk_enrollment_view else ()
@@ -179,7 +188,9 @@ class Platform:
     def _application(self) -> web.Application:
         work = self._workers.before
         endpoints: dict[str, Endpoint[web.StreamResponse]] = {
-            path: self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            path: self._limiter.before(
+                self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            )
             for path in self._bulk_paths
         }
         endpoints["/oauth2/access_token"] = self._token_mishaps.before(
@@ -191,7 +202,7 @@ class Platform:
         application = web.Application()
         for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
-        application.router.add_route("*", "/{path:.*}", self._front.before(_not_found))
+        application.router.add_route("*", "/{path:.*}", self._front.before(work(_not_found)))
         return application
 
     async def crash(self) -> None:

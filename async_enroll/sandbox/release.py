@@ -17,8 +17,8 @@ class Release:
     """A release of the platform; see `RELEASES`.
 
     `paths`: where the bulk endpoint is routed. `so2_listing`: whether it has MOOCit's
-    enrollment listing. `list_filters`: whether the core list knows ``email``, ``course_ids``
-    and ``page_size``; others ignore them (cases "list …").
+    enrollment listing. `list_filters`: whether the core list knows ``email`` and ``page_size``;
+    others ignore them (cases "list email", "list page_size").
 
     Of bulk calls: `asks_for_course`: each course is looked up, and whether the caller may
     work in it (later, courses are looked up for their mails only). `reads_body_twice`: flags

@@ -6,11 +6,13 @@ import signal
 import stat
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
+from async_enroll import JournalReport
 from async_enroll.sandbox import Platform
 
 from .command import C0, C1, COMMAND, environment, names_in, roster_file, run
@@ -68,7 +70,8 @@ async def test_interrupted_and_gone_on_with(
         assert "enrolled" in ended.out
         calls = len(platform.requests)
         ended = await run("resume", journal, "--quiet", env=environment(platform))
-        assert (ended.status, ended.err, len(platform.requests)) == (1, "", calls)
+        assert (ended.status, ended.out, len(platform.requests)) == (1, "", calls)
+        assert "; nothing was sent\n" in ended.err
         mailed = [mail.to for mail in platform.outbox]
         assert len(mailed) == len(set(mailed)) == 10
         assert all(platform.cohort_of(f"learner{n}", C0) == "red" for n in range(10))
@@ -83,6 +86,58 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 async def test_the_journal_is_private_and_its_files_are_few(journal: Path) -> None:
     assert names_in(journal.parent) == ["job.db", "job.db.lock", "roster.csv"]
     assert stat.S_IMODE((await anyio.Path(journal).stat()).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("command", ["apply", "resume"])
+async def test_a_finished_job_is_no_fresh_success(
+    platform: Platform, tmp_path: Path, command: str
+) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    journal, page = tmp_path / "job.db", tmp_path / "page.html"
+    env = {**environment(platform), "TZ": "UTC-2"}
+    kept = ("--journal", journal, "--yes", "--quiet")
+    assert (await run("apply", roster, *kept, env=env)).status == 0
+    with JournalReport(journal) as report:
+        then = report.finished() + timedelta(hours=2)
+    out = roster_file(tmp_path / "out.csv", f"learner0,{C0}")
+    unenroll = ("--action", "unenroll", "--yes")
+    assert (await run("apply", out, *unenroll, env=environment(platform))).status == 0
+    calls = len(platform.requests)
+    again = ("apply", roster, *kept) if command == "apply" else ("resume", journal)
+    ended = await run(*again, "--report", page, env=env)
+    assert (ended.status, ended.out, len(platform.requests)) == (0, "", calls)
+    assert ended.err == (
+        f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent\n"
+        f"what became of it then: async-enroll report {journal}\n"
+        "to do it again: apply the roster with a new --journal\n"
+        f"report of 1 pairs: {page}\n"
+    )
+    assert "The one pair is as asked" in page.read_text()
+    ended = await run(*again, "--json", env=env)
+    assert (ended.status, json.loads(ended.out)["counts"]) == (0, {"enrolled": 1})
+
+
+async def test_once_anything_was_sent_no_ending_says_that_nothing_was(tmp_path: Path) -> None:
+    """The journal is gone when the report is to be made of it."""
+    journal = tmp_path / "job.db"
+    rows = [f"learner{number}@example.org,{C0}" for number in range(6)]
+    roster = roster_file(tmp_path / "roster.csv", *rows)
+    command = [*COMMAND, "apply", str(roster), "--yes", "--quiet", "--journal", str(journal)]
+    tuning = ["--batch-pairs", "1", "--concurrency", "1"]
+    async with Platform(seconds_per_call=0.2) as platform:
+        platform.add_course(C0)
+        async with await anyio.open_process(
+            [*command, *tuning], env=environment(platform)
+        ) as process:
+            while len(platform.requests) < 3:
+                await anyio.sleep(0.01)
+            journal.unlink()
+            assert process.stderr is not None
+            said = b"".join([piece async for piece in process.stderr]).decode()
+            assert await process.wait() == 3
+        assert platform.is_allowed("learner0@example.org", C0)
+    assert "error: " in said
+    assert "Traceback" not in said
 
 
 async def test_report_in_every_form(journal: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from async_enroll.models import Action
-from async_enroll.sandbox import Audit, Mail, Platform
+from async_enroll.sandbox import Allowed, Audit, Mail, Platform
 
 from .raw import C1, C2, MISSING, Raw, small_platform, speaking_to, state
 
@@ -132,6 +132,20 @@ async def test_what_was_done_is_audited(platform: Platform, raw: Raw) -> None:
         Audit(Action.ENROLL, "joe@example.org", C1),
         Audit(Action.ENROLL, NEW, C1),
     ]
+
+
+@pytest.mark.parametrize("action", ["enroll", "unenroll"])
+async def test_the_reason_is_kept(platform: Platform, raw: Raw, action: str) -> None:
+    await raw.bulk(f"joe,{NEW}", C1, action=action, reason="Course 4, term 2")
+    assert [record.reason for record in platform.audit] == ["Course 4, term 2"] * 2
+
+
+async def test_people_can_be_made_to_wait(platform: Platform, raw: Raw) -> None:
+    platform.allow("New@example.org", C1, auto_enroll=False)
+    assert platform.allowed == [Allowed(NEW, C1, auto_enroll=False)]
+    (result,) = await raw.results(NEW, C1, action="unenroll")
+    assert result["before"] == state("allowed")
+    assert platform.allowed == []
 
 
 def snapshot(platform: Platform) -> dict[str, Any]:

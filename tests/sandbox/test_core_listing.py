@@ -17,6 +17,7 @@ from .raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
 
 CORE = "/api/enrollment/v1/enrollments"
 ACCOUNTS = "/api/user/v1/accounts"
+ME = "/api/user/v1/me"
 ENCODED_C1 = "course-v1:Org%2BOne%2B2026"
 EARLY = datetime(2021, 3, 9, 20, 15)
 
@@ -168,8 +169,72 @@ async def test_accounts_by_address() -> None:
         assert (await raw.using(None).request("GET", ACCOUNTS)).status == 401
 
 
+async def test_accounts_by_name() -> None:
+    async with small_platform(window=None) as platform, speaking_to(platform) as raw:
+        found = await raw.request("GET", f"{ACCOUNTS}?username=JOE,nobody,Jane,joe")
+        assert found.json == [
+            {"username": "joe", "email": "joe@example.org"},
+            {"username": "Jane", "email": "Jane@example.org"},
+        ]
+        assert (await raw.request("GET", f"{ACCOUNTS}?username=nobody")).status == 404
+
+
+async def test_a_site_that_tells_nobody_addresses() -> None:
+    async with (
+        small_platform(accounts_tell_addresses=False) as platform,
+        speaking_to(platform) as raw,
+    ):
+        found = await raw.request("GET", f"{ACCOUNTS}?username=joe,Jane")
+        assert found.json == [{"username": "joe"}, {"username": "Jane"}]
+
+
+async def test_the_account_of_a_retired_address() -> None:
+    async with small_platform() as platform, speaking_to(platform) as raw:
+        platform.add_retired_user("former", "gone@example.org")
+        found = await raw.request("GET", f"{ACCOUNTS}?email=gone@example.org")
+        assert (found.status, list(found.json)) == (404, ["error_msg"])
+
+
+async def test_whose_the_token_is() -> None:
+    async with small_platform(username="boss") as platform, speaking_to(platform) as raw:
+        assert (await raw.request("GET", ME)).json == {"username": "boss"}
+        learner = raw.using(platform.add_token(staff=False, username="joe"))
+        assert (await learner.request("GET", ME)).json == {"username": "joe"}
+        assert (await raw.using(None).request("GET", ME)).status == 401
+
+
+@pytest.mark.parametrize(("release", "asked"), [("2022", 3), ("2025", 1), ("2026", 1)])
+async def test_addresses_filter_since_2025(release: str, asked: int) -> None:
+    async with small_platform(release=release) as platform, speaking_to(platform) as raw:
+        platform.enroll("Jane", C1)
+        platform.enroll("Jane", C2)
+        platform.enroll("joe", C1)
+        found = (await raw.request("GET", f"{CORE}?email=JOE@example.org,x@y.org")).json
+        assert len(found["results"]) == asked
+        found = (await raw.request("GET", f"{CORE}?page_size=1")).json
+        assert len(found["results"]) == asked
+
+
+async def test_pages_by_number() -> None:
+    async with (
+        small_platform(release="2025", numbered_core_pages=True) as platform,
+        speaking_to(platform) as raw,
+    ):
+        for learner, course_id in (("Jane", C1), ("joe", C1), ("Jane", C2)):
+            platform.enroll(learner, course_id)
+        first = (await raw.request("GET", f"{CORE}?page_size=2")).json
+        assert (first["count"], first["num_pages"], first["previous"]) == (3, 2, None)
+        target = URL(first["next"], encoded=True).raw_path_qs
+        second = (await raw.request("GET", target)).json
+        assert (second["current_page"], second["start"], second["next"]) == (2, 2, None)
+        assert [len(page["results"]) for page in (first, second)] == [2, 1]
+        for number in ("0", "3", "x"):
+            answer = await raw.request("GET", f"{CORE}?page_size=2&page={number}")
+            assert (answer.status, answer.json) == (404, {"detail": "Invalid page."})
+
+
 async def test_a_site_without_them() -> None:
     async with Platform(core_listing=False) as platform, speaking_to(platform) as raw:
-        for path in (CORE, ACCOUNTS):
+        for path in (CORE, ACCOUNTS, ME):
             answer = await raw.request("GET", path)
             assert (answer.status, answer.is_page) == (404, True)

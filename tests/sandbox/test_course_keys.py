@@ -54,13 +54,34 @@ def test_agrees_with_open_edx(text: str) -> None:
     assert is_course_key(text) == accepted_by_open_edx(text)
 
 
-@pytest.mark.parametrize("text", ["course-v1:Demo+C001+2026", "Org/Course/Run", "Org/Course/"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "course-v1:Demo+C001+2026",
+        "Org/Course/Run",
+        "Org/Course/",
+        "ccx-v1:Org+C1+2026+ccx@1",
+        "ccx-v1:Org+C1+2026+branch@draft+ccx@12+type@html+block@x",
+        "ccx-v1:version@519665f6223ebd6980884f2b+ccx@1",
+    ],
+)
 def test_well_formed(text: str) -> None:
     assert is_course_key(text)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "course-v1:Demo+C001", " course-v1:Demo+C001+2026", "course-v1:Demo C001 2026"]
+    "text",
+    [
+        "",
+        "course-v1:Demo+C001",
+        " course-v1:Demo+C001+2026",
+        "course-v1:Demo C001 2026",
+        "ccx-v1:Org+C1+2026",
+        "ccx-v1:Org+C1+2026+ccx@x",
+        "ccx-v1:Org+C1+2026+ccx@1+branch@draft",
+        "course-v1:Org+C1+2026+ccx@1",
+        "i4x://Org/Course/2026",
+    ],
 )
 def test_malformed(text: str) -> None:
     assert not is_course_key(text)

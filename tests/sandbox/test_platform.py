@@ -84,6 +84,11 @@ def test_only_the_known_can_be_enrolled(identifier: str, course: str) -> None:
         small_platform().enroll(identifier, course)
 
 
+def test_only_in_a_known_course_can_anybody_be_waited_for() -> None:
+    with pytest.raises(LookupError):
+        small_platform().allow("new@example.org", MISSING)
+
+
 def test_of_an_unknown_course_nothing_holds() -> None:
     platform = small_platform()
     assert not platform.is_enrolled("Jane", MISSING)
