@@ -33,6 +33,13 @@ from async_enroll.errors import (
     TransportError,
     UnexpectedResponse,
 )
+from async_enroll.network_errors import (
+    PROXY_AUTHENTICATION_REQUIRED,
+    Way,
+    explained,
+    not_let_through,
+    too_slow,
+)
 from async_enroll.proxy import Proxy
 from async_enroll.unpacking import Gunzip
 
@@ -52,7 +59,6 @@ _KEEP_ALIVE = 4.0
 _LONGEST_LINE = 64 * 1024
 
 _OK = 200
-_PROXY_AUTHENTICATION_REQUIRED = 407
 _JSON = {
     # Both required by the platform's reference, also on a GET.
     "Access-Control-Request-Headers": "authorization",
@@ -116,11 +122,11 @@ class Pieces:
         self._transport = transport
         self._content = response.content
         headers = response.headers
+        packed = headers.get("Content-Encoding", "").strip().lower()
+        self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         self.framed: bool = chunked or "Content-Length" in headers
         """Whether the answer says where its body ends; otherwise the connection's end does."""
-        packed = response.headers.get("Content-Encoding", "").strip().lower()
-        self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
 
     def __aiter__(self) -> Self:
         return self
@@ -184,6 +190,7 @@ class Transport:
         self._ssl_context = ssl_context
         self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
         """The proxy that the environment names for the site, be it one that is not used."""
+        self._way = Way(site, self.proxy, timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._credentials = 0
         self._renewing = anyio.Lock()
@@ -220,9 +227,15 @@ class Transport:
                 self._credentials += 1
             return self._credentials > refused
 
-    async def sign_in(self) -> None:
-        """Have a token at hand, as every request has; raises EnrollError where there is none."""
-        await self._signed()
+    async def sign_in(self) -> str:
+        """Have a token at hand, as every request has; give the scheme that it is sent with.
+
+        Raises:
+            EnrollError: where there is none.
+
+        """
+        signed, _ = await self._signed()
+        return signed.value.split()[0]
 
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
         """POST a form, without the token, which it may be for; otherwise as `call`."""
@@ -346,8 +359,8 @@ class Transport:
             )
         )
         try:
-            if response.status == _PROXY_AUTHENTICATION_REQUIRED:
-                raise self._not_let_through()
+            if response.status == PROXY_AUTHENTICATION_REQUIRED:
+                raise not_let_through(self._way)
             yield response
         finally:
             response.close()  # the socket, too, unless the answer was read to its end
@@ -375,7 +388,7 @@ class Transport:
         try:
             return await doing
         except (aiohttp.ClientError, TimeoutError) as error:
-            failure = self._failure(error)
+            failure = explained(error, self._way)
         except (ValueError, RuntimeError) as error:  # aiohttp's, before anything is sent
             failure = ConfigurationError(f"the request cannot be sent: {error}")
         except asyncio.CancelledError:
@@ -389,58 +402,4 @@ class Transport:
 
     def too_slow(self) -> TransportError:
         """The failure of an exchange that takes longer than it may."""
-        site = self.site.origin()
-        words = f"no answer from {site} within {self.timeout:g} s"
-        return TransportError(words, sent=True, timed_out=True)
-
-    def _not_let_through(self) -> ConfigurationError:
-        proxy = f"the proxy {self.proxy.name}" if self.proxy else "the proxy"
-        return ConfigurationError(
-            f"{proxy} asks for a user and password, or does not accept them; expected "
-            "something like http://user:password@proxy.example.org:3128"
-        )
-
-    def _failure(self, error: Exception) -> EnrollError:
-        site = self.site.origin()
-        if isinstance(error, aiohttp.ClientHttpProxyError):
-            if error.status == _PROXY_AUTHENTICATION_REQUIRED:
-                return self._not_let_through()
-            proxy = self.proxy.name if self.proxy else "of the session"
-            words = f"the proxy {proxy} does not lead to {site}: {error.status} {error.message}"
-            return TransportError(words, sent=False)
-        if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return TransportError(self._without_address(error.host), sent=False)
-        if isinstance(error, aiohttp.ClientProxyConnectionError):
-            words = f"no connection to the proxy {error.host}:{error.port}: {error.os_error}"
-            return TransportError(words, sent=False)
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            reason = error.certificate_error
-            return TransportError(
-                f"{site} shows no valid certificate: {reason}; where an authority of your own "
-                "has signed it, name a file with that authority's certificate in SSL_CERT_FILE",
-                sent=False,
-            )
-        if isinstance(error, aiohttp.ClientSSLError):
-            return TransportError(f"no TLS with {site}: {error.os_error}", sent=False)
-        if isinstance(error, aiohttp.ClientConnectorError):
-            return TransportError(f"no connection to {site}: {error.os_error}", sent=False)
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            seconds = self.timeout / 2
-            return TransportError(f"no connection to {site} within {seconds:g} s", sent=False)
-        if isinstance(error, TimeoutError):
-            return self.too_slow()
-        if isinstance(error, aiohttp.ClientPayloadError):
-            return TransportError(f"the answer from {site} was cut short", sent=True)
-        if isinstance(error, aiohttp.ClientResponseError):
-            return TransportError(f"what answers at {site} does not speak HTTP", sent=True)
-        return TransportError(f"{site} closed the connection without an answer", sent=True)
-
-    def _without_address(self, host: str) -> str:
-        if self.proxy is None:
-            return f"{host} has no address; check the URL"
-        if self.proxy.skipped:
-            return (
-                f"{host} has no address; check the URL; "
-                f"{self.proxy}, and NO_PROXY exempts this host"
-            )
-        return f"the proxy {host} has no address; {self.proxy}"
+        return too_slow(self._way)

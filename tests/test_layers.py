@@ -27,7 +27,7 @@ FLOORS = [
     ["renewal"],
     ["verdict", "slots"],
     ["transport", "throttle"],
-    ["auth", "roster", "batching", "listing", "filters", "paging"],
+    ["auth", "roster", "batching", "listing", "filters", "paging", "network_errors"],
     ["congestion", "hold", "pace", "sizing", "window", "proxy"],
     ["wire", "wanted", "packing", "fates"],
     ["models", "files", "identity", "unpacking", "site"],

@@ -1,4 +1,4 @@
-"""What two exchanges with a site tell about it. Pure."""
+"""What a few exchanges with a site tell about it. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from async_enroll.api import BULK_ENROLL_FORMS
 from async_enroll.errors import (
     AuthenticationError,
     EnrollError,
@@ -14,6 +15,9 @@ from async_enroll.errors import (
 )
 from async_enroll.models import ListingKind, RequestWindow
 from async_enroll.verdict import Failure, Meaning
+from async_enroll.wire import BulkAnswer
+
+SLASHED, BARE = BULK_ENROLL_FORMS
 
 
 class State(Enum):
@@ -41,21 +45,52 @@ _PERMITTED = {Meaning.MISSING, Meaning.THROTTLED, Meaning.UNDONE}
 """What only a caller with permission is answered."""
 
 
-def verdicts(
-    preflight: Failure | None, kind: ListingKind, listing: Failure | None, course_id: str | None
-) -> list[Check]:
-    """What a preflight in `course_id`, or else in a malformed course key, and a listing tell.
+@frozen
+class Findings:
+    """What a few harmless exchanges with a site have found.
 
-    None stands for an answer as promised. `kind` is the listing's; "auto": the last of all.
+    `preflight`: of `course_id`, or else of a malformed course key. `scheme`: what the token is
+    sent as. `forms`: of the bulk endpoint's path, those that lead to it. `since_2025`: whether the
+    release is of 2025 or later, None where that could not be told. `listing`: None where it
+    answered as promised. `kind`: the listing's; "auto": the last of all.
     """
+
+    preflight: BulkAnswer | Failure
+    scheme: str
+    forms: tuple[str, ...]
+    since_2025: bool | None
+    kind: ListingKind
+    listing: Failure | None
+    course_id: str | None
+
+    @property
+    def failure(self) -> Failure | None:
+        """How the preflight failed; None where it was answered as promised."""
+        return self.preflight if isinstance(self.preflight, Failure) else None
+
+    @property
+    def since_2026(self) -> bool | None:
+        """Whether results tell what they tell since 2026; None where there are none."""
+        if isinstance(self.preflight, Failure):
+            return None
+        results = [one for course in self.preflight.courses.values() for one in course.results]
+        return any(one.success is not None for one in results) if results else None
+
+
+def verdicts(findings: Findings) -> list[Check]:
+    """What these tell, in the order in which a reader mends it."""
+    preflight, listing = findings.failure, findings.listing
     checks = [
-        _token(preflight, listing),
+        _token(preflight, listing, findings.scheme),
         _staff(preflight),
-        _bulk_endpoint(preflight),
-        _listing_endpoint(kind, listing),
+        _bulk_endpoint(preflight, findings.forms),
+        _release(findings),
+        _listing_endpoint(findings.kind, listing),
         _throttle(preflight),
     ]
-    return checks if course_id is None else [*checks, _course(preflight, course_id)]
+    if findings.course_id is not None:
+        checks.append(_course(preflight, findings.course_id))
+    return checks
 
 
 def no_token(error: EnrollError) -> Check:
@@ -80,13 +115,15 @@ def _denied(failure: Failure | None, kind: type[Exception]) -> bool:
     return failure is not None and isinstance(failure.error, kind)
 
 
-def _token(preflight: Failure | None, listing: Failure | None) -> Check:
+def _token(preflight: Failure | None, listing: Failure | None, scheme: str) -> Check:
     for failure in (preflight, listing):
         if failure and isinstance(failure.error, AuthenticationError):
             remedy = "get a new one; the token file wins over ASYNC_ENROLL_TOKEN"
             return Check("token", State.FAILED, str(failure.error), remedy)
     if listing is None or _reached(preflight) or _denied(preflight, PermissionDenied):
-        return Check("token", State.OK, "accepted")
+        jwt = scheme.upper() == "JWT"
+        kind = "as JWT" if jwt else "as bearer token; the newest endpoints take JWT alone"
+        return Check("token", State.OK, f"accepted {kind}")
     return Check("token", State.OPEN, _UNTOLD)
 
 
@@ -99,16 +136,38 @@ def _staff(preflight: Failure | None) -> Check:
     return Check("staff", State.OPEN, _UNTOLD)
 
 
-def _bulk_endpoint(preflight: Failure | None) -> Check:
+def _bulk_endpoint(preflight: Failure | None, forms: tuple[str, ...]) -> Check:
     name = "bulk endpoint"
     denied = _denied(preflight, AuthenticationError) or _denied(preflight, PermissionDenied)
     if preflight is None or denied or _reached(preflight):
-        return Check(name, State.OK, "is there")
+        return Check(name, State.OK, _FORMS.get(forms, "is there"))
     error = preflight.error
     if isinstance(error, NoSuchEndpoint):
         remedy = "have the site's operators switch on ENABLE_BULK_ENROLLMENT_VIEW"
         return Check(name, State.FAILED, "is switched off on this site", remedy)
     return Check(name, State.FAILED, str(error), "check the URL; try again later")
+
+
+_FORMS = {
+    (SLASHED,): "is there, with a slash at the end of its path",
+    (BARE,): "is there, without a slash at the end of its path",
+    (SLASHED, BARE): "is there, with and without a slash at the end of its path",
+}
+
+
+def _release(findings: Findings) -> Check:
+    """Which family of releases answers so (seen with Open edX's own code of four dates)."""
+    told = {
+        (SLASHED, BARE): "Open edX of 2020, or older",
+        (SLASHED,): "MOOCit",
+        (BARE,): "Open edX of 2022 to mid-2025",
+    }.get(findings.forms)
+    if findings.since_2025:
+        when = {True: "2026, or newer", False: "late 2025", None: "late 2025, or newer"}
+        told = f"Open edX of {when[findings.since_2026]}"
+    if told is None or findings.since_2025 is None:
+        return Check("release", State.OPEN, _UNTOLD)
+    return Check("release", State.OK, f"answers as {told}")
 
 
 _LISTINGS: dict[ListingKind, str] = {

@@ -12,9 +12,9 @@ import orjson
 from cyclopts import Parameter
 from rich.text import Text
 
-from async_enroll.api import BULK_ENROLL
+from async_enroll.api import BULK_ENROLL_FORMS, Api
 from async_enroll.batching import NOBODY
-from async_enroll.cli.checks import Check, State, no_token, verdicts
+from async_enroll.cli.checks import Check, Findings, State, no_token, verdicts
 from async_enroll.cli.connection import Connection
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.ending import ExitStatus
@@ -25,15 +25,17 @@ from async_enroll.errors import (
     ConfigurationError,
     EnrollError,
     NoSuchEndpoint,
+    PermissionDenied,
     TransportError,
     UnexpectedResponse,
 )
 from async_enroll.listing import ListingReader
-from async_enroll.models import Action, Batch, ListingKind
+from async_enroll.models import Action, Batch, BatchLimits, ListingKind, RequestWindow
 from async_enroll.reporting import REPORTING_LIST
+from async_enroll.throttle import Throttle
 from async_enroll.transport import Answer, Transport
 from async_enroll.verdict import Failure, Meaning, classify
-from async_enroll.wire import bulk_answer, bulk_body, page
+from async_enroll.wire import BulkAnswer, bulk_body, page
 
 EXAMPLES = """\
 Nobody is enrolled, unenrolled or mailed by it.
@@ -46,6 +48,8 @@ Examples:
 Exit status: 0 nothing failed · 2 unusable URL or no token · 3 something failed"""
 
 _NO_COURSE = "preflight"
+_ROUTED = (Meaning.REFUSED, Meaning.THROTTLED, Meaning.UNAUTHORIZED)
+"""What the endpoint itself answers."""
 _MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "red"), State.OPEN: ("-", "yellow")}
 
 
@@ -92,12 +96,14 @@ async def _checks(
     async with transport:
         answers = Check("connection", State.OK, f"{transport.site.host} answers")
         try:
-            if (error := await _sign_in(transport)) is not None:
+            scheme = await _sign_in(transport)
+            if not isinstance(scheme, str):
                 yield answers
-                yield no_token(error)
+                yield no_token(scheme)
                 return
             preflight = await _preflight(transport, course_id or _NO_COURSE)
             yield answers
+            forms, since_2025 = await _release(transport)
             found, listing = await _listing(transport, kind)
         except (TransportError, ConfigurationError) as error:
             proxy = transport.proxy
@@ -105,7 +111,9 @@ async def _checks(
             remedy = f"check the URL, {named}the network, and whether the site is up"
             yield Check("connection", State.FAILED, str(error), remedy)
             return
-    for check in verdicts(preflight, found, listing, course_id):
+    for check in verdicts(
+        Findings(preflight, scheme, forms, since_2025, found, listing, course_id)
+    ):
         yield check
 
 
@@ -129,31 +137,44 @@ def _on_the_way(transport: Transport) -> Iterator[Check]:
             yield Check("certificates", State.OK, text)
 
 
-async def _sign_in(transport: Transport) -> EnrollError | None:
-    """Why the site gives out no token, if it does not.
+async def _sign_in(transport: Transport) -> str | EnrollError:
+    """As what the token is sent; why the site gives out none, if it does not.
 
     Raises TransportError, and ConfigurationError where a proxy or the site's URL is at fault.
     """
     try:
-        await transport.sign_in()
+        return await transport.sign_in()
     except (TransportError, ConfigurationError):
         raise
     except EnrollError as error:
         return error
-    return None
 
 
-async def _preflight(transport: Transport, course_id: str) -> Failure | None:
-    batch = Batch(Action.ENROLL, (course_id,), (NOBODY,))
-    body = bulk_body(batch, auto_enroll=False, email_students=False)
-    answer = await transport.call("POST", transport.site / BULK_ENROLL, body)
-    if not answer.ok:
-        return classify(answer)
-    try:
-        bulk_answer(answer.body)
-    except UnexpectedResponse as error:
-        return Failure(Meaning.UNKNOWN, error)
-    return None
+async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failure:
+    """What comes of the call that jobs check a course with."""
+    throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
+    api = Api(transport, throttle, BatchLimits())
+    async with throttle.turn() as turn:
+        return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), turn)
+
+
+async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
+    """The forms of the path that lead to the endpoint; whether its release is of 2025 or later.
+
+    The call cannot but fail, for its course. Since 2025 it fails for its reason, too.
+    """
+    forms, since_2025 = [], None
+    batch = Batch(Action.ENROLL, (_NO_COURSE,), (NOBODY,))
+    body = orjson.loads(bulk_body(batch, auto_enroll=False, email_students=True))
+    impossible = orjson.dumps({**body, "reason": None})
+    for form in BULK_ENROLL_FORMS:
+        answer = await transport.call("POST", transport.site / form, impossible, fresh=True)
+        failure = classify(answer)
+        if failure.meaning in _ROUTED or isinstance(failure.error, PermissionDenied):
+            forms.append(form)
+        if failure.meaning is Meaning.REFUSED:
+            since_2025 = b'"reason"' in answer.body
+    return tuple(forms), since_2025
 
 
 async def _listing(transport: Transport, kind: ListingKind) -> tuple[ListingKind, Failure | None]:

@@ -1,26 +1,50 @@
 """What the doctor makes of answers that the sandbox does not give."""
 
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from async_enroll import AuthenticationError, EnrollError, PlatformError
-from async_enroll.cli.checks import State, no_token, verdicts
+from async_enroll.cli.checks import BARE, SLASHED, Findings, State, no_token, verdicts
 from async_enroll.models import ListingKind
 from async_enroll.transport import Answer
 from async_enroll.verdict import Failure, classify
+from async_enroll.wire import BulkAnswer, bulk_answer
 
+COURSE = "course-v1:Org+C1+2026"
 REACHED = classify(Answer(400, {}, b'{"courses": ["Course key not valid: preflight"]}'))
 
 
-def states(preflight: Failure | None, listing: Failure | None) -> dict[str, State]:
-    return {check.name: check.state for check in verdicts(preflight, "so2", listing, None)}
+PREFLIGHTED = bulk_answer(b'{"courses": {"C": {"results": [{"identifier": "preflight@"}]}}}')
+AS_OF_2026 = bulk_answer(
+    b'{"courses": {"C": {"results": [{"identifier": "preflight@", "success": false}]}}}'
+)
+
+
+def findings(preflight: BulkAnswer | Failure = REACHED, **found: Any) -> Findings:
+    defaults = {
+        "scheme": "JWT",
+        "forms": (SLASHED,),
+        "since_2025": False,
+        "kind": "so2",
+        "listing": None,
+        "course_id": None,
+    }
+    return Findings(preflight, **{**defaults, **found})
+
+
+def states(found: Findings) -> dict[str, State]:
+    return {check.name: check.state for check in verdicts(found)}
+
+
+def words(found: Findings, name: str) -> str:
+    return next(check.text for check in verdicts(found) if check.name == name)
 
 
 @pytest.mark.parametrize("kind", get_args(ListingKind))
 def test_a_listing_that_is_not_there(kind: ListingKind) -> None:
     missing = classify(Answer(404, {}, b"<title>Page not found</title>"))
-    told = {check.name: check.state for check in verdicts(REACHED, kind, missing, None)}
+    told = states(findings(kind=kind, listing=missing))
     assert told.pop("listing") is State.FAILED
     assert set(told.values()) == {State.OK}
 
@@ -35,17 +59,44 @@ def test_a_listing_that_is_not_there(kind: ListingKind) -> None:
 )
 def test_what_is_not_the_endpoint_proves_nothing(answer: Answer) -> None:
     failure = classify(answer)
-    told = states(failure, failure)
+    told = states(findings(failure, listing=failure, forms=(), since_2025=None))
     assert told["bulk endpoint"] is State.FAILED
     assert told["listing"] is State.FAILED
-    assert told["token"] is told["staff"] is told["throttle"] is State.OPEN
+    assert told["token"] is told["staff"] is told["throttle"] is told["release"] is State.OPEN
 
 
 def test_everything_that_failed_has_a_remedy() -> None:
     for status in (301, 400, 401, 403, 404, 500, 502):
         failure = classify(Answer(status, {}, b""))
-        for check in verdicts(failure, "core", failure, "course-v1:Org+C1+2026"):
+        for check in verdicts(findings(failure, kind="core", listing=failure, course_id=COURSE)):
             assert (check.remedy is not None) == (check.state is State.FAILED), check
+
+
+@pytest.mark.parametrize(
+    ("forms", "preflight", "since_2025", "release"),
+    [
+        ((SLASHED,), REACHED, False, "answers as MOOCit"),
+        ((SLASHED, BARE), REACHED, False, "answers as Open edX of 2020, or older"),
+        ((BARE,), PREFLIGHTED, False, "answers as Open edX of 2022 to mid-2025"),
+        ((BARE,), REACHED, True, "answers as Open edX of late 2025, or newer"),
+        ((SLASHED,), PREFLIGHTED, True, "answers as Open edX of late 2025"),
+        ((BARE,), AS_OF_2026, True, "answers as Open edX of 2026, or newer"),
+        ((BARE,), REACHED, None, "could not be told"),
+        ((), REACHED, None, "could not be told"),
+    ],
+)
+def test_releases(
+    forms: tuple[str, ...], preflight: BulkAnswer | Failure, since_2025: bool, release: str
+) -> None:
+    found = findings(preflight, forms=forms, since_2025=since_2025)
+    assert words(found, "release") == release
+    slash = {(): "is there", (SLASHED,): "with a", (BARE,): "without a"}.get(forms, "with and")
+    assert slash in words(found, "bulk endpoint")
+
+
+def test_kinds_of_token() -> None:
+    assert words(findings(scheme="jwt"), "token") == "accepted as JWT"
+    assert "take JWT alone" in words(findings(scheme="Bearer"), "token")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def marks(ended: Ended) -> dict[str, str]:
 
 
 ALL_WELL = dict.fromkeys(
-    ["URL", "connection", "token", "staff", "bulk endpoint", "listing", "throttle"], "✓"
+    ["URL", "connection", "token", "staff", "bulk endpoint", "release", "listing", "throttle"], "✓"
 )
 
 
@@ -54,6 +54,25 @@ async def test_a_course_that_is_not(silent: Platform, course: str) -> None:
     assert ended.status == 3
     assert marks(ended) == {**ALL_WELL, "course": "✗"}
     assert "→ copy the key" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("release", "path", "words"),
+    [
+        ("2020", "with and without a slash", "answers as Open edX of 2020, or older"),
+        ("2022", "without a slash", "answers as Open edX of 2022 to mid-2025"),
+        ("2026", "without a slash", "answers as Open edX of 2026, or newer"),
+    ],
+)
+async def test_a_release(release: str, path: str, words: str) -> None:
+    async with Platform(release=release, window=None) as platform:
+        platform.add_course(C0)
+        env = signing_in(platform)
+        ended = await run("doctor", "--course-id", C0, env=env)
+        assert not any([platform.audit, platform.outbox, platform.enrollments])
+    assert marks(ended) == {**ALL_WELL, "course": "✓"}
+    for told in (f"is there, {path}", words, "accepted as JWT"):
+        assert told in ended.out
 
 
 async def test_a_wrong_token(silent: Platform) -> None:
@@ -112,11 +131,11 @@ async def test_a_site_that_lists_nothing() -> None:
 
 
 async def test_a_full_window() -> None:
-    async with Platform(window=RequestWindow(calls=1, seconds=60)) as platform:
+    async with Platform(window=RequestWindow(calls=2, seconds=60)) as platform:
         assert marks(await run("doctor", env=environment(platform))) == ALL_WELL
         ended = await run("doctor", env=environment(platform))
     assert ended.status == 0
-    assert marks(ended) == {**ALL_WELL, "throttle": "-"}
+    assert marks(ended) == {**ALL_WELL, "release": "-", "throttle": "-"}
     assert "calls are refused for" in ended.out
 
 
