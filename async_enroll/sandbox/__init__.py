@@ -11,14 +11,14 @@ It speaks HTTP on a loopback socket and keeps its state in memory::
 It shares no code with the client but the vocabulary, so that each checks the other.
 """
 
-from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.course import Allowed, Audit, Placement
-from async_enroll.sandbox.faults import Fault, Faults
-from async_enroll.sandbox.listing import ListingForm
-from async_enroll.sandbox.mail import Mail
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.population import Population
+from async_enroll.sandbox.domain.release import RELEASES, Release
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access_log import Request
 from async_enroll.sandbox.platform import Platform
-from async_enroll.sandbox.population import Population
-from async_enroll.sandbox.release import RELEASES, Release
+from async_enroll.sandbox.storage.rows import Allowed, Audit, Placement
+from async_enroll.sandbox.views.listing import ListingForm
 
 __all__ = [
     "RELEASES",

@@ -14,34 +14,34 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
 from async_enroll.models import Enrollment, RequestWindow
-from async_enroll.sandbox.access import Tokens
-from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.accounts_view import AccountsView
-from async_enroll.sandbox.answers import html_answer
-from async_enroll.sandbox.bulk_enroll import BulkEnroll
-from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.core_view import CoreView
-from async_enroll.sandbox.course import Allowed, Audit, Course, Placement, User
-from async_enroll.sandbox.course_keys import is_course_key
-from async_enroll.sandbox.database import Database, utc_minute
-from async_enroll.sandbox.enrollments_view import EnrollmentsView
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.faults import Fault, Faults
-from async_enroll.sandbox.front import Front
-from async_enroll.sandbox.gate import Gate
-from async_enroll.sandbox.gateway import Gateway
-from async_enroll.sandbox.listing import ListingForm
-from async_enroll.sandbox.mail import Mail
-from async_enroll.sandbox.mishaps import Mishaps
-from async_enroll.sandbox.pace import Pace
-from async_enroll.sandbox.population import Population, populate
-from async_enroll.sandbox.release import Release, release_named
-from async_enroll.sandbox.server import Server
-from async_enroll.sandbox.tasks import Tasks
-from async_enroll.sandbox.throttle import Throttle
-from async_enroll.sandbox.token_view import TokenView
-from async_enroll.sandbox.workers import Workers
+from async_enroll.sandbox.domain.bulk_enroll import BulkEnroll
+from async_enroll.sandbox.domain.course_keys import is_course_key
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.population import Population, populate
+from async_enroll.sandbox.domain.release import Release, release_named
+from async_enroll.sandbox.faults.mishaps import Mishaps
+from async_enroll.sandbox.faults.pace import Pace
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access import Tokens
+from async_enroll.sandbox.http.access_log import Request
+from async_enroll.sandbox.http.answers import html_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.front import Front
+from async_enroll.sandbox.http.gate import Gate
+from async_enroll.sandbox.http.gateway import Gateway
+from async_enroll.sandbox.http.server import Server
+from async_enroll.sandbox.http.tasks import Tasks
+from async_enroll.sandbox.http.throttle import Throttle
+from async_enroll.sandbox.http.workers import Workers
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.database import Database, utc_minute
+from async_enroll.sandbox.storage.rows import Allowed, Audit, Course, Placement, User
+from async_enroll.sandbox.views.accounts import AccountsView
+from async_enroll.sandbox.views.bulk_enroll import BulkEnrollView
+from async_enroll.sandbox.views.core_list import CoreView
+from async_enroll.sandbox.views.listing import ListingForm
+from async_enroll.sandbox.views.so2_listing import EnrollmentsView
+from async_enroll.sandbox.views.token import TokenView
 
 
 class Platform:

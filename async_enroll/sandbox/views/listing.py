@@ -11,9 +11,9 @@ from typing import Any
 import orjson
 
 from async_enroll.models import Enrollment, EnrollmentQuery
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.course import Rows
-from async_enroll.sandbox.database import Database, utc_minute
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.database import Database, utc_minute
+from async_enroll.sandbox.storage.rows import Rows
 
 _CHUNK = 500
 """Records encoded at once."""

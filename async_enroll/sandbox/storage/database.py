@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from attrs import evolve
 
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.course import Audit, Course, Rows, User
-from async_enroll.sandbox.locks import Locks
-from async_enroll.sandbox.transaction import Transaction
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.locks import Locks
+from async_enroll.sandbox.storage.rows import Audit, Course, Rows, User
+from async_enroll.sandbox.storage.transaction import Transaction
 
 
 class Database:

@@ -7,8 +7,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from async_enroll.models import Action
-from async_enroll.sandbox.answers import Crash
-from async_enroll.sandbox.course_keys import is_course_key
+from async_enroll.sandbox.domain.course_keys import is_course_key
+from async_enroll.sandbox.http.answers import Crash
 
 _TRUE = frozenset({"t", "y", "yes", "true", "on", "1", True})
 _FALSE = frozenset({"f", "n", "no", "false", "off", "0", False})

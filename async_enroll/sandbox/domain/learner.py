@@ -7,17 +7,17 @@ from typing import Any
 from attrs import field, frozen
 
 from async_enroll.models import Action
-from async_enroll.sandbox.addresses import is_plausible_address
-from async_enroll.sandbox.answers import Crash
-from async_enroll.sandbox.bulk_call import BulkCall
-from async_enroll.sandbox.collation import WIDEST
-from async_enroll.sandbox.course import Audit, Rows, User
-from async_enroll.sandbox.database import Database, utc_now
-from async_enroll.sandbox.locks import Deadlock
-from async_enroll.sandbox.mail import Mail
-from async_enroll.sandbox.pace import Effort
-from async_enroll.sandbox.release import Release
-from async_enroll.sandbox.transaction import Transaction
+from async_enroll.sandbox.domain.addresses import is_plausible_address
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.release import Release
+from async_enroll.sandbox.faults.pace import Effort
+from async_enroll.sandbox.http.answers import Crash
+from async_enroll.sandbox.storage.collation import WIDEST
+from async_enroll.sandbox.storage.database import Database, utc_now
+from async_enroll.sandbox.storage.locks import Deadlock
+from async_enroll.sandbox.storage.rows import Audit, Rows, User
+from async_enroll.sandbox.storage.transaction import Transaction
+from async_enroll.sandbox.views.bulk_call import BulkCall
 
 State = dict[str, Any]
 

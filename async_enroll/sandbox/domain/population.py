@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from async_enroll.sandbox.course import Course, User
-from async_enroll.sandbox.database import Database
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.storage.rows import Course, User
 
 COHORTS = frozenset({"Group A", "Group B"})
 

@@ -11,8 +11,8 @@ from http import HTTPStatus
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.answers import Refusal
-from async_enroll.sandbox.throttle import Throttle
+from async_enroll.sandbox.http.answers import Refusal
+from async_enroll.sandbox.http.throttle import Throttle
 
 SCHEMES = {"bearer": "Bearer", "jwt": "JWT"}
 """How tokens are sent, and how the token endpoint spells that."""

@@ -9,10 +9,10 @@ from http import HTTPStatus
 from attrs import frozen
 
 from async_enroll.models import Enrollment
-from async_enroll.sandbox.answers import Refusal
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.course import Rows
-from async_enroll.sandbox.course_keys import is_course_key
+from async_enroll.sandbox.domain.course_keys import is_course_key
+from async_enroll.sandbox.http.answers import Refusal
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.rows import Rows
 
 _MOST = 100
 """Values of one parameter."""

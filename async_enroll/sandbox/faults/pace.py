@@ -8,8 +8,8 @@ import time
 import anyio
 from attrs import frozen
 
-from async_enroll.sandbox.answers import Crash
-from async_enroll.sandbox.faults import Fault
+from async_enroll.sandbox.faults.plan import Fault
+from async_enroll.sandbox.http.answers import Crash
 
 _TICK = 0.005
 """Seconds of work worth sleeping for; less is put together."""

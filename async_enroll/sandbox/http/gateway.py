@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from async_enroll.sandbox.answers import html_answer
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.tasks import Tasks
+from async_enroll.sandbox.http.answers import html_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.tasks import Tasks
 
 
 class Gateway:

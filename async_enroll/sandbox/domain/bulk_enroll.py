@@ -9,14 +9,14 @@ from uuid import uuid4
 
 from attrs import frozen
 
-from async_enroll.sandbox.answers import Crash, Refusal
-from async_enroll.sandbox.bulk_call import BulkCall
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.learner import Learners
-from async_enroll.sandbox.mail import Mail
-from async_enroll.sandbox.pace import Effort
-from async_enroll.sandbox.release import Release
-from async_enroll.sandbox.transaction import Transaction
+from async_enroll.sandbox.domain.learner import Learners
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.release import Release
+from async_enroll.sandbox.faults.pace import Effort
+from async_enroll.sandbox.http.answers import Crash, Refusal
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.storage.transaction import Transaction
+from async_enroll.sandbox.views.bulk_call import BulkCall
 
 
 @frozen

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlencode
 
 from attrs import frozen
 
-from async_enroll.sandbox.answers import Refusal
+from async_enroll.sandbox.http.answers import Refusal
 
 
 @frozen

@@ -8,8 +8,8 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from async_enroll.models import Action, Enrollment
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.tables import Table
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.tables import Table
 
 MODE: Final = "audit"
 

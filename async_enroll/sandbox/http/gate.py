@@ -7,16 +7,16 @@ from http import HTTPStatus
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.access import (
+from async_enroll.sandbox.http.access import (
     Caller,
     Tokens,
     require_method,
     require_staff,
     require_window,
 )
-from async_enroll.sandbox.answers import Refusal, json_answer, refusal_answer
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.throttle import Throttle
+from async_enroll.sandbox.http.answers import Refusal, json_answer, refusal_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.throttle import Throttle
 
 
 @frozen

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.answers import json_answer
-from async_enroll.sandbox.bulk_call import read_bulk_call
-from async_enroll.sandbox.bulk_enroll import BulkEnroll
-from async_enroll.sandbox.exchange import Exchange
-from async_enroll.sandbox.form import read_body
-from async_enroll.sandbox.pace import Effort, Pace
+from async_enroll.sandbox.domain.bulk_enroll import BulkEnroll
+from async_enroll.sandbox.faults.pace import Effort, Pace
+from async_enroll.sandbox.http.answers import json_answer
+from async_enroll.sandbox.http.exchange import Exchange
+from async_enroll.sandbox.http.form import read_body
+from async_enroll.sandbox.views.bulk_call import read_bulk_call
 
 
 @frozen

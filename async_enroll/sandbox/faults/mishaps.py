@@ -11,12 +11,12 @@ from typing import Final
 
 from aiohttp import web
 
-from async_enroll.sandbox.access import EXPIRED_TOKEN, unauthorized
-from async_enroll.sandbox.answers import Refusal, html_answer, refusal_answer
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.faults import Fault, Faults
-from async_enroll.sandbox.lost_answers import Reset, Silence, cut, garbled, lacking_results
-from async_enroll.sandbox.tasks import Tasks
+from async_enroll.sandbox.faults.lost_answers import Reset, Silence, cut, garbled, lacking_results
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access import EXPIRED_TOKEN, unauthorized
+from async_enroll.sandbox.http.answers import Refusal, html_answer, refusal_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.tasks import Tasks
 
 
 class Mishaps:

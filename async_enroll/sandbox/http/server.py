@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from async_enroll.sandbox.lost_answers import reset
-from async_enroll.sandbox.tasks import Tasks
+from async_enroll.sandbox.faults.lost_answers import reset
+from async_enroll.sandbox.http.tasks import Tasks
 
 _GRACE = 0.1
 """Seconds the calls in hand are given to end when the server is stopped."""

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from async_enroll.sandbox.answers import Refusal
+from async_enroll.sandbox.http.answers import Refusal
 
 
 class Form(Mapping[str, str]):

@@ -9,11 +9,11 @@ from aiohttp import web
 from attrs import frozen
 
 from async_enroll.models import Enrollment
-from async_enroll.sandbox.answers import Refusal, json_answer
-from async_enroll.sandbox.core_filters import CoreQuery, read_query
-from async_enroll.sandbox.cursor import Cursor
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.http.answers import Refusal, json_answer
+from async_enroll.sandbox.http.exchange import Exchange
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.views.core_filters import CoreQuery, read_query
+from async_enroll.sandbox.views.cursor import Cursor
 
 _PAGE_SIZE = 100
 """Records on a page unless a newer release is asked for fewer; at most, then, too."""

@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import evolve
 
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.course import Audit, Rows
-from async_enroll.sandbox.locks import Locks, Writer
-from async_enroll.sandbox.tables import Draft, Table
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.locks import Locks, Writer
+from async_enroll.sandbox.storage.rows import Audit, Rows
+from async_enroll.sandbox.storage.tables import Draft, Table
 
 
 class Transaction:

@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.answers import html_answer
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.tasks import Tasks
+from async_enroll.sandbox.http.access_log import Request
+from async_enroll.sandbox.http.answers import html_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.tasks import Tasks
 
 
 class _TooLarge(Exception):

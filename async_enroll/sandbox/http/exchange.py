@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeVar
 from aiohttp import web
 from attrs import define
 
-from async_enroll.sandbox.access import Caller
-from async_enroll.sandbox.faults import Fault
+from async_enroll.sandbox.faults.plan import Fault
+from async_enroll.sandbox.http.access import Caller
 
 R = TypeVar("R", bound=web.StreamResponse)
 

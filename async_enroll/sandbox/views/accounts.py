@@ -7,9 +7,9 @@ from http import HTTPStatus
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.answers import json_answer
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.http.answers import json_answer
+from async_enroll.sandbox.http.exchange import Exchange
+from async_enroll.sandbox.storage.database import Database
 
 _RETIRED = "This email is associated to a retired account."
 

@@ -10,11 +10,11 @@ from aiohttp import web
 from attrs import frozen
 
 from async_enroll.models import EnrollmentQuery
-from async_enroll.sandbox.access import Tokens, require_method, require_staff
-from async_enroll.sandbox.answers import Refusal, json_answer
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.exchange import Exchange
-from async_enroll.sandbox.listing import ListingForm, content, encoded, matching
+from async_enroll.sandbox.http.access import Tokens, require_method, require_staff
+from async_enroll.sandbox.http.answers import Refusal, json_answer
+from async_enroll.sandbox.http.exchange import Exchange
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.views.listing import ListingForm, content, encoded, matching
 
 _MOST_DIGITS = 5
 

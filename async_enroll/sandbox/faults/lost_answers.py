@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
-from async_enroll.sandbox.answers import json_answer
+from async_enroll.sandbox.http.answers import json_answer
 
 _NO_LINGERING = struct.pack("ii", 1, 0)
 

@@ -10,8 +10,10 @@ from typing import Any
 from attrs import frozen
 
 from async_enroll.models import Action
-from async_enroll.sandbox.answers import Refusal
-from async_enroll.sandbox.fields import (
+from async_enroll.sandbox.domain.release import Release
+from async_enroll.sandbox.http.answers import Refusal
+from async_enroll.sandbox.http.form import Form
+from async_enroll.sandbox.views.fields import (
     Invalid,
     is_true,
     read_action,
@@ -20,8 +22,6 @@ from async_enroll.sandbox.fields import (
     read_strings,
     read_text,
 )
-from async_enroll.sandbox.form import Form
-from async_enroll.sandbox.release import Release
 
 CohortExists = Callable[[str, str], bool]
 

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, unquote_plus
 from aiohttp import web
 from attrs import frozen
 
-from async_enroll.sandbox.access import SCHEMES, Tokens, require_method
-from async_enroll.sandbox.answers import Refusal, json_answer
-from async_enroll.sandbox.exchange import Exchange
+from async_enroll.sandbox.http.access import SCHEMES, Tokens, require_method
+from async_enroll.sandbox.http.answers import Refusal, json_answer
+from async_enroll.sandbox.http.exchange import Exchange
 
 _FORM = "application/x-www-form-urlencoded"
 _SCOPE = "read write profile email"

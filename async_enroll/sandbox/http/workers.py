@@ -8,8 +8,8 @@ from http import HTTPStatus
 import anyio
 from aiohttp import web
 
-from async_enroll.sandbox.answers import Crash, Refusal, html_answer, refusal_answer
-from async_enroll.sandbox.exchange import Endpoint, Exchange, R
+from async_enroll.sandbox.http.answers import Crash, Refusal, html_answer, refusal_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange, R
 
 
 class Workers:
