@@ -8,7 +8,13 @@ It speaks HTTP on a loopback socket and keeps its state in memory::
         ...  # point a client at platform.url with platform.token
         assert platform.is_enrolled("jane", "course-v1:Demo+C001+2026")
 
-It shares no code with the client but the vocabulary, so that each checks the other.
+It shares no code with the client but the vocabulary, so that each checks the other. What it
+does follows MOOCit's published reference and, release by release, Open edX's own code of
+four dates: "case" in a docstring names a request of the transcripts that
+``tests/sandbox`` replays.
+
+A request comes in at `http` (proxy, workers, tokens, throttle), is read and answered by one
+of the `views`, and done by the `domain` on what `storage` keeps; `faults` go between.
 """
 
 from async_enroll.sandbox.domain.mail import Mail

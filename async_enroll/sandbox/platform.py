@@ -51,30 +51,36 @@ class Platform:
     callers who have no loop, or several. Its state can be prepared before, and looked at
     after that.
 
-    `release`: which code it behaves like: ``"moocit"`` (the default), or Open edX's of
-    ``"2020"``, ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises
-    ValueError. `window`: how many bulk calls and pages of the core list are taken of one
-    user; None switches the throttle off. `listing` and `page_size`: the form of MOOCit's
-    enrollment listing; None: the site has none, as plain Open edX, where `listing` is of no
-    account. `core_listing`: whether the site
-    has Open edX's own list of enrollments, and tells of accounts; `numbered_core_pages`: that
-    list is in pages by number, not by cursor; `accounts_tell_addresses`: accounts tell staff
-    their addresses. `seconds_per_call` and
-    `seconds_per_pair`: how long a bulk call is worked on; calls are worked on side by side,
-    by at most so many `workers` (None: any number), the others wait in line; beyond a
-    `backlog` of so many, they are turned away with a 503. `gateway_timeout`: seconds after
-    which the proxy answers a bulk call with a 504 (None: never). `body_limit`: bytes of the
-    largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
-    endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
-    and how. `token` and `username`: the staff token and whose it is, made up unless given.
-    `token_lifetime`: seconds for which the tokens are good that applications get
-    (`add_application`); `token_faults`: which of their requests for one go wrong. `port` 0
-    is any free one.
+    `release`: which code it behaves like: ``"moocit"``, or Open edX's of ``"2020"``,
+    ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises ValueError.
+
+    What the site has: `listing` and `page_size`, the form of MOOCit's enrollment listing
+    (None: it has none; nor has it on another release, whatever `listing` says);
+    `core_listing`, whether it has Open edX's own list of enrollments, and tells of accounts;
+    `numbered_core_pages`, that list is in pages by number, not by cursor;
+    `accounts_tell_addresses`, accounts tell staff their addresses; `bulk_enrollment_view`,
+    whether it has the bulk endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`);
+    `names_missing_courses`, its 404 says which course there is not, as newer versions of
+    Django REST framework do.
+
+    How fast it is: `window`, how many bulk calls and pages of the core list are taken of
+    one user (None: any number); `seconds_per_call` and `seconds_per_pair`, how long a bulk
+    call is worked on; `workers`, how many calls are worked on side by side (None: any
+    number), while others wait in line; `backlog`, how many may wait before others are turned
+    away with a 503; `gateway_timeout`, seconds after which the proxy answers a bulk call with
+    a 504 (None: never); `body_limit`, bytes of the largest body the proxy takes.
+
+    What goes wrong: `faults`, with which bulk calls, and how; `token_faults`, with which
+    requests of applications for a token.
+
+    Who may call: `token` and `username`, the staff token and whose it is, made up unless
+    given; `token_lifetime`, seconds for which the tokens are good that applications get
+    (`add_application`). `port` 0 is any free one.
 
     A call is worked on to its end even when its client has left or the proxy has given
     up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
     that write to the same learner in the same course wait, and one that would close a
-    circle of waiting is undone with a 500.
+    circle of waiting meets a database error (`Fault.DATABASE_ERROR`).
     """
 
     def __init__(
@@ -94,6 +100,7 @@ class Platform:
         gateway_timeout: float | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
+        names_missing_courses: bool = True,
         faults: Faults | None = None,
         token: str | None = None,
         username: str | None = None,
@@ -116,7 +123,7 @@ class Platform:
         self._token_view = TokenView(self._tokens, token_lifetime)
         throttle = Throttle(window) if window else None
         enrolling = BulkEnrollView(
-            BulkEnroll(self._database, self.release, self.outbox),
+            BulkEnroll(self._database, self.release, self.outbox, names_missing_courses),
             Pace(seconds_per_call, seconds_per_pair),
         )
         self._bulk_enroll = self._gate("Bulk Enroll", "POST", throttle).before(enrolling.handle)

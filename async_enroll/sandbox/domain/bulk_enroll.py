@@ -21,11 +21,12 @@ from async_enroll.sandbox.views.bulk_call import BulkCall
 
 @frozen
 class BulkEnroll:
-    """The work of the bulk endpoint."""
+    """The work of the bulk endpoint; `names_courses`: a 404 says which course there is not."""
 
     database: Database
     release: Release
     outbox: list[Mail]
+    names_courses: bool = True
 
     async def __call__(self, call: BulkCall, effort: Effort) -> dict[str, Any]:
         """Do what `call` asks for and return the answer's content.
@@ -89,7 +90,7 @@ class BulkEnroll:
         if self.release.asks_for_course or call.email_students:
             course = self.database.course(course_id)
             if course is None:
-                detail = f"Course not found: {course_id}."
+                detail = f"Course not found: {course_id}." if self.names_courses else "Not found."
                 raise Refusal(HTTPStatus.NOT_FOUND, {"detail": detail})
             if course.forbidden and self.release.asks_for_course:
                 raise Crash(f"{course_id} is forbidden")
