@@ -34,7 +34,7 @@ class BulkEnroll:
         Raises Refusal (404) for a course that does not exist, and Crash for a forbidden
         course, a poisonous learner, a query after a database error or where `effort` breaks.
         Nothing is committed then, nor when this is cancelled, nor after a database error at
-        the very last learner (PLATFORM.md: "A 200 can have changed nothing either"); the
+        the very last learner (case "database failure at the last identifier"); the
         mails are out.
         """
         with self.database.transaction() as work:

@@ -51,6 +51,10 @@ class Caller:
     staff: bool
 
 
+NOBODY = Caller("", staff=False)
+"""Who has not been admitted yet."""
+
+
 @frozen
 class _Token:
     """Whose it is, the scheme it is sent with, in lower case, and until when it is good."""

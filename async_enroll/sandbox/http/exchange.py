@@ -9,7 +9,7 @@ from aiohttp import web
 from attrs import define
 
 from async_enroll.sandbox.faults.plan import Fault
-from async_enroll.sandbox.http.access import Caller
+from async_enroll.sandbox.http.access import NOBODY, Caller
 
 R = TypeVar("R", bound=web.StreamResponse)
 
@@ -19,7 +19,7 @@ class Exchange:
     """A request with its body.
 
     `fault`: what is to go wrong while it is worked on. `linger`: seconds it takes longer than
-    it would. `caller` is known once they have been admitted, `pairs` when a bulk call has
+    it would. `caller` is NOBODY until they have been admitted, `pairs` when a bulk call has
     been read.
     """
 
@@ -27,7 +27,7 @@ class Exchange:
     body: bytes = b""
     fault: Fault | None = None
     linger: float = 0.0
-    caller: Caller | None = None
+    caller: Caller = NOBODY
     pairs: int = 0
 
 
