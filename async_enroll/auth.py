@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from attrs import Attribute, field, frozen
+from attrs import field, frozen
 
-from async_enroll.errors import ConfigurationError
+from async_enroll.cancellation import is_cancelled
+from async_enroll.errors import AuthenticationError, ConfigurationError, EnrollError
 from async_enroll.wire import is_token
 
 if TYPE_CHECKING:
     from async_enroll.transport import Transport
+
+T = TypeVar("T")
 
 
 class Auth(Protocol):
@@ -36,11 +41,14 @@ class SignIn(ABC):
         """A source of tokens of the site that `transport` leads to."""
 
 
-def _stripped(token: str) -> str:
-    return token.strip()
-
-
 @frozen
+class Secret(Generic[T]):
+    """A value that shows in no repr, and so in no traceback that tells local variables."""
+
+    value: T = field(repr=False)
+
+
+@frozen(init=False)
 class BearerToken:
     """A token that the platform has handed out, sent as ``Authorization: Bearer <token>``.
 
@@ -51,17 +59,14 @@ class BearerToken:
 
     """
 
-    token: str = field(repr=False, converter=_stripped)
+    token: str = field(repr=False)
 
-    @token.validator
-    def _can_stand_in_a_header(self, _: Attribute[str], token: str) -> None:
-        if not token:
-            raise ConfigurationError("the token is empty")
-        if not is_token(token):
-            raise ConfigurationError(
-                "the token holds white space or characters that no token has; "
-                "expected the bare token, without 'Bearer' and without quotes"
-            )
+    def __init__(self, token: str) -> None:
+        problem = _problem_of_token(token)
+        if problem:
+            del token  # what raises must not hold it
+            raise ConfigurationError(problem)
+        self.__attrs_init__(token.strip())
 
     async def authorization(self) -> str:
         """The header's value."""
@@ -70,3 +75,47 @@ class BearerToken:
     async def renew(self) -> bool:
         """There is no other token."""
         return False
+
+
+def _problem_of_token(token: Any) -> str | None:
+    if not isinstance(token, str):
+        return f"the token is of type {type(token).__name__}; expected a string"
+    if not token.strip():
+        return "the token is empty"
+    if not is_token(token.strip()):
+        return (
+            "the token holds white space or characters that no token has; "
+            "expected the bare token, without 'Bearer' and without quotes"
+        )
+    return None
+
+
+def problem_of_header(authorization: Any) -> str | None:
+    """Why what a source of tokens gives cannot be the value of a header; None if it can."""
+    expected = "expected the header's value, such as 'Bearer <token>'"
+    if not isinstance(authorization, str):
+        return f"the source of the token gives a {type(authorization).__name__}; {expected}"
+    if not (authorization.strip() and authorization.isascii() and authorization.isprintable()):
+        return f"what the source of the token gives cannot stand in a header; {expected}"
+    return None
+
+
+async def from_source(ask: Callable[[], Awaitable[T]]) -> T:
+    """What an application's own source of tokens gives on being asked.
+
+    Raises:
+        AuthenticationError: where it fails, or is cancelled by somebody else.
+
+    """
+    try:
+        return await ask()
+    except EnrollError:
+        raise
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        reason = "it was cancelled"
+    except Exception as error:  # noqa: BLE001  # whatever an application's own code raises
+        reason = type(error).__name__
+    # Outside of the `except`: what the source says of its failure may hold its secrets.
+    raise AuthenticationError(f"the source of the token has failed: {reason}")

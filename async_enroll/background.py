@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import anyio
 
+from async_enroll.cancellation import ended
 from async_enroll.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ class Background:
 
         task = asyncio.create_task(run())
         self._scopes[task] = scope
+        task.add_done_callback(self._scopes.pop)
         try:
             with receiver:
                 async for value in receiver:
@@ -58,15 +60,10 @@ class Background:
 
     async def aclose(self) -> None:
         """Cancel all producers and wait until they have ended."""
-        for task in list(self._scopes):
-            await self._end(task)
+        await self._end(*self._scopes)
 
-    async def _end(self, task: asyncio.Task[None]) -> None:
-        scope = self._scopes.pop(task, None)
-        if scope is None:
-            return
-        scope.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # taken note of: the consumer that it was meant for has left
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            if scope := self._scopes.get(task):  # it has not ended by itself
+                scope.cancel()
+        await ended(*tasks)

@@ -12,43 +12,64 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from async_enroll.models import Action, Batch, BatchLimits
+from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.packing import packed
 from async_enroll.wanted import Wanted, Wish
 from async_enroll.wire import bulk_body
 
 # Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
-# space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py).
-_SEPARATOR = re.compile(r"[,\s]")
+# space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py). NUL it refuses,
+# with the whole call.
+_NOT_IN_LIST = re.compile(r"[,\s\0]")
+_NAMES = {",": "a comma", "\0": "a NUL character"}
 
+_LONGEST_IDENTIFIER = 255
+"""In characters: what is longer the platform cannot store (`CourseEnrollmentAllowed.email`)."""
 
 NOBODY = "preflight@"
 """Neither a user nor a plausible address: a call for it changes, mails and records nothing."""
 
 
-def why_unsendable(text: str, limits: BatchLimits) -> str | None:
-    """Why an identifier or course key cannot be part of a call, in words; None where it can."""
-    if separator := _SEPARATOR.search(text):
-        return "holds a comma" if separator[0] == "," else "holds white space"
-    return _why_not_in_json(text, limits)
+def why_unsendable(identifier: str) -> str | None:
+    """Why an identifier cannot be part of a call, in words; None where it can."""
+    if len(identifier) > _LONGEST_IDENTIFIER:
+        return f"is longer than {_LONGEST_IDENTIFIER} characters"
+    return _why_not_in_list(identifier) or _why_no_text(identifier)
+
+
+def why_unsendable_course(key: str, limits: BatchLimits) -> str | None:
+    """Why a course key cannot be part of a call, in words; None where it can."""
+    return _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits)
 
 
 def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
     """Why a cohort cannot be part of a call, in words; None where it can."""
-    return "holds a comma" if "," in name else _why_not_in_json(name, limits)
+    for character, words in _NAMES.items():
+        if character in name:
+            return f"holds {words}"
+    return _why_no_text(name) or _why_too_long(name, limits)
 
 
-def _why_not_in_json(text: str, limits: BatchLimits) -> str | None:
-    # A quarter of the body at six bytes for one, the most that JSON takes: so a call always
-    # has room for one pair, its identifier, course key and cohort.
-    longest = limits.bytes // 4 // 6
+def _why_not_in_list(text: str) -> str | None:
+    found = _NOT_IN_LIST.search(text)
+    return f"holds {_NAMES.get(found[0], 'white space')}" if found else None
+
+
+def _why_no_text(text: str) -> str | None:
     if not text:
         return "is empty"
     try:
-        size = len(text.encode())
+        text.encode()
     except UnicodeEncodeError:
         return "holds half a character"
-    return f"is longer than {longest} bytes" if size > longest else None
+    return None
+
+
+def _why_too_long(text: str, limits: BatchLimits) -> str | None:
+    # A quarter of the body at six bytes for one, the most that JSON takes: so a call always
+    # has room for one pair, its identifier, course key and cohort.
+    longest = limits.bytes // 4 // 6
+    return f"is longer than {longest} bytes" if len(text.encode()) > longest else None
 
 
 @frozen
@@ -246,9 +267,15 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
     return _only(batch, whole[:size]), _only(batch, whole[size:])
 
 
+# Of characters that take the most bytes in JSON: a batch has room for any reason, since the
+# one that it is sent with is not known when it is planned.
+_LONGEST_REASON = "\x01" * LONGEST_REASON
+
+
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
     # false is the longer of the two values that a flag can have.
-    if len(bulk_body(batch, auto_enroll=False, email_students=False)) <= size:
+    body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
+    if len(body) <= size:
         yield batch
     else:
         for half in halves(batch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Protocol
@@ -68,7 +69,9 @@ class Chronicle:
             return
         try:
             self._on_event(event)
-        except Exception as error:  # noqa: BLE001  # somebody else's code must not stop a job
+        # Somebody else's code must not stop a job. Where nothing is awaited, not even a
+        # CancelledError is the job's own.
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             name = type(event).__name__
             # What it says may name people.
             _log.error("on_event failed on a %s: %s", name, type(error).__name__)

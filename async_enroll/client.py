@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from itertools import chain
@@ -12,10 +13,11 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from attrs import evolve
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
-from async_enroll.auth import Auth, BearerToken, SignIn
+from async_enroll.auth import Auth, BearerToken, Secret, SignIn
 from async_enroll.background import Background, Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import OnEvent
@@ -39,10 +41,11 @@ from async_enroll.queries import side_by_side
 from async_enroll.reading import reader
 from async_enroll.report import EnrollmentReport, ReportBuilder
 from async_enroll.runner import Signal
+from async_enroll.site import site_url
 from async_enroll.slots import Slots
 from async_enroll.sources import AnyIterable, cross_product, each
 from async_enroll.throttle import Throttle
-from async_enroll.transport import Transport, site_url
+from async_enroll.transport import Transport
 
 
 class EnrollmentClient:
@@ -62,13 +65,20 @@ class EnrollmentClient:
         concurrency: How many calls are in flight at most; the same again for queries.
         batch: How large one call may grow.
         timeout: Seconds for one call; for a query, seconds of silence.
-        settle: Seconds after which a lost call is taken to have ended, one way or the other.
-        patience: Seconds to wait for a platform that fails every call, before a job stops.
+        settle: Seconds after which a lost call is taken to have ended, one way or the other; and
+            after which a listing that is read to find out which is given up.
+        patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
+            left alone, before a job stops.
         listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
-            list, whose records tell no addresses; "auto", the one of these that the site has.
+            list; "auto", the one of these that the site has.
         on_event: Called with every event of every job (`async_enroll.events`), as it happens;
             it must not block, and what it raises is logged and goes no further.
-        session: An aiohttp session to use and leave open; None for one of its own.
+        session: An aiohttp session to use and leave open, with its own TLS and proxies; None for
+            sessions of the client's own.
+        ssl_context: How TLS is done, with another authority or a client certificate, say; None
+            for the system's authorities, or those in ``SSL_CERT_FILE``.
+        trust_env: Whether the proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names is used, except
+            for what ``NO_PROXY`` lists; ~/.netrc is not read.
         allow_http: Whether plain http to other hosts is meant.
 
     Raises:
@@ -90,8 +100,11 @@ class EnrollmentClient:
         listing: ListingKind = "auto",
         on_event: OnEvent | None = None,
         session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = True,
         allow_http: bool = False,
     ) -> None:
+        source, auth = Secret(auth), ""  # what raises below must not hold the token
         for name, given, kind in (
             ("base_url", base_url, str),
             ("window", window, RequestWindow),
@@ -101,30 +114,44 @@ class EnrollmentClient:
             if not isinstance(given, kind):
                 found = type(given).__name__
                 raise ConfigurationError(f"{name} is a {found}; expected a {kind.__name__}")
-        if not isinstance(auth, str | SignIn) and not hasattr(auth, "authorization"):
-            found = type(auth).__name__
+        if not isinstance(source.value, str | SignIn) and not hasattr(
+            source.value, "authorization"
+        ):
+            found = type(source.value).__name__
             raise ConfigurationError(f"auth is a {found}; expected a token or a source of tokens")
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
         for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):
             if not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
+        if session is not None and ssl_context is not None:
+            raise ConfigurationError(
+                "session and ssl_context are both given; the session has its own"
+            )
         site = site_url(base_url, allow_http=allow_http)
-        credentials = BearerToken(auth) if isinstance(auth, str) else auth
+        credentials = BearerToken(source.value) if isinstance(source.value, str) else source.value
         self._limits = batch
         self._concurrency = concurrency
-        self._transport = Transport(site, credentials, timeout=timeout, session=session)
-        self._throttle = Throttle(window, concurrency)
+        self._transport = Transport(
+            site,
+            credentials,
+            timeout=timeout,
+            session=session,
+            ssl_context=ssl_context,
+            trust_env=trust_env,
+        )
+        self._throttle = Throttle(window, concurrency, patience)
         api = Api(self._transport, self._throttle, batch)
         self._slots = Slots(concurrency)
-        self._reader = reader(listing, self._transport, self._throttle, self._slots)
+        accounts = Accounts(self._transport, self._throttle, self._slots)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
         self._jobs = Jobs(
             str(site),
             api,
             self._throttle,
             Patience(patience, api.answers),
             self._reader,
-            Accounts(self._transport, self._throttle, self._slots),
+            accounts,
             limits=batch,
             concurrency=concurrency,
             settle=settle,
@@ -158,6 +185,10 @@ class EnrollmentClient:
 
         Records are given while the answer is still arriving, in memory that does not
         grow with it. A loop over them may be left at any time.
+
+        Open edX's own list tells no addresses. Where the site tells this token those of its
+        accounts, each hundred records cost one more request, outside of the request window;
+        elsewhere `email` is None.
 
         Args:
             course_id: Only those in this course.
@@ -208,23 +239,27 @@ class EnrollmentClient:
         cohorts: Mapping[str, str] | None = None,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
     ) -> EnrollmentReport:
         """Enroll every identifier in every course.
 
         Args:
-            identifiers: E-mail addresses or usernames; repeats count once.
+            identifiers: E-mail addresses or usernames; repeats count once, in any spelling.
             courses: Course keys.
             cohorts: The cohort to place learners in, for some or all of the courses.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
+            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+                characters.
 
         Raises:
             EnrollError: what stopped the job, with the `report` so far; a pair that fails
                 is a result instead.
 
         """
+        options = Options(auto_enroll, email_students, reason)
         work = cross_product(Action.ENROLL, identifiers, courses, cohorts, self._limits)
-        options = Options(auto_enroll, email_students)
         return await self._report(self._jobs.of_work(work, options), options)
 
     async def bulk_unenroll(
@@ -233,14 +268,15 @@ class EnrollmentClient:
         courses: AnyIterable[str],
         *,
         email_students: bool = False,
+        reason: str | None = None,
     ) -> EnrollmentReport:
-        """Unenroll every identifier from every course, and withdraw what waits for registration.
+        """Unenroll every identifier from every course.
 
-        Arguments and exceptions as for `bulk_enroll`; mail goes only to those who were
-        enrolled or waiting.
+        What waits for registration or activation is withdrawn. Arguments and exceptions as
+        for `bulk_enroll`; mail goes only to those who were enrolled or waiting.
         """
+        options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
-        options = Options(auto_enroll=True, email_students=email_students)
         return await self._report(self._jobs.of_work(work, options), options)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
@@ -260,6 +296,7 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
@@ -272,14 +309,18 @@ class EnrollmentClient:
 
         Args:
             roster: Entries: a `Roster`, a `Plan` of one, or any other iterable of them.
-            auto_enroll: Whether an address without an account is enrolled on registering.
+            auto_enroll: Whether an address without an account is enrolled on registering, and
+                an account that is not activated on activating.
             email_students: Whether the platform mails everyone, also those enrolled already.
+            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+                characters.
             preflight: Whether one call without effect first checks all courses and cohorts,
                 so that pairs of bad ones are rejected before anybody is touched; None:
                 whenever mail is at stake or the work is more than one batch.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
-                goes on where it was left; the report has all of it.
+                goes on where it was left; the report has all of it. Of a job that is
+                finished, nothing is sent, and the report says so (`finished_earlier`).
             stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
                 finished, no more are sent, and JobStopped is raised.
 
@@ -290,7 +331,7 @@ class EnrollmentClient:
             EnrollError: what else stopped the job, with the `report` so far.
 
         """
-        options = Options(auto_enroll, email_students, preflight, stop)
+        options = Options(auto_enroll, email_students, reason, preflight, stop)
         carry_out = self._jobs.of_roster(roster, journal, options, earlier=True)
         return await self._report(carry_out, options)
 
@@ -300,6 +341,7 @@ class EnrollmentClient:
         *,
         auto_enroll: bool = True,
         email_students: bool = False,
+        reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
@@ -313,7 +355,7 @@ class EnrollmentClient:
         cancelled while it waits finds the results that it was not given as `results` of
         the CancelledError, what was in flight as UNCONFIRMED.
         """
-        options = Options(auto_enroll, email_students, preflight, stop)
+        options = Options(auto_enroll, email_students, reason, preflight, stop)
         carry_out = self._jobs.of_roster(roster, journal, options, earlier=False)
         async with aclosing(self._results(carry_out)) as results:
             async for result in results:
@@ -350,12 +392,12 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            await carry_out(add, cut_off)
+            finished_earlier = await carry_out(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
-        return builder.report()
+        return evolve(builder.report(), finished_earlier=finished_earlier)
 
     async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}

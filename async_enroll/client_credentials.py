@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, Final, Literal, Self
 
 import anyio
-from attrs import Attribute, evolve, field, frozen
+from attrs import evolve, field, frozen
 
-from async_enroll.auth import Auth, SignIn
+from async_enroll.auth import Auth, Secret, SignIn
 from async_enroll.errors import ConfigurationError, TransportError, UnexpectedResponse
 from async_enroll.transport import Answer, Transport
 from async_enroll.verdict import gives_token, no_token
@@ -22,32 +23,26 @@ _SCHEMES: Final = {"jwt": "JWT", "bearer": "Bearer"}
 _log = logging.getLogger("async_enroll")
 
 
-def _stripped(given: Any) -> Any:
-    return given.strip() if isinstance(given, str) else given
+def _problem(texts: dict[str, Any], token_type: Any, skew: Any) -> str | None:
+    """Why these cannot be credentials; None if they can.
+
+    Shows no value: arguments are easily given in the wrong order.
+    """
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            return f"{name} is of type {type(text).__name__}; expected a string"
+        if not text.strip():
+            return f"the {name} is empty"
+        if not text.strip().isprintable():
+            return f"the {name} holds characters that cannot be typed"
+    if token_type not in _SCHEMES:
+        return "token_type is neither 'jwt' nor 'bearer'"
+    if not isinstance(skew, int | float) or not 0 <= skew < math.inf:
+        return "skew is not usable; expected seconds, 0 or more"
+    return None
 
 
-def _usable(_: object, attribute: Attribute[Any], value: Any) -> None:
-    # None of this shows the value: arguments are easily given in the wrong order.
-    if not isinstance(value, str):
-        kind = type(value).__name__
-        raise ConfigurationError(f"{attribute.name} is of type {kind}; expected a string")
-    if not value:
-        raise ConfigurationError(f"the {attribute.name} is empty")
-    if not value.isprintable():
-        raise ConfigurationError(f"the {attribute.name} holds characters that cannot be typed")
-
-
-def _known(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if value not in _SCHEMES:
-        raise ConfigurationError(f"{attribute.name} is neither 'jwt' nor 'bearer'")
-
-
-def _seconds(_: object, attribute: Attribute[Any], value: Any) -> None:
-    if not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ConfigurationError(f"{attribute.name} is not usable; expected seconds, 0 or more")
-
-
-@frozen
+@frozen(init=False)
 class ClientCredentials(SignIn):
     """The id and secret of an application, which the site exchanges for tokens.
 
@@ -66,10 +61,25 @@ class ClientCredentials(SignIn):
 
     """
 
-    client_id: str = field(converter=_stripped, validator=_usable)
-    client_secret: str = field(repr=False, converter=_stripped, validator=_usable)
-    token_type: Literal["jwt", "bearer"] = field(default="jwt", validator=_known)
-    skew: float = field(default=60.0, kw_only=True, validator=_seconds)
+    client_id: str
+    client_secret: str = field(repr=False)
+    token_type: Literal["jwt", "bearer"]
+    skew: float
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        token_type: Literal["jwt", "bearer"] = "jwt",  # noqa: S107  # a kind
+        *,
+        skew: float = 60.0,
+    ) -> None:
+        texts = {"client_id": client_id, "client_secret": client_secret}
+        problem = _problem(texts, token_type, skew)
+        if problem:
+            del texts, client_id, client_secret, token_type  # what raises must not hold them
+            raise ConfigurationError(problem)
+        self.__attrs_init__(client_id.strip(), client_secret.strip(), token_type, skew)
 
     def tokens(self, transport: Transport) -> Auth:
         """A source of tokens of the site that `transport` leads to."""
@@ -173,12 +183,14 @@ class _Tokens:
 
     async def _answer(self) -> Answer | TransportError:
         credentials = self._credentials
-        form = {
-            "grant_type": "client_credentials",
-            "client_id": credentials.client_id,
-            "client_secret": credentials.client_secret,
-            "token_type": credentials.token_type,
-        }
+        form: Secret[Mapping[str, str]] = Secret(
+            {
+                "grant_type": "client_credentials",
+                "client_id": credentials.client_id,
+                "client_secret": credentials.client_secret,
+                "token_type": credentials.token_type,
+            }
+        )
         try:
             answer = await self._transport.submit(self._transport.site / TOKEN, form)
         except TransportError as error:

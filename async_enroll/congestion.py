@@ -1,8 +1,9 @@
 """How many calls a site takes at once, found out from how it bears them. Pure.
 
-More calls at once than a site has workers are refused (503), or stand in line there. The
-limit on them rises quickly at first, until the site shows strain; then it falls below what
-was too much, and rises again only with care.
+More calls at once than a site has workers are refused (503), or stand in line there until
+somebody gives up waiting (504). The limit on them rises quickly at first, until one is; then
+it falls below what was too much, and rises again only with care. How long calls take does
+not move it: that varies for many reasons, and calls in line cost nobody a thing.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import math
 
 from attrs import define, field, frozen
-
-from async_enroll.latency import Latency
 
 FIRST = 2
 """How many calls are in flight at most, before anything is known of the site."""
@@ -57,7 +56,6 @@ class Congestion:
     """… after so many answers."""
     _strays: int = field(default=0, init=False)
     _stray_at: float = field(default=math.inf, init=False)
-    _latency: Latency = field(factory=Latency, init=False)
 
     @limit.default
     def _cautious(self) -> int:
@@ -80,9 +78,13 @@ class Congestion:
             self._changed = now
         return Sent(now, in_flight)
 
+    def has_borne(self, sent: Sent) -> bool:
+        """Whether as many calls as were in flight with this one have been answered before."""
+        return sent.in_flight <= self._borne
+
     def busy(self, sent: Sent, now: float) -> None:
-        """The site refused a call because it has enough to do."""
-        if sent.in_flight <= self._borne:
+        """The site refused a call, or gave up on it, because it has enough to do."""
+        if self.has_borne(sent):
             # As many were borne before: a few may have had other reasons.
             self._strays += 1
             self._stray_at = min(self._stray_at, sent.in_flight)
@@ -98,11 +100,10 @@ class Congestion:
         self._borne = min(self._borne, limit)
         self._too_many = limit + 1
         self._probing = False
-        self._latency.forget()
         self._set(min(limit, self.limit), now)
 
-    def answered(self, sent: Sent, pairs: int, now: float) -> None:
-        """A call of so many pairs was answered."""
+    def answered(self, sent: Sent, now: float) -> None:
+        """A call was answered."""
         self._calm += 1
         self._borne = max(self._borne, sent.in_flight)
         if sent.in_flight >= self._stray_at:
@@ -111,13 +112,6 @@ class Congestion:
             self._set(self.limit + 1, now)
         else:
             self._rise(now)
-        earlier = sent.at < self._changed
-        limit = self._latency.answered(
-            (now - sent.at) / pairs, pairs, sent.in_flight, self.limit, earlier=earlier
-        )
-        if limit is not None:
-            self._rising = False
-            self._set(limit, now)
 
     def _rise(self, now: float) -> None:
         """Try one more call at once, if all has been calm for long enough."""
@@ -128,7 +122,7 @@ class Congestion:
         at_edge = self.limit + 1 >= self._too_many
         if self._calm < (self._calm_needed if at_edge else self.limit):
             return
-        if self.limit < self.most and self._latency.is_relaxed:
+        if self.limit < self.most:
             self._probing = at_edge
             self._set(self.limit + 1, now)
 

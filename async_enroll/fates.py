@@ -86,3 +86,12 @@ def pairs_in(blocks: Sequence[Block]) -> int:
 def failing(fate: Fate) -> bool:
     """Whether it is not what was asked for."""
     return not fate.outcome.ok
+
+
+def unnotified(fate: Fate) -> bool:
+    """Whether it is what was asked for, with mail, and nobody can tell whether that was sent."""
+    return fate.outcome.ok and fate.notified is None
+
+
+UNNOTIFIED = "may not have been notified"
+"""What is said of such a learner."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from async_enroll.identity import identity_key
 from async_enroll.models import Enrollment, EnrollmentQuery
 
 
@@ -23,21 +24,23 @@ def oldest(query: EnrollmentQuery, now: datetime) -> datetime | None:
 
 def matching(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bool]:
     """Tells whether a record is what a query asks for."""
-    username = query.username and query.username.casefold()
+    username = query.username and identity_key(query.username)
     since = oldest(query, now)
 
     def matches(record: Enrollment) -> bool:
         return (
             (query.course_id is None or record.course_id == query.course_id)
-            and (username is None or record.username.casefold() == username)
+            and (username is None or identity_key(record.username) == username)
             and (since is None or is_since(record.created, since))
         )
 
     return matches
 
 
-def is_since(created: datetime, since: datetime) -> bool:
+def is_since(created: datetime | None, since: datetime) -> bool:
     """Whether a record is not older than `since`, as far as its time can be told."""
+    if created is None:
+        return False
     if created.tzinfo is None:
         # The zone is not named; the platform's day may have begun 14 hours before UTC's.
         return created >= since.replace(tzinfo=None) - timedelta(hours=14)

@@ -1,5 +1,7 @@
 """What callers pass in, made ready to send: stripped, without repeats, checked. Pure.
 
+One identifier in several spellings is one learner, sent as it was spelled first.
+
 What cannot be sent has its result here, without a call, so that every pair asked
 for has one.
 """
@@ -18,9 +20,11 @@ from async_enroll.batching import (
     targets,
     why_unsendable,
     why_unsendable_cohort,
+    why_unsendable_course,
 )
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.fates import Block, Fate
+from async_enroll.identity import identity_key
 from async_enroll.models import (
     Action,
     Batch,
@@ -60,7 +64,6 @@ class CrossProduct:
         cohorts: Mapping[str, str] | None,
         limits: BatchLimits,
     ) -> None:
-        self._limits = limits
         self._seen: set[str] = set()
         keys = list(dict.fromkeys(_stripped(key, "course key") for key in courses))
         if not keys:
@@ -87,10 +90,12 @@ class CrossProduct:
         new: list[str] = []
         for identifier in identifiers:
             identifier = _stripped(identifier, "identifier")
-            if identifier in self._seen:
+            key = identity_key(identifier)
+            if key in self._seen:
                 continue
-            self._seen.add(identifier)
-            if why := why_unsendable(identifier, self._limits):
+            # Where they are equal, one object is enough for both.
+            self._seen.add(identifier if key == identifier else key)
+            if why := why_unsendable(identifier):
                 work += [_unsent(identifier, wish, why, None) for wish in self._wishes]
             else:
                 work += [_unsent(identifier, wish, None, why) for wish, why in self._unsendable]
@@ -132,11 +137,13 @@ class RosterIntake:
         identifier = _stripped(entry.identifier, "identifier")
         course_id = _stripped(entry.course_id, "course key")
         cohort = _stripped(entry.cohort or "", "cohort") or None
-        first = self._wanted.add(identifier, course_id, entry.action, cohort)
+        spelling = self._wanted.spelling(identifier)
+        first = self._wanted.add(spelling, course_id, entry.action, cohort)
         if first is not None:
+            also = f", also spelled {spelling!r}," if spelling != identifier else ""
             self._problems.append(
                 f"entry {self._count}: {Wish(course_id, entry.action, cohort)} contradicts an "
-                f"earlier entry for the same pair, {first}: {identifier!r} in {course_id!r}"
+                f"earlier entry for the same pair, {first}: {identifier!r}{also} in {course_id!r}"
             )
         elif cohort is not None and entry.action is Action.UNENROLL:
             self._problems.append(
@@ -164,7 +171,7 @@ def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
     unsent = [
         _unsent(identifier, wanted.wishes[number], why, whys[number])
         for identifier, numbers in wanted.learners()
-        for why in [why_unsendable(identifier, limits)]
+        for why in [why_unsendable(identifier)]
         for number in numbers
         if why or whys[number]
     ]
@@ -197,7 +204,7 @@ def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> B
 
 
 def _why_unsendable(wish: Wish, limits: BatchLimits) -> str | None:
-    if words := why_unsendable(wish.course_id, limits):
+    if words := why_unsendable_course(wish.course_id, limits):
         return f"the course key {words}"
     if wish.cohort is not None and (words := why_unsendable_cohort(wish.cohort, limits)):
         return f"the cohort's name {words}"

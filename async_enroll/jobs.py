@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from datetime import datetime
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,11 @@ from async_enroll.api import Api
 from async_enroll.background import Emit
 from async_enroll.batching import Place
 from async_enroll.chronicle import Chronicle, OnEvent
+from async_enroll.dispatch import Dispatch
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.fates import Block
 from async_enroll.intake import Work
-from async_enroll.models import BatchLimits, RosterEntry
+from async_enroll.models import BatchLimits, RosterEntry, checked_reason
 from async_enroll.parcel import Parcel
 from async_enroll.patience import Patience
 from async_enroll.plan import Plan
@@ -29,21 +31,31 @@ from async_enroll.runner import Job, Signal
 from async_enroll.settling import Settling
 from async_enroll.sources import AnyIterable, plan_of
 from async_enroll.throttle import Throttle
+from async_enroll.vetting import GoodPlaces
 
 if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
 
 EmitBlocks = Emit[list[Block]]
-CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[None]]
-"""Does a job: emits its results, and leaves in the list what was cut off."""
+CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
+"""Does a job: emits its results, and leaves in the list what was cut off.
+
+Gives when an earlier run finished the job, where nothing was left to do.
+"""
 
 
 @frozen
 class Options:
-    """How a job is to be done."""
+    """How a job is to be done.
+
+    Raises:
+        ConfigurationError: for a `reason` that the platform could not keep.
+
+    """
 
     auto_enroll: bool
     email_students: bool
+    reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = None
     stop: Signal | None = None
 
@@ -63,6 +75,7 @@ class Jobs:
     _settle: float
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
+    _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """The places of a plan that the platform refuses, asked without effect, and why.
@@ -77,8 +90,8 @@ class Jobs:
 
         pursuit = self._pursuit(Chronicle(next(self._numbers)), nowhere, [], auto_enroll=False)
         await pursuit.vetting.vet(plan.scope.places)
-        if pursuit.stopped_by:
-            raise pursuit.stopped_by
+        if pursuit.dispatch.stopped_by:
+            raise pursuit.dispatch.stopped_by
         return pursuit.vetting.bad
 
     def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
@@ -99,11 +112,11 @@ class Jobs:
     ) -> CarryOut:
         """Does what a roster says; `earlier`: emits also what earlier runs have done."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
+        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
                 await self._apply(roster, emit, cut_off, options)
-            else:
-                await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
+                return None
+            return await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
 
         return carry_out
 
@@ -111,9 +124,9 @@ class Jobs:
         """Goes on with the job of a journal."""
         from async_enroll.journal import open_journal
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
+        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             async with open_journal(path, self._limits) as opened:
-                await self._go_on(opened, emit, cut_off, stop=stop)
+                return await self._go_on(opened, emit, cut_off, stop=stop)
 
         return carry_out
 
@@ -141,18 +154,18 @@ class Jobs:
         options: Options,
         *,
         earlier: bool,
-    ) -> None:
+    ) -> datetime | None:
         # Only jobs with a journal load what keeps it.
         from async_enroll.journal import Description, digest_of, now, open_journal
 
         plan = await plan_of(roster, self._limits)
         site = self.site
-        flags = options.auto_enroll, options.email_students
-        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags))
+        flags, reason = (options.auto_enroll, options.email_students), options.reason
+        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags, reason))
 
         def new() -> tuple[Description, list[Work]]:
             description = Description(
-                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped
+                site, plan.source, plan.pairs, *flags, digest, now(), plan.skipped, reason
             )
             return description, plan.work
 
@@ -161,7 +174,7 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
 
     async def _go_on(
         self,
@@ -171,14 +184,14 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
-    ) -> None:
+    ) -> datetime | None:
         job = journal.description
         if job.site != self.site:
             raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
         pending = await journal.pending()
         if not pending and not journal.fresh:
-            return
-        options = Options(job.auto_enroll, job.email_students, preflight, stop)
+            return await journal.finished()
+        options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         await self._carry_out(
             journal.work(),
             emit,
@@ -189,6 +202,7 @@ class Jobs:
             done=0 if journal.fresh else job.pairs - pending,
             calls=await journal.calls(),
         )
+        return None
 
     async def _carry_out(
         self,
@@ -204,7 +218,12 @@ class Jobs:
     ) -> None:
         chronicle = Chronicle(next(self._numbers), journal, self._on_event)
         pursuit = self._pursuit(
-            chronicle, emit, cut_off, auto_enroll=options.auto_enroll, calls=calls
+            chronicle,
+            emit,
+            cut_off,
+            auto_enroll=options.auto_enroll,
+            reason=options.reason,
+            calls=calls,
         )
         job = Job(
             pursuit,
@@ -223,19 +242,29 @@ class Jobs:
         cut_off: list[Block],
         *,
         auto_enroll: bool,
+        reason: str | None = None,
         calls: int = 0,
     ) -> Pursuit:
-        return Pursuit(
+        dispatch = Dispatch(
             self._api,
             self._throttle,
             self._patience,
-            Settling(
-                self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
-            ),
+            chronicle,
+            calls=count(calls + 1),
+            auto_enroll=auto_enroll,
+            reason=reason,
+        )
+        settling = Settling(
+            self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
+        )
+        return Pursuit(
+            self._api,
+            dispatch,
+            settling,
             chronicle,
             emit,
             cut_off,
-            calls=count(calls + 1),
+            self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
             auto_enroll=auto_enroll,

@@ -2,31 +2,37 @@
 
 A listing can hold hundreds of thousands of records in one body, so it is never held
 whole. Four forms are in use on such platforms: a JSON array, records separated by
-commas without brackets (the published reference), a page object whose ``next``
-names the following page, and one record a line. The first bytes tell which.
+commas without brackets (the published reference), a page object whose ``next`` (in it or
+in its ``pagination``) names the following page, and one record a line. The first bytes
+tell which.
 """
 
 from __future__ import annotations
 
 import re
 from enum import Enum, auto
+from json import JSONDecoder
 from typing import Any
 
 import orjson
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.models import Enrollment
-from async_enroll.wire import enrollments
+from async_enroll.wire import enrollments, next_page
 
 LARGEST_RECORD = 1024 * 1024
 """Bytes without a complete record after which a listing is given up as garbled."""
 
-_TRIES = 32
+_TRIES = 4
+"""How many cuts between records are guessed at before the records are followed one by one."""
+
 _FIRST_KEY = re.compile(rb'\{\s*"([^"\\]*)"\s*:')
 _PAGE_KEYS = frozenset(
     b"count current_page next num_pages pagination previous results start".split()
 )
 _RESULTS = re.compile(rb'"results"\s*:\s*\[')
+_BETWEEN = re.compile(r"\s*,?\s*")
+_read_value = JSONDecoder().raw_decode
 # A raw line break cannot stand inside a JSON string: this only matches between records.
 _LINE_END = re.compile(rb"\}\s*\n\s*\{")
 
@@ -72,18 +78,26 @@ class ListingReader:
             raise self._garbled()
         return found
 
-    def close(self) -> str | None:
+    def close(self, *, framed: bool = True) -> str | None:
         """Say that the body has ended; give the `next` of a page object.
 
+        `framed`: whether HTTP told where the body ends, or it ended with the connection. A
+        body that has no brackets either may then have been cut between two records.
+
         Raises:
-            UnexpectedResponse: where the body ended inside or between records.
+            UnexpectedResponse: where the body ended inside or between records, or may have.
 
         """
-        if self._part is _Part.START and not self._rest.strip():
-            return None  # no records at all, in the reference's form
-        if self._part is _Part.RECORDS and not self._bracketed:
+        # No records at all is the reference's form, too.
+        empty = self._part is _Part.START and not self._rest.strip()
+        if empty or (self._part is _Part.RECORDS and not self._bracketed):
             if self._comma or self._rest.strip():
                 raise self._ended_early()
+            if not framed:
+                raise UnexpectedResponse(
+                    f"the listing ends with the connection, after {self.count} records, and so "
+                    "may have been cut short; the site should send its length"
+                )
             return None
         if self._part is not _Part.TRAILER:
             raise self._ended_early()
@@ -144,10 +158,7 @@ class ListingReader:
             page = orjson.loads(self._page_header + self._rest)
         except orjson.JSONDecodeError:
             raise self._ended_early() from None
-        next_page = page.get("next")
-        if next_page is not None and not isinstance(next_page, str):
-            raise UnexpectedResponse("expected an address or null", path="next")
-        return next_page
+        return next_page(page)
 
     def _ended_early(self) -> UnexpectedResponse:
         return UnexpectedResponse(f"the listing ends early, after {self.count} records")
@@ -160,17 +171,39 @@ def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
     """Split off the complete values at the front of `data`.
 
     A cut behind some ``}`` is a cut between records exactly if what stands before it
-    parses as the items of an array; otherwise the ``}`` was inside a record, and the one
-    before it is tried.
+    parses as the items of an array; otherwise the ``}`` was inside a record or behind the
+    last one, and the one before it is tried. After a few of these, the front is followed
+    value by value, which takes longer.
     """
     end = len(data)
     for _ in range(_TRIES):
         end = data.rfind(b"}", 0, end)
         if end < 0:
-            break
+            return [], data
+        if (values := _values(data[: end + 1])) is not None:
+            return values, data[end + 1 :]
+    end = _end_of_values(data)
+    return _values(data[:end]) or [], data[end:]
+
+
+def _values(data: bytes) -> list[Any] | None:
+    """The values in `data`, as items of an array or one a line; None where it holds others."""
+    try:
+        values: list[Any] = orjson.loads(b"[%b]" % _LINE_END.sub(b"},{", data))
+    except orjson.JSONDecodeError:
+        return None
+    return values
+
+
+def _end_of_values(data: bytes) -> int:
+    """Where the last complete object of those at the front ends."""
+    text = data.decode("latin-1")  # a character a byte; JSON's own are the same in both
+    end = start = 0
+    while text.startswith("{", start):
         try:
-            values = orjson.loads(b"[%b]" % _LINE_END.sub(b"},{", data[: end + 1]))
-        except orjson.JSONDecodeError:
-            continue
-        return values, data[end + 1 :]
-    return [], data
+            _, end = _read_value(text, start)
+        except (ValueError, RecursionError):
+            break
+        between = _BETWEEN.match(text, end)
+        start = between.end() if between else end
+    return end

@@ -31,13 +31,17 @@ class Outcome(Enum):
     ALREADY_ENROLLED = "already_enrolled"
     """Was enrolled before the call and still is."""
     ALLOWED = "allowed"
-    """An address without an account: it waits for registration."""
+    """An address without an account, or an account that is not activated.
+
+    It waits for registration or activation. Accounts that are not activated are told so by
+    Open edX since 2022.
+    """
     UNENROLLED = "unenrolled"
     """Was enrolled and is no longer."""
     NOT_ENROLLED = "not_enrolled"
     """To be unenrolled, and was not enrolled in the first place."""
     WITHDRAWN = "withdrawn"
-    """To be unenrolled: a wait for registration has been undone."""
+    """To be unenrolled: a wait for registration or activation has been undone."""
     INVALID_IDENTIFIER = "invalid_identifier"
     """Neither a user nor a plausible address, or one that cannot be sent at all."""
     ERROR = "error"
@@ -69,7 +73,8 @@ _AS_ASKED = frozenset(
 class RosterEntry:
     """One pair of a roster: who, where, and whether in or out.
 
-    Surrounding white space does not count. `cohort` places the learner in a
+    Surrounding white space does not count. Identifiers that differ in case alone are one
+    learner, as to the platform; the first spelling is sent. `cohort` places the learner in a
     cohort that exists in the course; the platform takes it with ENROLL only.
     """
 
@@ -103,7 +108,7 @@ class Enrollment:
     """One record of the platform's enrollment listing.
 
     `email` is None where the site does not tell it; `created` is naive where the
-    platform names no time zone.
+    platform names no time zone, and None where it does not know.
     """
 
     username: str
@@ -111,14 +116,15 @@ class Enrollment:
     course_id: str
     is_active: bool
     mode: str
-    created: datetime
+    created: datetime | None
 
 
 @frozen
 class EnrollmentQuery:
     """A filter on the enrollment listing; None does not filter.
 
-    `days` keeps the enrollments created in the last so many days.
+    `days` keeps the enrollments created in the last so many days, and so none of which it
+    is not known when they were created.
     """
 
     course_id: str | None = None
@@ -130,10 +136,20 @@ class EnrollmentQuery:
             raise ConfigurationError("course_id is empty; leave it out to list every course")
         if self.username is not None and not self.username.strip():
             raise ConfigurationError("username is empty; leave it out to list every learner")
+        for name, value in (("course_id", self.course_id), ("username", self.username)):
+            if value is not None and not _is_text(value):
+                raise ConfigurationError(
+                    f"{name} is {value!r}, which cannot be sent: it holds half a character or NUL"
+                )
         if self.days is not None and not 0 <= self.days <= _MOST_DAYS:
             raise ConfigurationError(
                 f"days is {self.days}; expected a number of days, 0 to {_MOST_DAYS}"
             )
+
+
+def _is_text(value: str) -> bool:
+    """Whether a platform can be asked for it: yarl leaves out of a URL what cannot be encoded."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 ListingKind = Literal["auto", "so2", "core"]
@@ -145,7 +161,7 @@ class EnrollmentState:
     """Where a pair stood before or after a call, in the platform's words.
 
     `user`: the identifier has an account. `enrollment`: it is enrolled. `allowed`:
-    it waits for registration and, with `auto_enroll`, is enrolled on registering.
+    it waits for registration or activation and, with `auto_enroll`, is enrolled then.
     `cohort` is told only by calls that name cohorts.
     """
 
@@ -221,6 +237,34 @@ class BatchLimits:
             raise ConfigurationError(
                 f"batch limit is {self.bytes} bytes; expected at least {_SMALLEST_BODY}"
             )
+
+
+LONGEST_REASON = 255
+"""How many characters a reason can have."""
+
+
+def checked_reason(reason: str | None) -> str | None:
+    """The reason of a job, without surrounding white space; None where none is given.
+
+    Raises:
+        ConfigurationError: where the platform could not keep it, saying what is expected.
+
+    """
+    if reason is None:
+        return None
+    expected = f"expected text of up to {LONGEST_REASON} characters"
+    if not isinstance(reason, str):
+        raise ConfigurationError(f"reason is a {type(reason).__name__}; {expected}")
+    reason = reason.strip()
+    if not reason:
+        raise ConfigurationError(f"reason is blank; {expected}, or none at all")
+    if len(reason) > LONGEST_REASON:
+        raise ConfigurationError(f"reason has {len(reason):,} characters; {expected}")
+    if "\0" in reason:
+        raise ConfigurationError(f"reason holds a NUL character; {expected}, without NUL")
+    if any("\ud800" <= character <= "\udfff" for character in reason):
+        raise ConfigurationError(f"reason holds half a character; {expected}, in Unicode")
+    return reason
 
 
 _SMALLEST_BODY = 16 * 1024

@@ -24,11 +24,16 @@ class Trail:
         """Go on to the page that this one names; False where it names none.
 
         Raises:
-            UnexpectedResponse: where it is of another site, or the pages lead in a circle.
+            UnexpectedResponse: where it is of another site or no address, or the pages lead
+                in a circle.
 
         """
         if address is None:
             return False
+        if not address.isprintable() or " " in address:
+            # Of these, some are dropped on the way, and some end up in the request as they are.
+            words = f"expected an address, found {address[:60]!r}"
+            raise UnexpectedResponse(words, path="next")
         try:
             self.page = self._on_site(self.page.join(URL(address, encoded=True)))
         except ValueError as error:

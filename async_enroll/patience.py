@@ -30,6 +30,8 @@ class Patience:
     def __init__(self, seconds: float, probe: Callable[[], Awaitable[bool]]) -> None:
         self.proven: bool = False
         """Whether the platform has ever answered."""
+        self.pause: float = seconds / 60
+        """How many seconds a first wait takes."""
         self._seconds = seconds
         self._probe = probe
         self._failures = 0
@@ -49,6 +51,11 @@ class Patience:
     def failed(self, error: EnrollError) -> None:
         """Take note of a call that got none."""
         self._failures += 1
+        self._last = error
+
+    def trip(self, error: EnrollError) -> None:
+        """Take the platform to be down: even a harmless call got no answer of its own."""
+        self._failures = max(self._failures, RUN)
         self._last = error
 
     async def up(self) -> None:
@@ -72,7 +79,7 @@ class Patience:
     async def _wait(self) -> None:
         probing = AsyncRetrying(
             retry=retry_if_result(lambda answered: not answered),
-            wait=wait_random_exponential(multiplier=self._seconds / 60, max=self._seconds / 5),
+            wait=wait_random_exponential(multiplier=self.pause, max=self._seconds / 5),
             stop=stop_after_delay(self._seconds),
             sleep=anyio.sleep,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Self
 
 from attrs import field, frozen
@@ -21,6 +22,10 @@ from async_enroll.wanted import Wanted
 
 SECONDS_PER_PAIR = 0.02
 """How long a platform is taken to need for a pair: tens of milliseconds, on real sites."""
+
+_MAILED_TWICE = (
+    "the platform mails a learner twice who is named both ways: use one kind of identifier"
+)
 
 
 @frozen(eq=False)
@@ -88,6 +93,24 @@ class Plan:
             if isinstance(item, Batch):
                 counts[item.action] += item.pairs
         return dict(counts)
+
+    def warnings(self, *, email_students: bool) -> tuple[str, ...]:
+        """What is worth knowing before it is applied with such options, in sentences."""
+        if not email_students:
+            return ()
+        usernames: set[tuple[int, ...]] = set()
+        addresses: set[tuple[int, ...]] = set()
+        for identifier, numbers in self.wanted.learners():
+            (addresses if "@" in identifier else usernames).add(numbers)
+        both = len(self._enrolled_in(usernames) & self._enrolled_in(addresses))
+        if not both:
+            return ()
+        where = "1 course names" if both == 1 else f"{both:,} courses name"
+        return (f"{where} learners by username and by e-mail address; {_MAILED_TWICE}",)
+
+    def _enrolled_in(self, some: Iterable[tuple[int, ...]]) -> set[str]:
+        wishes = [self.wanted.wishes[number] for number in {*chain.from_iterable(some)}]
+        return {wish.course_id for wish in wishes if wish.action is Action.ENROLL}
 
     def shortest(self, window: RequestWindow) -> float:
         """The seconds that the window alone takes: nobody can be faster."""

@@ -8,7 +8,7 @@ from typing import Protocol, get_args
 
 import anyio
 
-from async_enroll.accounts import Lookup
+from async_enroll.accounts import Accounts, Lookup
 from async_enroll.core import Core
 from async_enroll.errors import ConfigurationError, NoSuchEndpoint, TransportError
 from async_enroll.models import Enrollment, EnrollmentQuery, ListingKind
@@ -26,7 +26,10 @@ class Listing(Protocol):
         ...
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give at least the records of those looked for, with the addresses looked for."""
+        """Give records of those looked for, and maybe others, with the addresses looked for.
+
+        Whom to find would cost too much is left out.
+        """
         ...
 
 
@@ -56,9 +59,9 @@ class Reader:
         return self._read(lambda listing: listing.enrollments(query))
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give at least the records of those looked for, with the addresses looked for.
+        """Give records of those looked for, and maybe others, with the addresses looked for.
 
-        Raises as `enrollments` does.
+        Whom to find would cost too much is left out. Raises as `enrollments` does.
         """
         return self._read(lambda listing: listing.about(lookup))
 
@@ -106,7 +109,9 @@ class Reader:
         ) from missing
 
 
-def reader(kind: ListingKind, transport: Transport, throttle: Throttle, slots: Slots) -> Reader:
+def reader(
+    kind: ListingKind, transport: Transport, throttle: Throttle, slots: Slots, accounts: Accounts
+) -> Reader:
     """A reader of one kind of listing, or of whichever the site has.
 
     Raises:
@@ -115,7 +120,7 @@ def reader(kind: ListingKind, transport: Transport, throttle: Throttle, slots: S
     """
     listings: dict[str, list[Listing]] = {
         "so2": [Reporting(transport, throttle, slots)],
-        "core": [Core(transport, throttle)],
+        "core": [Core(transport, throttle, accounts)],
     }
     listings["auto"] = [*listings["so2"], *listings["core"]]
     if kind not in listings:

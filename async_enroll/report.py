@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from attrs import field, frozen
 
 from async_enroll.errors import EnrollmentFailures
-from async_enroll.fates import Block, failing
+from async_enroll.fates import Block, failing, unnotified
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.summary import Summary
@@ -62,13 +63,15 @@ class CourseReport:
 class EnrollmentReport:
     """What became of every pair of a job.
 
-    `courses` has a `CourseReport` for each course key. Iterates as all results, course by
-    course. `str` gives a summary for people.
+    `courses` has a `CourseReport` for each course key. `finished_earlier` is when an earlier
+    run of its journal finished the job, where nothing was left to send: what the report says
+    was so then. Iterates as all results, course by course. `str` gives a summary for people.
     """
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
     email_students: bool = False
+    finished_earlier: datetime | None = None
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
         return chain.from_iterable(self.courses.values())
@@ -90,14 +93,16 @@ class EnrollmentReport:
 
     @property
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
-        """A roster of those who are as asked, and may or may not have been mailed.
+        """A roster of those who are as asked, and may not have been notified.
 
-        It can be applied again with mail, knowing that some will be mailed twice.
+        It can be applied again with mail, knowing that some will be mailed twice; the
+        platform mails nobody who is unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
-            for result in self
-            if result.notified is None and result.outcome.ok
+            for course in self.courses.values()
+            for block in course.blocks
+            for result in block.only(unnotified)
         )
 
     @property
@@ -120,7 +125,7 @@ class EnrollmentReport:
         """The report in the platform's own shape, as if one giant call had been answered.
 
         A pair that the platform said nothing of counts as its flag `error`. `action` is
-        None where both actions stand together.
+        None where both actions stand together. Each result has `notified` as well.
         """
         return bulk_object(
             self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
@@ -165,7 +170,7 @@ class EnrollmentReport:
         from async_enroll.page import write_page
 
         settings = {
-            "auto-enroll on registering": "yes" if self.auto_enroll else "no",
+            "enroll on registering or activating": "yes" if self.auto_enroll else "no",
             "mail to learners": "yes" if self.email_students else "no",
         }
         with private_file(path) as file:
@@ -176,8 +181,12 @@ class EnrollmentReport:
         return json_pieces(self)
 
     def __str__(self) -> str:
-        """The counts, and the first failures with their reasons."""
-        lines = [str(self.summary())]
+        """That the job was finished before, if so, the summary, and the first failures."""
+        lines = []
+        if self.finished_earlier:
+            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
+            lines.append(f"this job finished on {then}; nothing was sent")
+        lines.append(str(self.summary()))
         failures = self.failures
         if failures:
             lines.append("not as asked:")

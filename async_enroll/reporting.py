@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 
 import anyio
 from yarl import URL
 
 from async_enroll.accounts import Lookup
+from async_enroll.errors import PlatformError
 from async_enroll.filters import matching, parameters
+from async_enroll.identity import identity_key
 from async_enroll.listing import ListingReader
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.paging import Trail
 from async_enroll.renewal import renewed
 from async_enroll.slots import Slots
-from async_enroll.throttle import MOST_REFUSALS, Throttle
+from async_enroll.throttle import Throttle
 from async_enroll.transport import Pieces, Transport
-from async_enroll.verdict import Meaning, classify
+from async_enroll.verdict import Meaning, classify, classify_listing
 
 REPORTING_LIST = "api/so2/v1/enrollments"
+
+# What a site may answer of a learner whom it does not know: that is not documented.
+_NOT_ASKED_SO = (400, 404)
 
 
 class Reporting:
@@ -48,9 +53,10 @@ class Reporting:
         wanted = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
         trail = Trail((self._transport.site / REPORTING_LIST).with_query(filters))
         reader = ListingReader()
+        first = True
         async with self._slots.slot() as slot:
             while True:
-                async with self._open(trail.page) as pieces:
+                async with self._open(trail.page, first=first) as pieces:
                     since = anyio.current_time()
                     async for piece in pieces:
                         found = reader.feed(piece)
@@ -61,17 +67,45 @@ class Reporting:
                             since = anyio.current_time()
                         elif anyio.current_time() - since > self._transport.timeout:
                             raise self._transport.too_slow()
-                if not trail.follow(reader.close()):
+                # Of one learner there is little to cut off.
+                framed = pieces.framed or query.username is not None
+                if not trail.follow(reader.close(framed=framed)):
                     return
                 reader = ListingReader(start=reader.count)
+                first = False
 
-    def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give all records of the course: they tell addresses, and come in one answer."""
-        return self.enrollments(EnrollmentQuery(course_id=lookup.course_id))
+    async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give all records of a few learners, one learner after another, else of the courses.
+
+        Records tell addresses, but cannot be asked for by them: where the site does not
+        tell who is behind one, the courses are what is read.
+        """
+        usernames = await _usernames(lookup) if lookup.is_of_few else None
+        if usernames is not None:
+            queries = [EnrollmentQuery(username=username) for username in usernames]
+            try:
+                async with aclosing(self._all(queries)) as lists:
+                    async for records in lists:
+                        yield records
+            except PlatformError as error:
+                if error.status not in _NOT_ASKED_SO:
+                    raise
+            else:
+                return
+        queries = [EnrollmentQuery(course_id=course_id) for course_id in lookup.courses]
+        async with aclosing(self._all(queries)) as lists:
+            async for records in lists:
+                yield records
+
+    async def _all(self, queries: Iterable[EnrollmentQuery]) -> AsyncGenerator[list[Enrollment]]:
+        for query in queries:
+            async with aclosing(self.enrollments(query)) as lists:
+                async for records in lists:
+                    yield records
 
     @asynccontextmanager
-    async def _open(self, url: URL) -> AsyncIterator[Pieces]:
-        refusals = 0
+    async def _open(self, url: URL, *, first: bool) -> AsyncIterator[Pieces]:
+        refusals = self._throttle.refusals()
         renewable = True
         while True:
             await self._throttle.unheld()
@@ -79,11 +113,20 @@ class Reporting:
                 if isinstance(came_back, Pieces):
                     yield came_back
                     return
-            failure = classify(came_back)
+            failure = classify_listing(came_back) if first else classify(came_back)
             if renewable and await renewed(self._transport, came_back):
                 renewable = False
                 continue
-            refusals += 1
-            if failure.meaning is not Meaning.THROTTLED or refusals == MOST_REFUSALS:
+            if failure.meaning is not Meaning.THROTTLED or not refusals.again():
                 raise failure.error
             self._throttle.hold(failure.retry_after)
+
+
+async def _usernames(lookup: Lookup) -> list[str] | None:
+    """The usernames of those looked for who have one; None where not all can be known."""
+    addresses = [one for one in lookup.identifiers if "@" in one]
+    known = await lookup.usernames.of(addresses)
+    if len(known) < len(set(map(identity_key, addresses))):
+        return None
+    named = [one for one in lookup.identifiers if "@" not in one]
+    return sorted({*named, *filter(None, known.values())})

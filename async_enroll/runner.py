@@ -10,6 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from async_enroll.batching import cut
+from async_enroll.cancellation import is_cancelled
 from async_enroll.chronicle import Chronicle
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
@@ -32,9 +33,9 @@ class Job:
 
     When a call shows that no other would fare better, or `stop` is set, those in flight
     end, and the rest is reported as not sent before the error is raised; a job that can be
-    gone on with leaves the rest for later. `preflight`: whether all courses and cohorts are
-    checked first, without effect; None: whenever mail is at stake or the work is more than
-    one batch.
+    gone on with leaves the rest for later. No course is written to before it is known to
+    exist. `preflight`: whether all courses and cohorts are checked before anything is sent, or
+    else each before its first call; True: also those found to be good a short while ago.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Job:
         self._pursuit = pursuit
         self._chronicle = chronicle
         self._email_students = email_students
-        self._preflight = True if preflight is None and email_students else preflight
+        self._preflight = preflight
         self._stop = stop
+        self._fed = 0
         self._planned = count(1)
 
     async def run(
@@ -88,8 +90,19 @@ class Job:
                     await self._feed(work, calls)
                 except Exception as error:  # noqa: BLE001  # raised when the calls have ended
                     broken = error
+                except anyio.get_cancelled_exc_class():
+                    if is_cancelled():
+                        raise
+                    broken = EnrollError("the source of the work was cancelled; the job was not")
             watch.cancel_scope.cancel()
-        return broken or self._pursuit.stopped_by
+        return broken or self._pursuit.dispatch.stopped_by or self._unaccounted()
+
+    def _unaccounted(self) -> EnrollError | None:
+        """The last line of defence: a job never ends as if all was well with pairs missing."""
+        lacking = self._fed - self._pursuit.accounted
+        if lacking:
+            return EnrollError(f"the job has ended, and {lacking:,} pairs have no result")
+        return None
 
     async def _tell_done(self, stopped_by: BaseException | None) -> None:
         # What exceptions of others say may name people.
@@ -101,17 +114,18 @@ class Job:
     async def _heed_stop(self) -> None:
         if self._stop is not None:
             await self._stop.wait()
-            self._pursuit.stop(JobStopped("the job was asked to stop"))
+            self._pursuit.dispatch.stop(JobStopped("the job was asked to stop"))
 
     async def _feed(self, work: AsyncIterator[Work | Parcel], calls: TaskGroup) -> None:
         scope = Scope(())
-        held_back: list[Parcel] = []
-        vetted = self._preflight is False
+        first: Parcel | None = None  # waits until it is known whether it is the only one
+        started = False
         async for item in work:
-            if self._pursuit.stopped_by and self._chronicle.durable:
+            if self._pursuit.dispatch.stopped_by and self._chronicle.durable:
                 return
             match item:
                 case Block():
+                    self._fed += len(item)
                     await self._pursuit.settled(None, [item])
                     continue
                 case Scope():
@@ -122,19 +136,19 @@ class Job:
                     parcel = Parcel(item, email=email, planned=next(self._planned))
                 case Parcel():
                     parcel = item
-            held_back.append(parcel)
-            if not vetted:
-                # Whether it is the only one decides whether a preflight is worth its call.
-                if len(held_back) == 1:
-                    continue
-                await self._pursuit.vetting.vet(scope.places)
-                vetted = True
-            while held_back:
-                await self._start(held_back.pop(0), calls)
-        for only in held_back:
-            if self._preflight:
-                await self._pursuit.vetting.vet(scope.places)
-            await self._start(only, calls, alone=True)
+            self._fed += parcel.batch.pairs
+            if first is None:
+                if self._preflight is not False:
+                    again = self._preflight is True
+                    await self._pursuit.vetting.vet(scope.places, again=again)
+                first = parcel
+                continue
+            if not started:
+                started = True
+                await self._start(first, calls)
+            await self._start(parcel, calls)
+        if first and not started:
+            await self._start(first, calls, alone=True)
 
     async def _start(self, parcel: Parcel, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start to pursue a parcel, in parts as large as the site takes; `alone` in the job."""
@@ -155,7 +169,7 @@ class Job:
         # The slot is kept until the results are taken: a slow consumer slows the job down,
         # instead of having results pile up.
         try:
-            await self._pursuit.take_up(parcel, sent)
+            await self._pursuit.pursue(parcel, sent)
         finally:
             sent.set()
             self._pursuit.slots.release()

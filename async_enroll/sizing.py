@@ -68,6 +68,10 @@ class Sizing:
         """How many pairs are not known to be too many."""
         return self._ceiling
 
+    def has_borne(self, pairs: int) -> bool:
+        """Whether as many pairs have been answered for before."""
+        return pairs <= self._borne
+
     def answered(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs was answered after so many seconds."""
         self._borne = max(self._borne, pairs)
@@ -90,7 +94,7 @@ class Sizing:
         """A call of so many pairs got no answer in so many seconds."""
         if seconds < self.limits.seconds / 10:
             return  # nobody has waited for it
-        if pairs <= self._borne or pairs * 2 < self._size:
+        if self.has_borne(pairs) or pairs * 2 < self._size:
             # As many were borne before, or it was a small call: a few may have other reasons.
             self._strays += 1
             self._stray_at = min(self._stray_at, pairs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from itertools import islice
 from typing import TypeVar
@@ -32,8 +33,9 @@ async def cross_product(
     """The work of every identifier in every course, while the identifiers come in."""
     keys = [course_id async for course_id in each(courses, "courses")]
     intake = CrossProduct(action, keys, cohorts, limits)
+    lists = in_lists(identifiers, "identifiers")
     yield intake.scope
-    async for some in in_lists(identifiers, "identifiers"):
+    async for some in lists:
         for work in intake.feed(some):
             yield work
     for work in intake.flush():
@@ -45,8 +47,19 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
 
     Raises:
         RosterError: where entries contradict each other.
+        ConfigurationError: where it is a path, a table or a mapping instead.
 
     """
+    if isinstance(roster, str | bytes | os.PathLike):
+        raise ConfigurationError(
+            f"roster is a {type(roster).__name__}; expected RosterEntry objects: "
+            "Roster.read(path) reads them from a file"
+        )
+    if isinstance(roster, Mapping) or _is_table(roster):
+        raise ConfigurationError(
+            f"roster is a {type(roster).__name__}; expected RosterEntry objects: make one of each "
+            "row, or write a file and use Roster.read(path)"
+        )
     if isinstance(roster, Plan):
         return roster
     skipped: tuple[str, ...] = ()
@@ -67,10 +80,26 @@ async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:
             yield item
 
 
-async def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
-    """The items as they come, in lists, letting other tasks run in between."""
+def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
+    """The items as they come, in lists, letting other tasks run in between.
+
+    Raises:
+        ConfigurationError: at once, for what is no list of items.
+
+    """
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
+    if _is_table(items) or not isinstance(items, Iterable | AsyncIterable):
+        raise ConfigurationError(f"{name} is a {type(items).__name__}; expected a list")
+    return _in_lists(items)
+
+
+def _is_table(items: object) -> bool:
+    """Whether it is a DataFrame of some kind: those iterate over their columns, not their rows."""
+    return all(hasattr(type(items), name) for name in ("columns", "shape"))
+
+
+async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield [item]

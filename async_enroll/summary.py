@@ -9,7 +9,7 @@ from typing import Self
 
 from attrs import define, field
 
-from async_enroll.fates import Block, failing
+from async_enroll.fates import UNNOTIFIED, Block, failing, unnotified
 from async_enroll.models import EnrollmentResult, Outcome
 
 MOST_REASONS = 200
@@ -67,7 +67,7 @@ class Summary:
                 counts[fate.outcome] += count
                 if failing(fate):
                     failed = True
-                elif fate.notified is None:
+                elif unnotified(fate):
                     self.notification_unknown += count
             if failed:
                 for result in block.only(failing):
@@ -117,11 +117,20 @@ class Summary:
         verdict = f"{failures:,} not as asked" if failures else "all as asked"
         return f"{total:,} pairs in {len(self.courses):,} courses: {verdict}"
 
+    @property
+    def notification(self) -> str:
+        """That learners may not have been notified, in a sentence; empty where none may."""
+        count = self.notification_unknown
+        pairs = "the learner of 1 pair" if count == 1 else f"the learners of {count:,} pairs"
+        return f"{pairs} {UNNOTIFIED}" if count else ""
+
     def __str__(self) -> str:
-        """The headline, and the counts, the largest first."""
+        """The headline, the counts, the largest first, and the `notification`, if any."""
         lines = [self.headline]
         for outcome, count in sorted(self.counts.items(), key=lambda item: -item[1]):
             lines.append(f"  {outcome.value:<18} {count:>9,}")
+        if self.notification:
+            lines.append(self.notification)
         return "\n".join(lines)
 
     def _fail(self, result: EnrollmentResult) -> None:

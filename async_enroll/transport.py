@@ -6,8 +6,10 @@ ever goes where it was not meant to, and no POST is turned into a GET.
 
 from __future__ import annotations
 
-import ipaddress
+import asyncio
 import logging
+import re
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
@@ -19,16 +21,20 @@ from urllib.parse import urlencode
 
 import aiohttp
 import anyio
+from anyio.lowlevel import checkpoint
 from attrs import frozen
 from yarl import URL
 
-from async_enroll.auth import Auth, SignIn
+from async_enroll.auth import Auth, Secret, SignIn, from_source, problem_of_header
+from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import (
-    AuthenticationError,
     ConfigurationError,
     EnrollError,
     TransportError,
+    UnexpectedResponse,
 )
+from async_enroll.proxy import Proxy
+from async_enroll.unpacking import Gunzip
 
 T = TypeVar("T")
 
@@ -38,11 +44,21 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 LARGEST_FORM_ANSWER = 1024 * 1024
 """The same, for the answer to a form."""
 
-# A connection that the other side is just closing would leave a POST's fate unknown, so
-# none is used again that late: the shortest keep-alive in common use is Apache's, 5 s.
+# The shortest keep-alive in common use is Apache's, 5 s.
 _KEEP_ALIVE = 4.0
 
+# Bytes of a status line, and of a header: sites and proxies send cookies and policies of more
+# than aiohttp's 8 kB.
+_LONGEST_LINE = 64 * 1024
+
 _OK = 200
+_PROXY_AUTHENTICATION_REQUIRED = 407
+_JSON = {
+    # Both required by the platform's reference, also on a GET.
+    "Access-Control-Request-Headers": "authorization",
+    "Content-Type": "application/json",
+}
+_ADDRESS = re.compile("[!-~]+")
 _USER_AGENT = f"async-enroll/{version('async_enroll')}"
 
 _log = logging.getLogger("async_enroll")
@@ -50,12 +66,16 @@ _log = logging.getLogger("async_enroll")
 
 @frozen
 class Answer:
-    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it."""
+    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it.
+
+    `host`: of the request's URL, None where that does not matter.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     credentials: int = 0
+    host: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -63,77 +83,87 @@ class Answer:
         return self.status == _OK
 
 
-def site_url(base_url: str, *, allow_http: bool) -> URL:
-    """Check the address of a site, and give it without what does not belong to it.
+def _ours_alone(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
+    """Put our credentials, or none, in place of those that a session adds by itself."""
 
-    Plain http sends the token readable by anyone on the way: it is for loopback only,
-    unless `allow_http`.
+    async def send(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.pop("Authorization", None)
+        if signed is not None:
+            request.headers["Authorization"] = signed.value
+        return await handler(request)
 
-    Raises:
-        ConfigurationError: saying what was found and what is expected.
+    return send
 
-    """
+
+def _running_loop() -> asyncio.AbstractEventLoop:
     try:
-        url = URL(base_url.strip())
-        port = url.port
-    except ValueError:
-        url, port = URL(), None
-    if url.user or url.password:
-        raise ConfigurationError("the site's URL holds a user or password; give the token as auth")
-    expected = "expected something like https://courses.example.org"
-    named = url.host and not any(map(str.isspace, url.host))
-    if url.scheme not in ("http", "https") or not named or port == 0:
-        raise ConfigurationError(f"{base_url!r} is no site's URL; {expected}")
-    if url.raw_query_string or url.raw_fragment:
-        raise ConfigurationError(f"{base_url!r} holds a query or fragment; {expected}")
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.host or ""):
-        raise ConfigurationError(
-            f"{base_url!r} is plain http, which would send the token in the clear; "
-            "use https or, knowingly, allow_http (--allow-http)"
-        )
-    return url
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError("the client works on asyncio; no loop of it runs here") from None
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-async def _from_source(asked: Awaitable[T]) -> T:
-    """What an application's own source of tokens gives."""
-    try:
-        return await asked
-    except EnrollError:
-        raise
-    except Exception as error:  # noqa: BLE001  # whatever an application's own code raises
-        kind = type(error).__name__
-    # Outside of the `except`: what the source says of its failure may hold its secrets.
-    raise AuthenticationError(f"the source of the token has failed: {kind}")
+def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    # Without its `trust_env`, which reads credentials from ~/.netrc, too.
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 class Pieces:
-    """The body of an answer, piece by piece as it arrives."""
+    """The body of an answer, piece by piece as it arrives, unpacked where it is compressed."""
 
     def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
         self._transport = transport
         self._content = response.content
+        headers = response.headers
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.framed: bool = chunked or "Content-Length" in headers
+        """Whether the answer says where its body ends; otherwise the connection's end does."""
+        packed = response.headers.get("Content-Encoding", "").strip().lower()
+        self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._transport.in_words(self._content.readany())
+        piece = await self._next() if self._gunzip is None else await self._unpacked(self._gunzip)
         if not piece:
             raise StopAsyncIteration
         return piece
+
+    async def _next(self) -> bytes:
+        return await self._transport.in_words(self._content.readany())
+
+    async def _unpacked(self, gunzip: Gunzip) -> bytes:
+        """The next piece; an empty one at the end."""
+        site = self._transport.site.origin()
+        while True:
+            if gunzip.has_more:
+                await checkpoint()  # others, too, have something to do
+                data = b""
+            elif not (data := await self._next()):
+                if gunzip.is_whole:
+                    return b""
+                raise TransportError(f"the answer from {site} was cut short", sent=True)
+            try:
+                piece = gunzip.unpack(data)
+            except ValueError:
+                words = f"the answer from {site} is not compressed as it says"
+                raise TransportError(words, sent=True) from None
+            if piece:
+                return piece
 
 
 class Transport:
     """Sends requests to one site, with its credentials.
 
-    `timeout`: seconds for one call; for a streamed answer, seconds of silence.
+    `timeout`: seconds for one call; for a streamed answer, seconds of silence. `ssl_context`
+    and `trust_env`, whether a proxy of the environment is used, are for the transport's own
+    sessions; one of an application's brings its own.
+
+    Raises:
+        ConfigurationError: where the environment names no usable proxy.
+
     """
 
     def __init__(
@@ -143,21 +173,31 @@ class Transport:
         *,
         timeout: float,
         session: aiohttp.ClientSession | None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = True,
     ) -> None:
         self.site = site
         self.timeout = timeout
         self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
-        self._session = session
-        self._owns_session = session is None
+        self._given = session
+        self._session = self._session_for_fresh = session
+        self._ssl_context = ssl_context
+        self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
+        """The proxy that the environment names for the site, be it one that is not used."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._credentials = 0
         self._renewing = anyio.Lock()
 
     async def __aenter__(self) -> Self:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                # The throttle bounds what is in flight; a second bound could only dead-lock.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
-                cookie_jar=aiohttp.DummyCookieJar(),
+        self._loop = _running_loop()
+        if self._given is None:
+            tls = self._ssl_context or True
+            # The throttle bounds what is in flight; a second bound could only dead-lock.
+            self._session = _new_session(
+                aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
+            )
+            self._session_for_fresh = _new_session(
+                aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True)
             )
         return self
 
@@ -167,14 +207,16 @@ class Transport:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        session, self._session = self._session, None
-        if self._owns_session and session is not None:
-            await session.close()
+        sessions = self._session, self._session_for_fresh
+        self._session = self._session_for_fresh = None
+        if self._given is None:
+            for session in filter(None, sessions):
+                await session.close()
 
     async def renew(self, refused: int) -> bool:
         """Whether there are newer credentials than those refused; one renewal serves all."""
         async with self._renewing:
-            if self._credentials == refused and await _from_source(self._auth.renew()):
+            if self._credentials == refused and await from_source(self._auth.renew):
                 self._credentials += 1
             return self._credentials > refused
 
@@ -182,22 +224,33 @@ class Transport:
         """Have a token at hand, as every request has; raises EnrollError where there is none."""
         await self._signed()
 
-    async def submit(self, url: URL, form: Mapping[str, str]) -> Answer:
+    async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
         """POST a form, without the token, which it may be for; otherwise as `call`."""
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        body = urlencode(form).encode()
-        async with self._exchange("POST", url, body, headers, self._in_all()) as response:
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = BytesIO(urlencode(form.value).encode())
+        async with self._exchange(
+            "POST", url, body, kind, None, self._in_all(), fresh=True
+        ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
 
-    async def call(self, method: str, url: URL, body: bytes | None = None) -> Answer:
+    async def call(
+        self, method: str, url: URL, body: bytes | None = None, *, fresh: bool = False
+    ) -> Answer:
         """Send a request and read its answer whole, within `timeout` seconds.
+
+        `fresh`: on a connection of its own. One that has been idle may be closing at the other
+        end already, which leaves the fate of a POST unknown; a GET is sent again by itself.
 
         Raises:
             TransportError: where no whole answer came.
 
         """
-        headers, credentials = await self._signed()
-        async with self._exchange(method, url, body, headers, self._in_all()) as response:
+        # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
+        sent = BytesIO(body) if body is not None else None
+        signed, credentials = await self._signed()
+        async with self._exchange(
+            method, url, sent, _JSON, signed, self._in_all(), fresh=fresh
+        ) as response:
             return await self._read_whole(response, credentials)
 
     @asynccontextmanager
@@ -214,8 +267,8 @@ class Transport:
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self.timeout / 2, sock_read=self.timeout
         )
-        headers, credentials = await self._signed()
-        async with self._exchange("GET", url, None, headers, timeout) as response:
+        signed, credentials = await self._signed()
+        async with self._exchange("GET", url, None, _JSON, signed, timeout) as response:
             if response.status == _OK:
                 yield Pieces(self, response)
             else:
@@ -224,41 +277,77 @@ class Transport:
     def _in_all(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
 
-    async def _signed(self) -> tuple[dict[str, str], int]:
-        """The headers of a request with credentials, and how often these were renewed before."""
-        headers = {
-            "Authorization": await _from_source(self._auth.authorization()),
-            # Both required by the platform's reference, also on a GET.
-            "Access-Control-Request-Headers": "authorization",
-            "Content-Type": "application/json",
-        }
-        return headers, self._credentials  # not of before: it may have waited for a renewal
+    async def _signed(self) -> tuple[Secret[str], int]:
+        """The credentials of a request, and how often these were renewed before."""
+        self._check_loop()
+        given = Secret(await from_source(self._auth.authorization))
+        if problem := problem_of_header(given.value):
+            raise ConfigurationError(problem)
+        return given, self._credentials  # not of before: it may have waited for a renewal
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not _running_loop():
+            raise ConfigurationError(
+                "the client was opened on another event loop; open one on each loop"
+            )
 
     @asynccontextmanager
     async def _exchange(
         self,
         method: str,
         url: URL,
-        body: bytes | None,
+        body: BytesIO | None,
         headers: Mapping[str, str],
+        signed: Secret[str] | None,
         timeout: aiohttp.ClientTimeout,
+        *,
+        fresh: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        if self._session is None or self._session.closed:
+        self._check_loop()
+        session = self._session_for_fresh if fresh else self._session
+        if session is None:
             raise ConfigurationError("the client is not open; use it in an `async with` block")
+        if session.closed:
+            raise ConfigurationError(
+                "the session that the client was given is closed; leave it open for the client"
+            )
+        if not _ADDRESS.fullmatch(url.raw_path_qs):
+            raise UnexpectedResponse("expected an address, found characters that none has")
+        # A session of an application's may have credentials of its own, as those in ~/.netrc.
+        competes = session.trust_env or session.auth is not None
         started = time.monotonic()
+        # The token is in none of our variables: tools that show tracebacks show these as well.
         response = await self.in_words(
-            self._session.request(
+            session.request(
                 method,
                 url,
-                # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
-                data=BytesIO(body) if body is not None else None,
-                headers={"Accept": "application/json", "User-Agent": _USER_AGENT, **headers},
+                data=body,
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                    "User-Agent": _USER_AGENT,
+                    **headers,
+                    **({"Connection": "close"} if self._given else {}),
+                    **(
+                        {"Authorization": signed.value}
+                        if signed is not None and not competes
+                        else {}
+                    ),
+                },
+                # In place of the session's own middlewares, which aiohttp does not tell.
+                middlewares=[_ours_alone(signed)] if competes else None,
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
+                auto_decompress=False,  # by itself it would unpack a piece whole
+                max_line_size=_LONGEST_LINE,
+                max_field_size=_LONGEST_LINE,
+                proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
             )
         )
         try:
+            if response.status == _PROXY_AUTHENTICATION_REQUIRED:
+                raise self._not_let_through()
             yield response
         finally:
             response.close()  # the socket, too, unless the answer was read to its end
@@ -277,14 +366,23 @@ class Transport:
             body += piece
             if len(body) > largest:
                 raise TransportError(f"the answer is larger than {largest} bytes", sent=True)
-        return Answer(response.status, response.headers, bytes(body), credentials)
+        host = response.url.host
+        return Answer(response.status, response.headers, bytes(body), credentials, host)
 
     async def in_words(self, doing: Awaitable[T]) -> T:
         """Await `doing`; raise what goes wrong on the network as a `TransportError`."""
+        failure: EnrollError
         try:
             return await doing
         except (aiohttp.ClientError, TimeoutError) as error:
             failure = self._failure(error)
+        except (ValueError, RuntimeError) as error:  # aiohttp's, before anything is sent
+            failure = ConfigurationError(f"the request cannot be sent: {error}")
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            words = f"a call to {self.site.origin()} was cut off: its session was closed"
+            failure = TransportError(words, sent=True)
         # Raised only here: aiohttp's exceptions can hold the request's headers, and so the
         # token, and inside the `except` they would be the context of ours.
         raise failure
@@ -295,13 +393,33 @@ class Transport:
         words = f"no answer from {site} within {self.timeout:g} s"
         return TransportError(words, sent=True, timed_out=True)
 
-    def _failure(self, error: Exception) -> TransportError:
+    def _not_let_through(self) -> ConfigurationError:
+        proxy = f"the proxy {self.proxy.name}" if self.proxy else "the proxy"
+        return ConfigurationError(
+            f"{proxy} asks for a user and password, or does not accept them; expected "
+            "something like http://user:password@proxy.example.org:3128"
+        )
+
+    def _failure(self, error: Exception) -> EnrollError:
         site = self.site.origin()
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            if error.status == _PROXY_AUTHENTICATION_REQUIRED:
+                return self._not_let_through()
+            proxy = self.proxy.name if self.proxy else "of the session"
+            words = f"the proxy {proxy} does not lead to {site}: {error.status} {error.message}"
+            return TransportError(words, sent=False)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
-            return TransportError(f"{site.host} has no address; check the URL", sent=False)
+            return TransportError(self._without_address(error.host), sent=False)
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            words = f"no connection to the proxy {error.host}:{error.port}: {error.os_error}"
+            return TransportError(words, sent=False)
         if isinstance(error, aiohttp.ClientConnectorCertificateError):
             reason = error.certificate_error
-            return TransportError(f"{site} shows no valid certificate: {reason}", sent=False)
+            return TransportError(
+                f"{site} shows no valid certificate: {reason}; where an authority of your own "
+                "has signed it, name a file with that authority's certificate in SSL_CERT_FILE",
+                sent=False,
+            )
         if isinstance(error, aiohttp.ClientSSLError):
             return TransportError(f"no TLS with {site}: {error.os_error}", sent=False)
         if isinstance(error, aiohttp.ClientConnectorError):
@@ -316,3 +434,13 @@ class Transport:
         if isinstance(error, aiohttp.ClientResponseError):
             return TransportError(f"what answers at {site} does not speak HTTP", sent=True)
         return TransportError(f"{site} closed the connection without an answer", sent=True)
+
+    def _without_address(self, host: str) -> str:
+        if self.proxy is None:
+            return f"{host} has no address; check the URL"
+        if self.proxy.skipped:
+            return (
+                f"{host} has no address; check the URL; "
+                f"{self.proxy}, and NO_PROXY exempts this host"
+            )
+        return f"the proxy {host} has no address; {self.proxy}"

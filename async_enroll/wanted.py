@@ -11,6 +11,7 @@ from collections.abc import ItemsView, Iterator
 
 from attrs import frozen
 
+from async_enroll.identity import identity_key
 from async_enroll.models import Action, RosterEntry
 
 
@@ -31,7 +32,8 @@ class Wanted:
     """Pairs and what is wanted of each, in the order in which their learners came.
 
     Iterates as entries, as often as needed; its length is the number of pairs. `wishes`
-    has every wish that occurs, by number.
+    has every wish that occurs, by number. Identifiers are told apart as they are spelled: who
+    takes them from outside asks for the `spelling` first.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,19 @@ class Wanted:
         self._of_course: dict[str, list[int]] = {}
         self._alone: list[tuple[int]] = []
         self._of_learner: dict[str, tuple[int, ...]] = {}
+        # By identity key, where that is not the spelling itself: most need no memory.
+        self._spellings: dict[str, str] = {}
+
+    def spelling(self, identifier: str) -> str:
+        """How the learner was spelled who came first by this identifier, whatever its case."""
+        if identifier in self._of_learner:
+            return identifier
+        key = identity_key(identifier)
+        if key == identifier:
+            return self._spellings.get(key, identifier)
+        if key in self._of_learner:
+            return key
+        return self._spellings.setdefault(key, identifier)
 
     def add(
         self, identifier: str, course_id: str, action: Action, cohort: str | None = None

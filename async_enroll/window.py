@@ -53,6 +53,8 @@ class Share:
     _ask_at: float = field(default=math.inf, init=False)
     _refused_at: float = field(default=-math.inf, init=False)
     _strays: int = field(default=0, init=False)
+    _all_refused: bool = field(default=False, init=False)
+    """Whether no call was taken since one was refused: it may be all the same to the site."""
     _stray_at: float = field(default=math.inf, init=False)
 
     @calls.default
@@ -76,7 +78,8 @@ class Share:
         asked_for_more = self.calls > self._borne > 0
         if sent > self._refused_at:  # and not together with another
             self._refused_at = now
-            self._strays += 1
+            self._strays += not self._all_refused
+            self._all_refused = True
             self._stray_at = min(self._stray_at, ours)
             if asked_for_more:
                 self._rest = min(2 * self._rest, _LONGEST_REST)
@@ -87,6 +90,7 @@ class Share:
 
     def counted(self, ours: int) -> None:
         """A call was taken when the window held so many of `ours`."""
+        self._all_refused = False
         if ours >= self._stray_at:
             self._strays = 0
             self._stray_at = math.inf
@@ -102,10 +106,8 @@ class WindowLog:
     window: RequestWindow
     concurrency: int
     share: Share = field(init=False)
-    held_until: float = field(default=-math.inf, init=False)
     _in_flight: set[Call] = field(factory=set, init=False)
     _counted: list[Call] = field(factory=list, init=False)
-    _unexplained: int = field(default=0, init=False)
 
     @share.default
     def _all(self) -> Share:
@@ -118,8 +120,6 @@ class WindowLog:
 
     def wait(self, now: float) -> float:
         """Seconds until a call may be sent; infinite where a call in flight must return first."""
-        if now < self.held_until:
-            return self.held_until - now
         calls = self.share.at(now)
         if len(self._in_flight) >= min(self.concurrency, calls):
             return math.inf
@@ -144,31 +144,22 @@ class WindowLog:
         counted = max(place.sent, now - worked)
         insort(self._counted, Call(place.sent, counted), key=attrgetter("counted"))
         self.share.counted(len(self._in_flight) + len(self._counted))
-        self._unexplained = 0
 
     def unsent(self, place: Call) -> None:
         """The call never reached the platform: its place is free again."""
         self._in_flight.remove(place)
 
-    def refused(self, place: Call, retry_after: float | None, now: float) -> None:
-        """The platform answered 429, did not count the call, and named `retry_after` seconds."""
+    def refused(self, place: Call, retry_after: float | None, now: float) -> bool:
+        """The platform answered 429, did not count the call, and named `retry_after` seconds.
+
+        Gives whether our own calls alone account for that.
+        """
         self._in_flight.remove(place)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
         explained = retry_after is not None and self._explains(retry_after, place, now)
         self.share.refused(place.sent, ours, now, explained=explained)
-        self.hold(retry_after, now)
-
-    def hold(self, retry_after: float | None, now: float) -> None:
-        """Let nothing be sent for `retry_after` seconds.
-
-        Where the platform named none: a tenth of the window, doubling up to all of it
-        until a call gets through.
-        """
-        if retry_after is None:
-            retry_after = self.window.seconds * min(1.0, 2.0**self._unexplained / 10)
-            self._unexplained += 1
-        self.held_until = max(self.held_until, now + retry_after)
+        return explained
 
     def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
         """Whether our own calls account for the refusal.

@@ -46,13 +46,19 @@ class StateAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PairAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The platform's word on one pair: two states, or one of its two flags."""
+    """The platform's word on one pair: two states, or one of its two flags.
+
+    `success` and what kind of error it was are told since 2026.
+    """
 
     identifier: str
     before: StateAnswer | None = None
     after: StateAnswer | None = None
     invalid_identifier: bool = msgspec.field(default=False, name="invalidIdentifier")
     error: bool = False
+    success: bool | None = None
+    error_type: str | None = None
+    error_message: str | None = None
 
 
 class CourseAnswer(msgspec.Struct, frozen=True):
@@ -85,8 +91,10 @@ class Account:
     email: str | None = None
 
 
-def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes:
-    """The JSON body of a bulk call.
+def bulk_body(
+    batch: Batch, *, auto_enroll: bool, email_students: bool, reason: str | None = None
+) -> bytes:
+    """The JSON body of a bulk call; without a `reason`, where that is None.
 
     Lists travel as comma-separated strings: of a JSON list the platform keeps only
     the first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
@@ -100,6 +108,8 @@ def bulk_body(batch: Batch, *, auto_enroll: bool, email_students: bool) -> bytes
     }
     if batch.cohorts is not None:
         body["cohorts"] = ",".join(batch.cohorts)
+    if reason is not None:
+        body["reason"] = reason
     return orjson.dumps(body)
 
 
@@ -236,32 +246,49 @@ def page(body: bytes, *, start: int) -> Page:
     value = _json(body)
     if not isinstance(value, dict):
         raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
-    listed, following = value.get("results"), value.get("next", 0)
+    listed = value.get("results")
     if not isinstance(listed, list):
         raise UnexpectedResponse("expected a list", path="results")
-    # A page that does not say what follows cannot be taken for the last.
-    if following is not None and not isinstance(following, str):
-        raise UnexpectedResponse("expected an address or null", path="next")
+    following = next_page(value)
     records = enrollments([_renamed(record) for record in listed], start=start)
-    times = [record.created.timestamp() for record in records]
-    descending = times == sorted(times, reverse=True)
-    return Page(records, following, newest_first=descending and "count" not in value)
+    times = [record.created.timestamp() for record in records if record.created]
+    descending = len(times) == len(records) and times == sorted(times, reverse=True)
+    numbered = "count" in value or "pagination" in value
+    return Page(records, following, newest_first=descending and not numbered)
 
 
-def account(body: bytes) -> Account:
-    """Read the one account that was asked for by its address.
+def next_page(listed: dict[str, Any]) -> str | None:
+    """The address of the page after one; None after the last.
+
+    It stands in the page itself or in its `pagination` (edx_rest_framework_extensions:
+    `NamespacedPageNumberPagination`). A page that does not say what follows cannot be
+    taken for the last.
 
     Raises:
-        UnexpectedResponse: where it is not one.
+        UnexpectedResponse: where it does not.
+
+    """
+    places = (listed, listed.get("pagination"))
+    told = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
+    if not told or not all(one is None or isinstance(one, str) for one in told):
+        raise UnexpectedResponse("expected an address or null", path="next")
+    return next((one for one in told if one is not None), None)
+
+
+def accounts(body: bytes) -> list[Account]:
+    """Read accounts.
+
+    Raises:
+        UnexpectedResponse: naming the path, as in ``accounts[17].username``.
 
     """
     value = _json(body)
-    if not isinstance(value, list) or len(value) != 1:
-        raise UnexpectedResponse("expected a list of one account")
+    if not isinstance(value, list):
+        raise UnexpectedResponse(f"{_Mismatch('a list of accounts', value)}")
     try:
-        return _converter.structure(value[0], Account)
+        return _converter.structure(value, list[Account])
     except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-        raise _unexpected(error, "[0]") from None
+        raise _unexpected(error, "accounts") from None
 
 
 def bulk_object(
@@ -269,7 +296,8 @@ def bulk_object(
 ) -> dict[str, Any]:
     """Results by course in the platform's own shape, as if one call had answered them all.
 
-    `action` is None where results of both actions stand together.
+    `action` is None where results of both actions stand together. Each result has
+    `notified` as well, for which the platform has no word.
     """
     listed = {course_id: list(of_course) for course_id, of_course in results.items()}
     return {
@@ -322,15 +350,15 @@ def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
 
 
 def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
+    told: dict[str, Any] = {"identifier": result.identifier}
     if result.outcome is Outcome.INVALID_IDENTIFIER:
-        return {"identifier": result.identifier, "invalidIdentifier": True}
-    if result.after is None:
-        return {"identifier": result.identifier, "error": True}
-    return {
-        "identifier": result.identifier,
-        "before": result.before and _state_object(result.before),
-        "after": _state_object(result.after),
-    }
+        told["invalidIdentifier"] = True
+    elif result.after is None:
+        told["error"] = True
+    else:
+        told["before"] = result.before and _state_object(result.before)
+        told["after"] = _state_object(result.after)
+    return {**told, "notified": result.notified}
 
 
 def _state_object(state: EnrollmentState) -> dict[str, Any]:
@@ -375,7 +403,9 @@ def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
     return structure
 
 
-def _created(value: Any, _: Any) -> datetime:
+def _created(value: Any, _: Any) -> datetime | None:
+    if value is None:  # the platform's column may be empty (CourseEnrollment.created)
+        return None
     # "2021-03-09 20:15" from the reporting API, ISO 8601 elsewhere: Python reads both.
     try:
         return datetime.fromisoformat(value)
@@ -404,6 +434,6 @@ def _enrollment(record: Any) -> Enrollment:
 _converter = Converter(use_alias=True)
 _converter.register_structure_hook(str, _exactly(str, "a string"))
 _converter.register_structure_hook(bool, _exactly(bool, "true or false"))
-_converter.register_structure_hook(datetime, _created)
+_converter.register_structure_hook(datetime | None, _created)
 _enrollment_fields = _object(Enrollment)
 _converter.register_structure_hook(Account, _object(Account))

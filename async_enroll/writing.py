@@ -18,6 +18,7 @@ import orjson
 from attrs import evolve
 
 from async_enroll.errors import ConfigurationError
+from async_enroll.fates import UNNOTIFIED
 from async_enroll.files import private_binary_file, private_file, safe_cell
 from async_enroll.models import EnrollmentResult, Outcome
 from async_enroll.wire import result_object
@@ -106,11 +107,11 @@ def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
 
 
 def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[str]) -> None:
-    """What is not as asked, as a roster to be mended and applied again: CSV, as `write_csv`.
+    """Results as a roster to be mended and applied again: CSV, as `write_csv`.
 
-    `rows` has a job's results, each with the cohort that was asked for. Those that are as
-    asked are passed over. The column `error` tells what to mend; reading the roster
-    passes over it.
+    `rows` has results, each with the cohort that was asked for. The column `error` tells
+    what to mend, or that the learner may not have been notified; reading the roster passes
+    over it.
     """
     cells = csv.writer(file)
     cells.writerow(_ROSTER_COLUMNS)
@@ -120,10 +121,9 @@ def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[s
             _cell(result.course_id),
             result.action.value,
             _cell(cohort or ""),
-            _cell(f"{result.outcome.value}: {result.error}"),
+            _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
         )
         for result, cohort in rows
-        if not result.outcome.ok
     )
 
 

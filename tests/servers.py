@@ -1,6 +1,7 @@
 """Loopback servers that do what no platform should: for what a client must withstand."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,9 @@ Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[
 
 
 @asynccontextmanager
-async def talking(conversation: Conversation) -> AsyncIterator[str]:
+async def talking(
+    conversation: Conversation, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[str]:
     """Serve a conversation a connection; give the URL."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -19,9 +22,9 @@ async def talking(conversation: Conversation) -> AsyncIterator[str]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
     async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager

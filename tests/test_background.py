@@ -68,6 +68,73 @@ async def test_a_consumer_that_is_cancelled_ends_the_producer_before_it_ends() -
     assert produce.running == 0
 
 
+class Slow(Endless):
+    """Takes its time to end, once it is cancelled."""
+
+    async def __call__(self, emit: Emit[int]) -> None:
+        try:
+            await super().__call__(emit)
+        finally:
+            self.running += 1
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.05)
+            self.running -= 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_consumer_that_is_cancelled_again_waits_for_the_producer(times: int) -> None:
+    produce = Slow()
+
+    async def consume() -> None:
+        async for _ in Background().stream(produce, buffer=0):
+            pass  # a slow loop would be cancelled outside of the stream
+
+    before = await others_than_this()
+    consumer = asyncio.create_task(consume())
+    await asyncio.sleep(0.005)
+    for _ in range(times):
+        consumer.cancel()
+        await asyncio.sleep(0.005)
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert produce.running == 0
+    assert await others_than_this() == before
+
+
+async def test_closing_is_cancelled_only_once_all_producers_have_ended() -> None:
+    background, producers = Background(), [Slow(), Slow(), Slow()]
+    streams = [background.stream(produce, buffer=0) for produce in producers]
+    for stream in streams:
+        await anext(stream)
+    closing = asyncio.create_task(background.aclose())
+    for _ in range(2):
+        await asyncio.sleep(0.005)
+        closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert [produce.running for produce in producers] == [0, 0, 0]
+    for stream in streams:
+        await stream.aclose()
+
+
+async def test_a_consumer_that_is_cancelled_while_all_is_closed_waits_as_well() -> None:
+    background, produce = Background(), Slow()
+
+    async def consume() -> None:
+        async for _ in background.stream(produce, buffer=0):
+            await asyncio.sleep(0)
+
+    consumer = asyncio.create_task(consume())
+    await asyncio.sleep(0.005)
+    closing = asyncio.create_task(background.aclose())
+    await asyncio.sleep(0.005)
+    consumer.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert produce.running == 0
+    await closing
+
+
 async def test_closing_ends_all_producers() -> None:
     background, produce = Background(), Endless()
     streams = [background.stream(produce, buffer=0) for _ in range(3)]

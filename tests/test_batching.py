@@ -16,6 +16,7 @@ from async_enroll.batching import (
     targets,
     why_unsendable,
     why_unsendable_cohort,
+    why_unsendable_course,
 )
 from async_enroll.models import Action, Batch
 from async_enroll.wanted import Wanted, Wish
@@ -66,7 +67,9 @@ def assert_within(batches: list[Batch], limits: BatchLimits) -> None:
         assert 1 <= len(batch.identifiers) <= limits.identifiers
         assert 1 <= batch.pairs <= limits.pairs
         for flag in (False, True):
-            assert len(bulk_body(batch, auto_enroll=flag, email_students=flag)) <= limits.bytes
+            for reason in (None, "\N{SNOWMAN}" * 255, "\x01" * 255):
+                body = bulk_body(batch, auto_enroll=flag, email_students=flag, reason=reason)
+                assert len(body) <= limits.bytes
 
 
 @given(of_learners, limits)
@@ -186,7 +189,7 @@ def test_bytes_bound_a_call() -> None:
 @given(st.text(min_size=1, max_size=800), st.text(min_size=1), st.text(min_size=1))
 def test_a_pair_that_can_be_sent_fits_a_call(identifier: str, course: str, cohort: str) -> None:
     limits = BatchLimits(bytes=SMALLEST_BODY)
-    if why_unsendable(identifier, limits) or why_unsendable(course, limits):
+    if why_unsendable(identifier) or why_unsendable_course(course, limits):
         return
     if why_unsendable_cohort(cohort, limits):
         return
@@ -202,19 +205,29 @@ def test_a_pair_that_can_be_sent_fits_a_call(identifier: str, course: str, cohor
         ("a,b", "holds a comma"),
         ("a b", "holds white space"),
         ("a\xa0b", "holds white space"),
+        ("a\0b", "holds a NUL character"),
         ("\ud800", "holds half a character"),
-        ("x" * 700, "is longer than 682 bytes"),
-        ("x" * 682, None),
         ("jané@example.org", None),
     ],
 )
 def test_what_cannot_be_sent(text: str, words: str | None) -> None:
-    assert why_unsendable(text, BatchLimits(bytes=SMALLEST_BODY)) == words
+    assert why_unsendable(text) == words
+    assert why_unsendable_course(text, BatchLimits(bytes=SMALLEST_BODY)) == words
+
+
+def test_how_long_what_is_sent_may_be() -> None:
+    limits = BatchLimits(bytes=SMALLEST_BODY)
+    assert why_unsendable("é" * 255) is None
+    assert why_unsendable("é" * 256) == "is longer than 255 characters"
+    for why in (why_unsendable_course, why_unsendable_cohort):
+        assert why("x" * 682, limits) is None
+        assert why("x" * 683, limits) == "is longer than 682 bytes"
 
 
 def test_a_cohort_may_hold_white_space() -> None:
     assert why_unsendable_cohort("red team", BatchLimits()) is None
     assert why_unsendable_cohort("red,blue", BatchLimits()) == "holds a comma"
+    assert why_unsendable_cohort("red\0", BatchLimits()) == "holds a NUL character"
 
 
 def test_courses_that_cannot_share_a_call() -> None:

@@ -181,3 +181,39 @@ async def test_a_consumer_that_is_cancelled_finds_what_it_was_not_given() -> Non
         for entry in roster:
             if platform.is_allowed(entry.identifier, COURSE):
                 assert entry.identifier in told
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_consumer_that_is_cancelled_again_has_let_go_of_the_journal(
+    tmp_path: Path, times: int
+) -> None:
+    """As by a time-out and a shutdown at once, or a second Ctrl-C."""
+    roster = [RosterEntry(f"new{number}@example.org", COURSE) for number in range(50)]
+    journal = tmp_path / "job.db"
+    async with Platform(seconds_per_call=0.02) as platform:
+        platform.add_course(COURSE)
+        async with EnrollmentClient(
+            platform.url,
+            platform.token,
+            batch=BatchLimits(identifiers=1),
+            concurrency=2,
+            settle=0.2,
+        ) as client:
+            given: list[str] = []
+
+            async def consume() -> None:
+                async for result in client.stream(roster, journal=journal):
+                    given.append(result.identifier)  # noqa: PERF401  # as they come
+
+            tasks = tasks_of_the_client()
+            consumer = asyncio.create_task(consume())
+            await until(lambda: len(given) >= 4)
+            for _ in range(times):
+                consumer.cancel()
+                await asyncio.sleep(0)
+            with pytest.raises(asyncio.CancelledError):
+                await consumer
+            assert tasks_of_the_client() <= tasks
+            report = await client.apply(roster, journal=journal)
+            assert report.ok
+            assert len(report.results) == len(roster)

@@ -324,8 +324,8 @@ async def test_nobody_listens() -> None:
     [
         (lambda: ClientCredentials("", "sesame"), "the client_id is empty"),
         (lambda: ClientCredentials("id", " \n"), "the client_secret is empty"),
-        (lambda: ClientCredentials("id", b"sesame"), "client_secret is of type bytes"),
-        (lambda: ClientCredentials(None, "sesame"), "client_id is of type NoneType"),
+        (lambda: ClientCredentials("id", b"sesame"), "client_secret is of type bytes"),  # type: ignore[arg-type]
+        (lambda: ClientCredentials(None, "sesame"), "client_id is of type NoneType"),  # type: ignore[arg-type]
         (lambda: ClientCredentials("id", "ses\0ame"), "cannot be typed"),
         (lambda: ClientCredentials("id", "ses\udcffame"), "cannot be typed"),
         (lambda: ClientCredentials("id", "x", "sesame"), "neither 'jwt' nor 'bearer'"),  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """What a job tells of itself."""
 
+import asyncio
 import logging
 from collections import Counter
 from contextlib import aclosing
@@ -40,7 +41,7 @@ def site(faults: Faults | None = None, window: RequestWindow | None = None) -> P
 async def told_by(
     platform: Platform, *, identifiers: int = 10, patience: float = 5.0
 ) -> list[Event]:
-    """The events of a job without a preflight, one call after the other."""
+    """The events of a job, one call after the other; the first is the preflight."""
     events: list[Event] = []
     async with (
         platform,
@@ -56,7 +57,7 @@ async def told_by(
             on_event=events.append,
         ) as client,
     ):
-        await client.apply(ROSTER, preflight=False)
+        await client.apply(ROSTER)
     return events
 
 
@@ -71,7 +72,7 @@ async def test_a_job_without_trouble() -> None:
     assert [event.at for event in events] == sorted(event.at for event in events)
     sent = [event for event in events if isinstance(event, BatchSent)]
     assert [(event.planned, event.call, event.attempt) for event in sent] == [
-        (number, number, 1) for number in range(1, 5)
+        (number, number + 1, 1) for number in range(1, 5)
     ]
     settled = [result for e in events if isinstance(e, BatchSettled) for result in e.results]
     assert sorted(result.identifier for result in settled) == sorted(LEARNERS)
@@ -81,7 +82,7 @@ async def test_a_job_without_trouble() -> None:
 
 
 async def test_trouble_is_told() -> None:
-    faults = Faults.schedule({0: Fault.THROTTLED_SILENT, 2: Fault.SERVER_ERROR})
+    faults = Faults.schedule({1: Fault.THROTTLED_SILENT, 3: Fault.SERVER_ERROR})
     events = await told_by(site(faults))
     kinds = Counter(type(event) for event in events)
     assert kinds[Throttled] == 1
@@ -96,7 +97,7 @@ async def test_trouble_is_told() -> None:
     ("fault", "status"), [(Fault.GARBLED, 200), (Fault.UNAVAILABLE_AFTER, 503), (Fault.CUT, None)]
 )
 async def test_the_status_of_a_call_whose_fate_is_unknown(fault: Fault, status: int | None) -> None:
-    events = await told_by(site(Faults.schedule({0: fault})), identifiers=40)
+    events = await told_by(site(Faults.schedule({1: fault})), identifiers=40)
     first = next(event for event in events if isinstance(event, BatchAnswered))
     assert (first.meaning, first.status) == (Meaning.UNKNOWN, status)
 
@@ -171,6 +172,39 @@ async def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixt
     assert report.ok
     assert "on_event failed on a BatchSent: ValueError" in caplog.text
     assert LEARNERS[0] not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [JobStarted, BatchSent, BatchAnswered, BatchSettled, JobDone])
+@pytest.mark.parametrize("journal", [None, "job.db"])
+async def test_a_listener_that_raises_a_cancellation_ends_nothing(
+    tmp_path: Path, kind: type[Event], journal: str | None
+) -> None:
+    """As one does that asks a future which somebody has cancelled for its result."""
+
+    def fail(event: Event) -> None:
+        if isinstance(event, kind):
+            raise asyncio.CancelledError
+
+    async with site() as platform:
+        async with EnrollmentClient(
+            platform.url, platform.token, batch=BatchLimits(5), on_event=fail
+        ) as client:
+            report = await client.apply(ROSTER, journal=journal and tmp_path / journal)
+    assert len(report.results) == len(ROSTER)
+    assert report.ok
+
+
+async def test_a_listener_that_cancels_the_job_has_cancelled_it() -> None:
+    def cancel(event: Event) -> None:
+        if isinstance(event, BatchSent):
+            job.cancel()
+            raise asyncio.CancelledError
+
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=cancel) as client:
+            job = asyncio.create_task(client.apply(ROSTER))
+            with pytest.raises(asyncio.CancelledError):
+                await job
 
 
 async def test_logs_tell_of_jobs_and_not_of_people(caplog: pytest.LogCaptureFixture) -> None:

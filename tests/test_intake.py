@@ -1,6 +1,7 @@
 """What callers pass in, made ready to send."""
 
 from collections.abc import Iterable
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -16,8 +17,11 @@ from async_enroll import (
 )
 from async_enroll.batching import Place
 from async_enroll.fates import Block
+from async_enroll.identity import identity_key
 from async_enroll.intake import CrossProduct, RosterIntake, Scope, Work, planned
 from async_enroll.models import Batch
+
+from .spellings import identifiers as spellings
 
 LIMITS = BatchLimits()
 texts = st.text("ab, \t\u2003@", max_size=4)
@@ -62,6 +66,42 @@ def test_every_pair_of_a_roster_once(entries: list[RosterEntry]) -> None:
     assert pairs(roster(*entries)) == sorted(expected)
 
 
+@given(st.lists(spellings, max_size=8), st.sets(st.sampled_from("xyz"), min_size=1))
+def test_every_learner_of_a_cross_product_as_first_spelled(
+    identifiers: list[str], courses: set[str]
+) -> None:
+    first = {identity_key(one): one for one in reversed(identifiers)}
+    assert pairs(cross(identifiers, courses)) == sorted(product(first.values(), courses))
+
+
+@given(
+    st.lists(
+        st.builds(
+            RosterEntry,
+            spellings,
+            st.sampled_from("xyz"),
+            st.sampled_from(Action),
+            st.sampled_from([None, "red"]),
+        ).filter(lambda entry: entry.cohort is None or entry.action is Action.ENROLL),
+        max_size=5,
+    )
+)
+def test_every_learner_of_a_roster_as_first_spelled_without_contradictions(
+    entries: list[RosterEntry],
+) -> None:
+    first = {identity_key(entry.identifier): entry.identifier for entry in reversed(entries)}
+    wishes = {
+        (first[identity_key(entry.identifier)], entry.course_id, entry.action, entry.cohort)
+        for entry in entries
+    }
+    wanted = sorted({wish[:2] for wish in wishes})
+    if len(wanted) < len(wishes):
+        with pytest.raises(RosterError, match="contradicts"):
+            roster(*entries)
+    else:
+        assert pairs(roster(*entries)) == wanted
+
+
 @given(st.lists(texts, max_size=6), st.lists(texts, min_size=1, max_size=4))
 def test_nothing_is_sent_that_the_platform_would_split(
     identifiers: list[str], courses: list[str]
@@ -73,19 +113,30 @@ def test_nothing_is_sent_that_the_platform_would_split(
 
 
 def test_what_cannot_be_sent_is_a_result() -> None:
-    results = cross(["a b", "jane"], ["c1", "c,2"])
+    long = f"{'j' * 255}@example.org"
+    results = cross(["a b", "a\0b", long, "jane"], ["c1", "c,2", "c\0"])
     told = {
         (one.identifier, one.course_id): (one.outcome, one.error, one.attempts)
         for item in results
         if isinstance(item, Block)
         for one in item
     }
-    invalid = Outcome.INVALID_IDENTIFIER
-    words = "not sent: the identifier holds white space"
+    invalid = {
+        "a b": "not sent: the identifier holds white space",
+        "a\0b": "not sent: the identifier holds a NUL character",
+        long: "not sent: the identifier is longer than 255 characters",
+    }
+    rejected = {
+        "c,2": "not sent: the course key holds a comma",
+        "c\0": "not sent: the course key holds a NUL character",
+    }
     assert told == {
-        ("a b", "c1"): (invalid, words, 0),
-        ("a b", "c,2"): (invalid, words, 0),
-        ("jane", "c,2"): (Outcome.REJECTED, "not sent: the course key holds a comma", 0),
+        **{
+            (who, key): (Outcome.INVALID_IDENTIFIER, words, 0)
+            for who, words in invalid.items()
+            for key in ("c1", "c,2", "c\0")
+        },
+        **{("jane", key): (Outcome.REJECTED, words, 0) for key, words in rejected.items()},
     }
     assert results[-1] == Batch(Action.ENROLL, ("c1",), ("jane",))
 
@@ -151,6 +202,10 @@ def test_the_first_of_repeated_entries_counts() -> None:
     [
         (RosterEntry("jane", "c1", Action.UNENROLL), "entry 2: unenroll contradicts"),
         (RosterEntry("jane", "c1", cohort="red"), "entry 2: enroll in cohort 'red' contradicts"),
+        (
+            RosterEntry("JANE", "c1", Action.UNENROLL),
+            "entry 2: unenroll contradicts .*: 'JANE', also spelled 'jane', in 'c1'",
+        ),
         (
             RosterEntry("joe", "c1", Action.UNENROLL, "red"),
             "entry 2: cohort 'red' given with unenroll",

@@ -14,7 +14,8 @@ FLOORS = [
     ["jobs"],
     ["runner", "journal", "sources"],
     ["pursuit", "plan"],
-    ["vetting", "settling", "patience"],
+    ["dispatch", "vetting", "settling"],
+    ["patience"],
     ["report", "outcomes", "queries"],
     ["page"],
     ["summary", "timeline", "writing"],
@@ -27,11 +28,10 @@ FLOORS = [
     ["verdict", "slots"],
     ["transport", "throttle"],
     ["auth", "roster", "batching", "listing", "filters", "paging"],
-    ["congestion", "sizing", "window"],
-    ["latency"],
+    ["congestion", "hold", "pace", "sizing", "window", "proxy"],
     ["wire", "wanted", "packing", "fates"],
-    ["models", "files"],
-    ["errors"],
+    ["models", "files", "identity", "unpacking", "site"],
+    ["errors", "cancellation"],
 ]
 HOUSE = Path(async_enroll.__file__).parent
 FLOOR_OF = {module: number for number, floor in enumerate(FLOORS) for module in floor}

@@ -33,6 +33,12 @@ FORMS: dict[str, Form] = {
     "page, results first": lambda records: (
         '{"results" : [' + ",".join(records) + '], "next": null, "pages": {"a": {}}}\n'
     ),
+    "page, much behind the results": lambda records: (
+        '{"next": null, "results": [' + ",".join(records) + '], "facets": [' + "{}," * 40 + "{}]}"
+    ),
+    "page, pagination": lambda records: (
+        '{"pagination": {"count": 9, "next": null}, "results": [' + ",".join(records) + "]}"
+    ),
 }
 
 
@@ -92,9 +98,42 @@ def test_an_empty_body_has_no_records() -> None:
     assert read(b"") == read(b" \n") == ([], None)
 
 
-def test_the_next_page_is_named() -> None:
-    body = b'{"count": 1, "next": "https://x/?page=2", "results": []}'
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"count": 1, "next": "https://x/?page=2", "results": []}',
+        b'{"results": [], "next": "https://x/?page=2"}',
+        b'{"pagination": {"count": 1, "next": "https://x/?page=2", "num_pages": 2}, "results": []}',
+        b'{"results": [], "pagination": {"next": "https://x/?page=2", "previous": null}}',
+        b'{"next": null, "pagination": {"next": "https://x/?page=2"}, "results": []}',
+    ],
+)
+def test_the_next_page_is_named(body: bytes) -> None:
     assert read(body) == ([], "https://x/?page=2")
+
+
+@pytest.mark.parametrize("form", ["commas", "lines", "crlf lines"])
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_without_brackets_the_end_of_the_connection_is_not_the_end(form: str, number: int) -> None:
+    reader = ListingReader()
+    assert len(reader.feed(FORMS[form]([json.dumps(RECORD)] * number).encode())) == number
+    with pytest.raises(UnexpectedResponse, match=f"after {number} records, .* cut short"):
+        reader.close(framed=False)
+
+
+@pytest.mark.parametrize("form", ["array", "spaced array", "page", "page, results first"])
+def test_brackets_tell_the_end_of_a_listing(form: str) -> None:
+    reader = ListingReader()
+    assert len(reader.feed(FORMS[form]([json.dumps(RECORD)] * 3).encode())) == 3
+    assert reader.close(framed=False) is None
+
+
+@given(st.integers(0, 60), st.integers(0, 200))
+def test_records_with_many_objects_inside(objects: int, cut: int) -> None:
+    """A record that is cut behind many braces does not hold up those before it."""
+    text = json.dumps({**RECORD, "more": [{}] * objects}).encode()
+    reader = ListingReader()
+    assert len(reader.feed(b"[" + text + b"," + text[: min(cut, len(text) - 1)])) == 1
 
 
 @pytest.mark.parametrize("form", ["array", "spaced array", "page", "page, results first"])
@@ -125,6 +164,10 @@ def test_a_cut_inside_a_record_or_behind_a_comma_is_noticed(form: str) -> None:
         (b"[{}]", r"records\[0\].username: missing"),
         (b"[] []", "more data"),
         (b'{"next": 3, "results": []}', "next: expected an address"),
+        (b'{"count": 3, "results": []}', "next: expected an address"),
+        (b'{"results": [], "pagination": {"count": 3}}', "next: expected an address"),
+        (b'{"results": [], "pagination": {"next": 2}}', "next: expected an address"),
+        (b'{"results": [], "pagination": null}', "next: expected an address"),
         (b'{"count": 3}', "ends early"),
     ],
 )

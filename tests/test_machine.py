@@ -17,14 +17,14 @@ from async_enroll import (
     RosterEntry,
 )
 from async_enroll.sandbox import Fault, Faults, Platform
-from tests.test_pursuit import KNOWN_FAULTS, Renewable
+from tests.test_pursuit import Renewable
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(3)]
 LEARNERS = [f"learner{number}" for number in range(6)]
 NEWCOMERS = [f"new{number}@example.org" for number in range(3)]
 POISONOUS, MISSING = LEARNERS[5], "course-v1:Org+Missing+2026"
 # A fault that passes must not come three times in a row, and 401 not twice: then it lasts.
-PASSING = [fault for fault in KNOWN_FAULTS if fault is not Fault.UNAUTHORIZED]
+PASSING = [fault for fault in Fault if fault is not Fault.UNAUTHORIZED]
 rosters = st.sets(
     st.tuples(st.sampled_from(LEARNERS + NEWCOMERS), st.sampled_from([*COURSES, MISSING])),
     min_size=1,
@@ -42,13 +42,12 @@ class Jobs(RuleBasedStateMachine):
 
     @initialize(
         seed=st.integers(0, 1000),
-        listing=st.booleans(),
+        release=st.sampled_from(["moocit", "2020", "2022", "2025", "2026"]),
         limits=st.builds(BatchLimits, st.integers(1, 4), st.integers(1, 8)),
     )
-    def begin(self, seed: int, listing: bool, limits: BatchLimits) -> None:
+    def begin(self, seed: int, release: str, limits: BatchLimits) -> None:
         faults = Faults.chance(0.15, seed, among=PASSING, linger=0.05)
-        settings = {} if listing else {"listing": None}
-        self.platform = Platform(window=None, faults=faults, **settings)  # type: ignore[arg-type]  # one
+        self.platform = Platform(release=release, window=None, faults=faults)
         for course_id in COURSES:
             self.platform.add_course(course_id)
         for learner in LEARNERS:
@@ -60,9 +59,9 @@ class Jobs(RuleBasedStateMachine):
             Renewable(self.platform),
             window=RequestWindow(1000, 0.2),
             batch=limits,
-            timeout=0.15,
-            settle=0.25,
-            patience=10.0,
+            timeout=0.5,
+            settle=0.6,
+            patience=20.0,
         )
         self.runner.run(self.client.__aenter__())
 

@@ -73,5 +73,6 @@ def test_whatever_is_named_the_host_is_the_site(address: str) -> None:
         trail.follow(address)
     except UnexpectedResponse:
         return
+    assert str(trail.page).isprintable()
     assert trail.page.origin() == START.origin()
     assert trail.page.authority == START.authority

@@ -52,14 +52,14 @@ async def test_patience_ends() -> None:
     start = anyio.current_time()
     with pytest.raises(TransportError, match=r"not answered for 0.3 s; at last: status 502"):
         await patience.up()
-    assert anyio.current_time() - start < 1
+    assert anyio.current_time() - start < 3
 
 
 async def test_patience_ends_once_for_all_who_wait() -> None:
     async def probe() -> bool:
         return False
 
-    patience = Patience(0.2, probe)
+    patience = Patience(0.5, probe)
     for _ in range(RUN):
         patience.failed(DOWN)
     start = anyio.current_time()
@@ -74,4 +74,4 @@ async def test_patience_ends_once_for_all_who_wait() -> None:
         for _ in range(8):
             callers.start_soon(wait)
     assert len(errors) == 8  # each their own: a job hangs its report on it
-    assert anyio.current_time() - start < 0.5
+    assert anyio.current_time() - start < 2  # one after the other, they would have waited for four

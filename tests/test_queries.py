@@ -170,6 +170,61 @@ async def test_filters_sent_together_are_checked_here_too() -> None:
         assert len(await listed(url, EnrollmentQuery(course_id=C0))) == 6
 
 
+def unframed(body: bytes) -> bytes:
+    """An answer that ends with the connection, as old proxies pass it on."""
+    return b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("body", [b"", record(), record() + b"," + record("joe"), record() + b"\n"])
+async def test_a_body_that_may_have_been_cut_is_an_error_but_for_one_learner(body: bytes) -> None:
+    async with saying(unframed(body)) as url:
+        for query in (EnrollmentQuery(), EnrollmentQuery(course_id=C0), EnrollmentQuery(days=1)):
+            with pytest.raises(UnexpectedResponse, match="may have been cut short"):
+                await listed(url, query)
+        assert len(await listed(url, EnrollmentQuery(username="jane"))) == body.count(b"{")
+    async with saying(unframed(b"[" + record() + b"]")) as url:
+        assert len(await listed(url)) == 1
+    chunked = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    for coding in (b"Content-Length: %d\r\n\r\n%b", chunked):
+        async with saying(OK + coding % (len(record()), record())) as url:
+            assert len(await listed(url)) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_pages_that_name_the_next_in_their_pagination(first: bool) -> None:
+    """As of edx_rest_framework_extensions' NamespacedPageNumberPagination."""
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            target = (await request(reader)).split(b" ")[1]
+            number = int(target.partition(b"page=")[2] or 1)
+            lead = f"/api/so2/v1/enrollments?page={number + 1}" if number < 5 else None
+            parts = {"pagination": {"count": 500, "num_pages": 5, "next": lead, "previous": None}}
+            listed = [json.loads(record(f"u{number}-{one}")) for one in range(100)]
+            said = {**parts, "results": listed} if first else {"results": listed, **parts}
+            writer.write(answer("200 OK", json.dumps(said).encode()))
+            await writer.drain()
+
+    async with talking(conversation) as url:
+        assert len({one.username for one in await listed(url)}) == 500
+
+
+async def test_a_page_that_does_not_say_what_follows_is_not_the_last() -> None:
+    said = b'{"count": 500, "num_pages": 5, "current_page": 1, "results": [%b]}' % record()
+    async with saying(answer("200 OK", said)) as url:
+        with pytest.raises(UnexpectedResponse, match="next: expected an address or null"):
+            await listed(url)
+
+
+async def test_a_record_may_lack_its_time() -> None:
+    """The platform's column may be empty (CourseEnrollment.created)."""
+    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M}"
+    timeless = record("joe").replace(b'"2021-03-09 20:15"', b"null")
+    async with saying(answer("200 OK", b"[%b,%b]" % (record(created=now), timeless))) as url:
+        assert [one.created is None for one in await listed(url)] == [False, True]
+        assert [one.username for one in await listed(url, EnrollmentQuery(C0, days=1))] == ["jane"]
+
+
 def page(next_page: str | None, *records: bytes) -> bytes:
     body = b'{"count": 9, "next": %b, "results": [%b]}'
     return answer("200 OK", body % (json.dumps(next_page).encode(), b",".join(records)))
@@ -203,6 +258,13 @@ async def test_pages_of_another_origin_are_not_followed(lead: str) -> None:
             await listed(url)
 
 
+@pytest.mark.parametrize("odd", ["\0", "\r\nX: y", " ", "\x7f", "\x85", "\u2028", "\u00a0"])
+async def test_pages_whose_address_is_none(odd: str) -> None:
+    async with saying(page(f"/api/x?page=2{odd}", record())) as url:
+        with pytest.raises(UnexpectedResponse, match="next: expected an address, found '/api/x"):
+            await listed(url)
+
+
 async def test_pages_that_lead_in_a_circle() -> None:
     async with saying(page("/api/x?page=2")) as url:
         with pytest.raises(UnexpectedResponse, match="in a circle"):
@@ -228,8 +290,9 @@ async def test_a_refusal_is_waited_out() -> None:
 async def test_refusals_without_end_are_given_up() -> None:
     said = answer("429 Too Many Requests", b'{"detail": "slow down"}', "Retry-After: 0")
     async with saying(said) as url:
-        with pytest.raises(PlatformError, match="slow down"):
-            await listed(url)
+        async with EnrollmentClient(url, "token", patience=0.5) as client:
+            with pytest.raises(TransportError, match="asks to wait"):
+                _ = [record async for record in client.enrollments()]
 
 
 async def test_several_queries_give_each_record_once(
@@ -400,13 +463,23 @@ async def test_a_listing_may_be_left_and_the_connection_is_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    "filters", [{"course_id": " "}, {"username": ""}, {"days": -1}, {"days": 10**9}]
+    "filters",
+    [
+        {"course_id": " "},
+        {"course_id": f"{C0}\udcff"},
+        {"course_id": f"{C0}\0"},
+        {"username": ""},
+        {"username": "\ud800"},
+        {"days": -1},
+        {"days": 10**9},
+    ],
 )
 async def test_filters_that_cannot_be(
-    client: EnrollmentClient, filters: dict[str, str | int]
+    platform: Platform, client: EnrollmentClient, filters: dict[str, str | int]
 ) -> None:
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(ConfigurationError, match=next(iter(filters))):
         await anext(client.enrollments(**filters))  # type: ignore[arg-type]  # the mistake itself
+    assert platform.requests == []
 
 
 async def test_a_hold_of_the_writing_side_holds_reading() -> None:

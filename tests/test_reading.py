@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import pytest
@@ -23,6 +24,7 @@ from async_enroll import (
     TransportError,
     UnexpectedResponse,
 )
+from async_enroll.accounts import ACCOUNTS
 from async_enroll.core import CORE_LIST
 from async_enroll.models import ListingKind
 from async_enroll.reporting import REPORTING_LIST
@@ -89,10 +91,12 @@ async def test_each_kind_gives_the_same_records() -> None:
             await so2.bulk_unenroll(["learner1"], [C0])
             for query in QUERIES:
                 expected = [
-                    evolve(one, email=None, created=one.created.replace(tzinfo=UTC))
+                    evolve(one, email=None, created=one.created and one.created.replace(tzinfo=UTC))
                     for one in await listed(so2, query)
                 ]
-                assert await listed(core, query) == sorted(expected, key=repr), query
+                # Whether addresses are told is the site's affair.
+                found = [evolve(one, email=None) for one in await listed(core, query)]
+                assert sorted(found, key=repr) == sorted(expected, key=repr), query
             assert len(await listed(core, EnrollmentQuery(days=7))) == 4 * 3
 
 
@@ -172,11 +176,36 @@ async def test_a_site_that_is_down_is_waited_for_once() -> None:
                         tasks.start_soon(query, client)
 
 
-async def test_a_json_404_is_an_answer_of_the_listing() -> None:
-    async with saying(answer("404 Not Found", b'{"detail": "No such course."}')) as url:
-        async with EnrollmentClient(url, "token") as client:
-            with pytest.raises(PlatformError, match="No such course"):
-                await listed(client, EnrollmentQuery(course_id=C0))
+NOT_ROUTED = [
+    PAGE,
+    answer("404 Not Found", b'{"message": "no Route matched with those values"}'),
+    answer("404 Not Found"),
+]
+
+
+@pytest.mark.parametrize("missing", NOT_ROUTED)
+async def test_a_404_of_any_kind_is_no_such_listing(missing: bytes) -> None:
+    """An API gateway in front of a site answers JSON."""
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await request(reader)
+            found = answer("200 OK", json.dumps(page(record(1, NOW))).encode())
+            writer.write(found if CORE_LIST.encode() in head else missing)
+            await writer.drain()
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token") as client:
+        assert [one.username for one in await listed(client, EnrollmentQuery())] == ["learner1"]
+    async with saying(missing) as url, EnrollmentClient(url, "token") as client:
+        with pytest.raises(PlatformError, match="neither as MOOCit nor as Open edX"):
+            await listed(client, EnrollmentQuery())
+
+
+async def test_a_json_404_in_the_middle_of_a_listing_is_told_as_it_is() -> None:
+    failing = answer("404 Not Found", b'{"detail": "Invalid page."}')
+    async with pages(page(record(1, NOW), lead="/api/x"), failing) as (client, _):
+        with pytest.raises(PlatformError, match=r"^Invalid page\.$"):
+            await listed(client, EnrollmentQuery())
 
 
 async def test_one_who_leaves_while_finding_out_holds_up_nobody(plain: Platform) -> None:
@@ -218,7 +247,7 @@ async def test_a_refusal_is_heeded_and_the_page_is_asked_for_again() -> None:
             async with anyio.create_task_group() as tasks:
                 for _ in range(2):
                     tasks.start_soon(listed, client, EnrollmentQuery())
-        statuses = [logged.status for logged in platform.requests]
+        statuses = [one.status for one in platform.requests if CORE_LIST in one.path]
         assert 429 in statuses
         assert statuses.count(200) == 4
 
@@ -254,14 +283,20 @@ def record(number: int, created: datetime) -> dict[str, Any]:
 
 @asynccontextmanager
 async def pages(*said: bytes | dict[str, Any]) -> AsyncIterator[tuple[EnrollmentClient, list[str]]]:
-    """A client of a site that says these pages in turn, and what it is asked for."""
+    """A client of a site that says these pages in turn, and what it is asked for.
+
+    The site tells of no accounts.
+    """
     targets: list[str] = []
     coming = iter(said)
 
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
-            head = await request(reader)
-            targets.append(head.split(b" ")[1].decode())
+            target = (await request(reader)).split(b" ")[1].decode()
+            if ACCOUNTS in target:
+                writer.write(PAGE)
+                continue
+            targets.append(target)
             page = next(coming)
             writer.write(
                 page if isinstance(page, bytes) else answer("200 OK", json.dumps(page).encode())
@@ -275,6 +310,87 @@ async def pages(*said: bytes | dict[str, Any]) -> AsyncIterator[tuple[Enrollment
 
 def page(*records: dict[str, Any], lead: str | None = None, **more: Any) -> dict[str, Any]:
     return {**more, "next": lead, "previous": None, "results": list(records)}
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("inside", [True, False])
+async def test_addresses_of_a_hundred_records_cost_one_request(
+    numbered: bool, inside: bool
+) -> None:
+    """Where the site tells them; its pages are by number or by cursor."""
+    accounts: list[list[str]] = []
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            target = urlsplit((await request(reader)).split(b" ")[1].decode())
+            query = dict(parse_qsl(target.query))
+            if ACCOUNTS in target.path:
+                names = query["username"].split(",")
+                accounts.append(names)
+                told = [{"username": one, "email": f"{one}@example.org"} for one in names]
+                said: Any = [one for one in told if one["username"] != "learner7"]
+            else:
+                number = int(query.get("page", 0))
+                lead = f"/{CORE_LIST}?page={number + 1}" if number < 2 else None
+                listed = [record(100 * number + one // 2, NOW) for one in range(100)]
+                more = {"count": 300, "num_pages": 3, "current_page": 1} if numbered else {}
+                said = {"pagination": {"next": lead, **more}} if inside else {"next": lead, **more}
+                said["results"] = listed
+            writer.write(answer("200 OK", json.dumps(said).encode()))
+            await writer.drain()
+
+    async with talking(conversation) as url:
+        async with EnrollmentClient(url, "token", listing="core") as client:
+            found = await listed(client, EnrollmentQuery())
+    assert len(found) == 300
+    for one in found:
+        gone = one.username == "learner7"
+        assert one.email == (None if gone else f"{one.username}@example.org")
+    assert [len(names) for names in accounts] == [50, 50, 50]  # two records of each learner
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("tells", [True, False])
+async def test_addresses_on_a_plain_site(numbered: bool, tells: bool) -> None:
+    async with Platform(
+        release="2025",
+        window=None,
+        numbered_core_pages=numbered,
+        accounts_tell_addresses=tells,
+    ) as platform:
+        people(platform, 250, [C0])
+        async with client_of(platform) as client:
+            for _ in range(2):
+                found = await listed(client, EnrollmentQuery(course_id=C0))
+                told = {one.username: one.email for one in found}
+                assert told == {
+                    f"learner{number}": f"learner{number}@example.org" if tells else None
+                    for number in range(250)
+                }
+        paths = [logged.path.removeprefix("/") for logged in platform.requests]
+        assert paths.count(CORE_LIST) == 6
+        assert paths.count(ACCOUNTS) == (6 if tells else 1)
+
+
+async def test_a_list_is_whole_with_its_addresses_or_an_error() -> None:
+    """A listing with addresses here and none there would look like other people."""
+    asked = itertools.count()
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await request(reader)
+            own = b'[{"username": "learner1", "email": "one@example.org"}]'
+            accounts = answer("503 Unavailable") if next(asked) > 2 else answer("200 OK", own)
+            listed = answer("200 OK", json.dumps(page(record(1, NOW), lead="?page=2")).encode())
+            writer.write(accounts if ACCOUNTS.encode() in head else listed)
+            await writer.drain()
+
+    async with talking(conversation) as url:
+        async with EnrollmentClient(url, "token", listing="core") as client:
+            records = client.enrollments()
+            assert (await anext(records)).email == "one@example.org"
+            with pytest.raises(PlatformError, match="503"):
+                await anext(records)
 
 
 async def test_numbered_pages_are_in_no_sure_order() -> None:
@@ -293,6 +409,13 @@ async def test_pages_by_cursor_that_are_out_of_order_are_all_read() -> None:
         assert len(await listed(client, EnrollmentQuery(days=7))) == 3
 
 
+async def test_a_time_that_is_not_known_does_not_end_a_list() -> None:
+    old, new = record(1, NOW - timedelta(days=9)), record(2, NOW - timedelta(days=1))
+    timeless = {**record(3, NOW), "created": None}
+    async with pages(page(new, old, timeless, lead="/x"), page(new)) as (client, _):
+        assert len(await listed(client, EnrollmentQuery(days=7))) == 2
+
+
 @pytest.mark.parametrize(
     ("said", "path"),
     [
@@ -306,6 +429,7 @@ async def test_pages_by_cursor_that_are_out_of_order_are_all_read() -> None:
         (page(lead="/api/x"), "in a circle"),
         (page(lead="https://elsewhere.example.org/api/x"), "next: expected a page of http://127"),
         (page(lead="//127.0.0.1:9/api/x"), "next: expected a page of http://127"),
+        (page(lead="/api/x?\0"), "next: expected an address"),
     ],
 )
 async def test_a_list_that_breaks_off_is_an_error(said: Any, path: str) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from async_enroll import (
     Action,
@@ -18,6 +19,7 @@ from async_enroll import (
     EnrollmentResult,
     EnrollmentState,
     Outcome,
+    RosterEntry,
 )
 from async_enroll.report import ReportBuilder
 from tests.blocks import block_of
@@ -91,10 +93,23 @@ def test_to_dict_has_the_platforms_shape() -> None:
     )
     results = value["courses"]["c1"]["results"]
     assert [set(one) for one in results] == [
-        {"identifier", "before", "after"},
-        {"identifier", "before", "after"},
-        {"identifier", "error"},
+        {"identifier", "before", "after", "notified"},
+        {"identifier", "before", "after", "notified"},
+        {"identifier", "error", "notified"},
     ]
+
+
+def test_who_may_not_have_been_notified() -> None:
+    some = [
+        evolve(result("jane", "c1", Outcome.ENROLLED), notified=None),
+        evolve(result("joe", "c1", Outcome.ENROLLED), notified=True),
+        evolve(result("jim", "c1", Outcome.UNCONFIRMED), notified=None),
+    ]
+    told = report(*some)
+    assert told.notification_unknown == (RosterEntry("jane", "c1"),)
+    assert "\nthe learner of 1 pair may not have been notified\n" in str(told)
+    results = told.to_dict()["courses"]["c1"]["results"]
+    assert [one["notified"] for one in results] == [None, True, None]
 
 
 def test_csv(tmp_path: Path) -> None:

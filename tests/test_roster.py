@@ -114,6 +114,19 @@ def test_contradictions_name_both_lines() -> None:
     ]
 
 
+def test_contradictions_in_several_spellings_name_both_lines() -> None:
+    assert problems(
+        "email,course_id,action\nJane@x.org,C1,\njane@x.org,C2,\nJANE@x.org,C2,unenroll\n"
+        "jane@x.org,C1,unenroll\nJane@x.org,C2,unenroll\n"
+    ) == [
+        "line 4: unenroll contradicts line 3, enroll, for 'JANE@x.org', also spelled "
+        "'Jane@x.org', in 'C2'",
+        "line 5: unenroll contradicts line 2, enroll, for 'jane@x.org', also spelled "
+        "'Jane@x.org', in 'C1'",
+        "line 6: unenroll contradicts line 3, enroll, for 'Jane@x.org' in 'C2'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
@@ -357,16 +370,26 @@ def test_a_stray_byte_far_down_is_seen() -> None:
 
 
 def test_what_is_worth_knowing() -> None:
+    assert not read(f"email,course\njane,{C1}\nJane,{C2}\n").warnings
+    once = read(f"email,course\njane,{C1}\njane,{C1}\n")
+    assert once.warnings == ("1 row repeats another; the pair counts once",)
+    twice = read(f"email,course\njane,{C1}\njane,{C1}\njane,{C1}\n")
+    assert twice.warnings == ("2 rows repeat others; each pair counts once",)
+
+
+def test_a_learner_in_several_spellings_is_one() -> None:
     roster = read(
         f"email,course\nJane@example.org,{C1}\njane@example.org,{C1}\nJANE@example.org,{C2}\n"
-        f"JANE@example.org,{C2}\nJoe,{C1}\njoe,{C1}\n"
+        f"Jane@Example.org,{C2}\njoe\u0301,{C1}\nJO\u00c9,{C1}\nstraße,{C1}\nstrasse,{C1}\n"
     )
-    assert len(roster) == 5
-    assert [warning.split(";")[0] for warning in roster.warnings] == [
-        "1 rows repeat others and count once",
-        "2 addresses stand there in several spellings (jane@example.org and Jane@example.org, "
-        "jane@example.org and JANE@example.org)",
+    assert [(entry.identifier, entry.course_id) for entry in roster] == [
+        ("Jane@example.org", C1),
+        ("Jane@example.org", C2),
+        ("joe\u0301", C1),
+        ("straße", C1),
+        ("strasse", C1),
     ]
+    assert roster.warnings == ("3 rows repeat others; each pair counts once",)
 
 
 def test_columns_by_their_own_names(tmp_path: Path) -> None:
@@ -423,3 +446,8 @@ def test_bad_rows_can_be_left_out() -> None:
         "line 3, column identifier",
         "line 4",
     ]
+
+
+def test_what_is_no_path() -> None:
+    with pytest.raises(ConfigurationError, match="path is a Table; expected a file's path"):
+        Roster.read(pyarrow.table({"email": ["jane"]}))

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -11,6 +13,7 @@ import pytest
 from async_enroll import (
     BearerToken,
     ClientCredentials,
+    ConfigurationError,
     EnrollError,
     EnrollmentClient,
     RequestWindow,
@@ -29,6 +32,20 @@ def everything(error: BaseException | None) -> str:
     text = ""
     while error is not None:
         text += f"{error!r} {error} {vars(error)} {traceback.format_exception(error)}"
+        error = error.__cause__ or error.__context__
+    return text
+
+
+def variables(error: BaseException | None) -> str:
+    """All local variables of our own frames that tools show with a traceback."""
+    text = ""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_globals.get("__name__", "").startswith("async_enroll"):
+                text += f"{frame.f_code.co_qualname}\n"
+                for value in frame.f_locals.values():
+                    with suppress(AttributeError):  # of objects that are only half made
+                        text += repr(value)
         error = error.__cause__ or error.__context__
     return text
 
@@ -120,11 +137,59 @@ async def test_exceptions(
         try:
             shown += repr(await client.bulk_enroll(["jane"], [COURSE]))
         except EnrollError as error:
-            shown += everything(error)
+            shown += everything(error) + variables(error)
         with pytest.raises(EnrollError) as raised:
             await anext(client.enrollments())
-        shown += everything(raised.value)
+        shown += everything(raised.value) + variables(raised.value)
+    assert "Transport." in variables(raised.value) or said.startswith(b"HTTP/1.1 ")
     assert TOKEN not in shown + caplog.text
+
+
+@pytest.mark.parametrize("auth", [TOKEN, CREDENTIALS], ids=["token", "credentials"])
+async def test_a_client_that_is_not_open(auth: str | ClientCredentials) -> None:
+    client = EnrollmentClient("http://127.0.0.1:1", auth)
+    with pytest.raises(EnrollError, match="is not open") as raised:
+        await anext(client.enrollments())
+    shown = variables(raised.value)
+    assert "Transport._exchange" in shown
+    assert TOKEN not in shown
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EnrollmentClient("no url", TOKEN),
+        lambda: EnrollmentClient("https://courses.example.org", f"Bearer {TOKEN}"),
+        lambda: EnrollmentClient("https://courses.example.org", TOKEN.encode()),  # type: ignore[arg-type]
+        lambda: EnrollmentClient("https://courses.example.org", TOKEN, concurrency=0),
+        lambda: BearerToken(f"{TOKEN} {TOKEN}"),
+        lambda: ClientCredentials("", TOKEN),
+        lambda: ClientCredentials("id", f"{TOKEN}\0"),
+        lambda: ClientCredentials(TOKEN, ""),
+        lambda: ClientCredentials("id", "secret", TOKEN),  # type: ignore[arg-type]
+        lambda: ClientCredentials("id", TOKEN, skew=-1),
+    ],
+)
+def test_arguments_that_cannot_work(make: Callable[[], object]) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        make()
+    shown = everything(raised.value) + variables(raised.value)
+    assert "__init__" in shown
+    assert TOKEN not in shown
+
+
+async def test_a_header_that_cannot_be_sent() -> None:
+    class Source:
+        async def authorization(self) -> str:
+            return f"Bearer {TOKEN}\r\n"
+
+        async def renew(self) -> bool:
+            return False
+
+    async with EnrollmentClient("http://127.0.0.1:1", Source()) as client:
+        with pytest.raises(ConfigurationError) as raised:
+            await client.bulk_enroll(["jane"], [COURSE])
+    assert TOKEN not in everything(raised.value) + variables(raised.value)
 
 
 @pytest.mark.parametrize(

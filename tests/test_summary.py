@@ -69,6 +69,29 @@ def test_it_is_read_by_people() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (1, "the learner of 1 pair may not have been notified"),
+        (1200, "the learners of 1,200 pairs may not have been notified"),
+    ],
+)
+def test_who_may_not_have_been_notified(count: int, words: str) -> None:
+    enrolled = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED, notified=None)
+    mailed = EnrollmentResult("jane", "c2", Action.ENROLL, Outcome.ENROLLED, notified=True)
+    failed = EnrollmentResult("jane", "c3", Action.ENROLL, Outcome.UNCONFIRMED, notified=None)
+    summary = summary_of([*[enrolled] * count, mailed, failed])
+    assert summary.notification_unknown == count
+    assert summary.notification == words
+    assert str(summary).splitlines()[-1] == words
+
+
+def test_where_all_is_known_of_mail_nothing_is_said() -> None:
+    summary = summary_of([EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED)])
+    assert summary.notification == ""
+    assert "notified" not in str(summary)
+
+
 def test_when_things_became_known() -> None:
     summary = Summary()
     summary.add([block_of(failure(1, None))])

@@ -1,18 +1,27 @@
 """One exchange: what goes over the wire, and each way it can go wrong, over real sockets."""
 
 import asyncio
+import gzip
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import anyio
 import pytest
 import trustme
 from yarl import URL
 
-from async_enroll import ConfigurationError, TransportError
+from async_enroll import (
+    AuthenticationError,
+    ConfigurationError,
+    EnrollError,
+    EnrollmentClient,
+    TransportError,
+)
 from async_enroll.auth import BearerToken
-from async_enroll.transport import LARGEST_ANSWER, Pieces, Transport, site_url
+from async_enroll.transport import LARGEST_ANSWER, Pieces, Transport
+from async_enroll.unpacking import LARGEST_PIECE
 from tests.servers import answer, request, saying, talking
 
 
@@ -164,6 +173,67 @@ async def test_an_answer_without_end() -> None:
             await get(url, timeout=30)
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "X-GZIP"])
+async def test_a_compressed_answer(encoding: str) -> None:
+    content = b"[" + b"1234567," * 1_000_000 + b"0]"
+    packed = gzip.compress(content)
+    said = answer("200 OK", packed, f"Content-Encoding: {encoding}")
+    async with saying(said) as url, opened(url) as transport:
+        assert (await transport.call("GET", transport.site)).body == content
+        async with transport.stream(transport.site) as pieces:
+            assert isinstance(pieces, Pieces)
+            found = [piece async for piece in pieces]
+        assert b"".join(found) == content
+        assert max(map(len, found)) <= LARGEST_PIECE
+
+
+@pytest.mark.parametrize(
+    ("packed", "words"),
+    [
+        (gzip.compress(b"[]", mtime=0)[:-4], "was cut short"),
+        (b"[]", "is not compressed as it says"),
+        (gzip.compress(b"[]", mtime=0) + b"more", "is not compressed as it says"),
+    ],
+)
+async def test_a_compressed_answer_that_cannot_be_read(packed: bytes, words: str) -> None:
+    said = answer("200 OK", packed, "Content-Encoding: gzip")
+    async with saying(said) as url:
+        with pytest.raises(TransportError, match=words) as raised:
+            await get(url)
+    assert raised.value.sent
+
+
+async def test_a_small_answer_that_unpacks_to_a_large_one() -> None:
+    # 2 GiB in two megabytes: members of gzip can follow each other.
+    member = gzip.compress(bytes(64 * 1024 * 1024))
+    said = answer("200 OK", member * 32, "Content-Encoding: gzip")
+    async with saying(said) as url, opened(url, timeout=30) as transport:
+        with pytest.raises(TransportError, match=f"larger than {LARGEST_ANSWER} bytes"):
+            await transport.call("GET", transport.site)
+        async with transport.stream(transport.site) as pieces:
+            assert isinstance(pieces, Pieces)
+            seen = 0
+            async for piece in pieces:
+                assert len(piece) <= LARGEST_PIECE
+                seen += len(piece)
+                if seen > LARGEST_ANSWER:
+                    break
+
+
+@pytest.mark.parametrize("size", [8_200, 60_000])
+async def test_long_headers(size: int) -> None:
+    long = f"Content-Security-Policy: {'a' * size}"
+    async with saying(answer("200 OK", b"[]", long)) as url:
+        assert await get(url) == b"[]"
+
+
+async def test_headers_without_end() -> None:
+    async with saying(answer("200 OK", b"[]", f"Set-Cookie: {'a' * 1_000_000}")) as url:
+        with pytest.raises(TransportError, match="does not speak HTTP") as raised:
+            await get(url)
+    assert raised.value.sent
+
+
 async def test_a_streamed_answer_may_take_longer_than_the_timeout() -> None:
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request(reader)
@@ -200,50 +270,74 @@ async def test_a_transport_that_is_not_open() -> None:
         await transport.call("GET", transport.site)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "https://courses.example.org",
-        "https://courses.example.org/",
-        "https://courses.example.org:8443/openedx",
-        "http://localhost:8000",
-        "http://127.0.0.1:8000",
-        "http://[::1]:8000",
-        " https://courses.example.org\n",
-    ],
-)
-def test_sites(url: str) -> None:
-    assert str(site_url(url, allow_http=False)).rstrip("/") == url.strip().rstrip("/")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("courses.example.org", "is no site's URL"),
-        ("", "is no site's URL"),
-        ("ftp://courses.example.org", "is no site's URL"),
-        ("https://", "is no site's URL"),
-        ("https://courses example.org", "is no site's URL"),
-        ("https://courses.example.org:99999", "is no site's URL"),
-        ("https://courses.example.org/?next=x", "holds a query or fragment"),
-        ("https://courses.example.org/#top", "holds a query or fragment"),
-        ("http://courses.example.org", "in the clear"),
-        ("http://127.evil.example.org", "in the clear"),
-        ("https://jane:hunter2@courses.example.org", "holds a user or password"),
-    ],
-)
-def test_what_is_no_site(url: str, words: str) -> None:
-    with pytest.raises(ConfigurationError, match=words) as raised:
-        site_url(url, allow_http=False)
-    assert "hunter2" not in str(raised.value)
-
-
-def test_plain_http_when_asked_for() -> None:
-    assert site_url("http://courses.example.org", allow_http=True).scheme == "http"
-
-
 @pytest.mark.parametrize("token", ["", "  \n", "a b", "a\x00b", "à", "Bearer x"])
 def test_what_is_no_token(token: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         BearerToken(token)
     assert not token.strip() or token not in str(raised.value)
+
+
+class Source:
+    """A source of tokens that gives something, or fails."""
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    async def authorization(self) -> str:
+        if isinstance(self.given, BaseException):
+            raise self.given
+        return self.given  # type: ignore[return-value]  # what is tried here
+
+    async def renew(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        (None, ConfigurationError, "gives a NoneType; expected the header's value"),
+        (b"Bearer sesame", ConfigurationError, "gives a bytes; expected the header's value"),
+        ("", ConfigurationError, "cannot stand in a header"),
+        ("  ", ConfigurationError, "cannot stand in a header"),
+        ("Bearer sesame\r\nX-Evil: 1", ConfigurationError, "cannot stand in a header"),
+        ("Bearer sesame\n", ConfigurationError, "cannot stand in a header"),
+        ("Bearer ses\0ame", ConfigurationError, "cannot stand in a header"),
+        ("Bearer sesam\u00e9", ConfigurationError, "cannot stand in a header"),
+        ("Bearer sesame\udcff", ConfigurationError, "cannot stand in a header"),
+        (KeyError("sesame"), AuthenticationError, "has failed: KeyError"),
+        (asyncio.CancelledError("sesame"), AuthenticationError, "has failed: it was cancelled"),
+        (TransportError("down", sent=False), TransportError, "down"),
+    ],
+)
+async def test_sources_of_tokens(given: object, kind: type[EnrollError], words: str) -> None:
+    async with saying(answer("200 OK")) as url, EnrollmentClient(url, Source(given)) as client:
+        with pytest.raises(kind, match=words) as raised:
+            await anext(client.enrollments())
+        with pytest.raises(kind, match=words):
+            await client.bulk_enroll(["jane"], ["course-v1:Org+C0+2026"])
+    assert "sesam" not in str(raised.value)
+
+
+async def test_a_source_of_tokens_that_is_not_asynchronous() -> None:
+    class Plain:
+        def authorization(self) -> str:
+            return "Bearer sesame"
+
+        def renew(self) -> bool:
+            return False
+
+    async with EnrollmentClient("http://127.0.0.1:1", Plain()) as client:  # type: ignore[arg-type]
+        with pytest.raises(AuthenticationError, match="has failed: TypeError"):
+            await anext(client.enrollments())
+
+
+async def test_a_source_of_tokens_is_cancelled_with_its_caller() -> None:
+    class Slow(Source):
+        async def authorization(self) -> str:
+            await anyio.sleep(60)
+            return await super().authorization()
+
+    async with EnrollmentClient("http://127.0.0.1:1", Slow("Bearer x")) as client:
+        with anyio.move_on_after(0.05) as scope:
+            await anext(client.enrollments())
+    assert scope.cancelled_caught

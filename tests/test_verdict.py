@@ -15,7 +15,7 @@ from async_enroll import (
 )
 from async_enroll.errors import NoSuchEndpoint, NoToken
 from async_enroll.transport import Answer
-from async_enroll.verdict import Meaning, classify, no_token
+from async_enroll.verdict import Meaning, classify, masked, no_token
 
 PAGE = b"<html><head><title>\nBad Gateway </title></head></html>"
 
@@ -42,15 +42,34 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(401, b'{"detail": "no"}'), Meaning.UNAUTHORIZED, AuthenticationError, "no"),
         (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
         (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
-        (answer(404, PAGE), Meaning.FATAL, NoSuchEndpoint, "no such endpoint"),
+        (answer(404, PAGE), Meaning.INTERCEPTED, NoSuchEndpoint, "no such endpoint"),
+        (
+            answer(404, b'{"message": "no Route matched"}'),
+            Meaning.UNDONE,
+            NoSuchEndpoint,
+            "no Route matched",
+        ),
         (
             answer(404, b'{"deta', Content_Type="application/json"),
             Meaning.MISSING,
             PlatformError,
             "status 404",
         ),
-        (answer(405, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
-        (answer(408), Meaning.UNKNOWN, PlatformError, "status 408"),
+        (answer(405, b'{"detail": "no"}'), Meaning.UNDONE, PlatformError, "no"),
+        (answer(406, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
+        (
+            answer(403, PAGE),
+            Meaning.INTERCEPTED,
+            PlatformError,
+            "rejects this call ('Bad Gateway')",
+        ),
+        (
+            answer(406, PAGE),
+            Meaning.INTERCEPTED,
+            PlatformError,
+            "rejects this call ('Bad Gateway')",
+        ),
+        (answer(408), Meaning.INTERCEPTED, PlatformError, "rejects this call (status 408)"),
         (answer(413, PAGE), Meaning.TOO_LARGE, PlatformError, "status 413"),
         (answer(429, b'{"detail": "slow"}'), Meaning.THROTTLED, PlatformError, "slow"),
         (answer(500, PAGE), Meaning.UNDONE, PlatformError, "status 500"),
@@ -61,11 +80,17 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (answer(204), Meaning.UNKNOWN, UnexpectedResponse, "expected status 200"),
         (
             answer(301, Location="https://new.example.org/"),
-            Meaning.FATAL,
+            Meaning.INTERCEPTED,
             ConfigurationError,
             "redirects to https://new.example.org/",
         ),
-        (answer(307), Meaning.FATAL, ConfigurationError, "redirects to nowhere"),
+        (
+            answer(302, Location="/login?next=/api"),
+            Meaning.INTERCEPTED,
+            ConfigurationError,
+            "the site asks for a login: it redirects to /login",
+        ),
+        (answer(307), Meaning.INTERCEPTED, ConfigurationError, "redirects to nowhere"),
         (TransportError("refused", sent=False), Meaning.UNREACHABLE, TransportError, "refused"),
         (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
         (NoToken("none for now"), Meaning.NO_TOKEN, NoToken, "none for now"),
@@ -80,6 +105,22 @@ def test_the_table(
     assert words in str(failure.error)
 
 
+def test_a_redirect_to_another_host_is_one_to_a_login() -> None:
+    there = {"Location": "https://id.example.org/start"}
+    failure = classify(Answer(302, there, b"", host="courses.example.org"))
+    assert "asks for a login" in str(failure.error)
+    failure = classify(Answer(302, there, b"", host="id.example.org"))
+    assert "change the URL" in str(failure.error)
+
+
+def test_a_page_with_status_200() -> None:
+    failure = masked(answer(200, PAGE))
+    assert failure is not None
+    assert failure.meaning is Meaning.MASKED
+    assert "('Bad Gateway')" in str(failure.error)
+    assert masked(answer(200, b'{"cour', Content_Type="application/json")) is None
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [("7", 7.0), ("0", 0.0), ("-3", 0.0), ("soon", None), ("inf", None), ("nan", None)],
@@ -92,7 +133,22 @@ def test_retry_after_as_a_date() -> None:
     then = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     seconds = classify(answer(429, Retry_After=then)).retry_after
     assert seconds is not None
-    assert 28 < seconds <= 30
+    assert 10 < seconds <= 30
+
+
+@pytest.mark.parametrize("off", [timedelta(hours=3), timedelta(days=-1)])
+def test_retry_after_as_a_date_by_a_clock_that_is_off(off: timedelta) -> None:
+    theirs = datetime(2026, 5, 9, 12, 0, tzinfo=UTC) + off
+    then = format_datetime(theirs + timedelta(seconds=30), usegmt=True)
+    date = format_datetime(theirs, usegmt=True)
+    assert classify(answer(429, Retry_After=then, Date=date)).retry_after == 30
+
+
+@pytest.mark.parametrize("zone", ["-0000", "GMT", "+0000"])
+def test_dates_of_any_form(zone: str) -> None:
+    then, date = f"Sat, 09 May 2026 12:00:30 {zone}", "Sat, 09 May 2026 12:00:00 GMT"
+    assert classify(answer(429, Retry_After=then, Date=date)).retry_after == 30
+    assert classify(answer(429, Retry_After=then, Date="soon")).retry_after is not None
 
 
 def test_retry_after_of_a_site_under_maintenance() -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 
+import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,9 +12,9 @@ from async_enroll import BatchLimits, PlatformError
 from async_enroll.batching import NOBODY, Place, places
 from async_enroll.models import Batch
 from async_enroll.verdict import Failure, Meaning
-from async_enroll.vetting import Vetting
+from async_enroll.vetting import GoodPlaces, Vetting
 from async_enroll.wire import BulkAnswer
-from tests.waiting import run
+from tests.waiting import run, simulated
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(100)]
 
@@ -40,7 +41,7 @@ class Site:
 
 
 async def vetted(site: Site, asked: Iterable[Place], pairs: int = 500) -> Vetting:
-    vetting = Vetting(site.call, BatchLimits(pairs=pairs))
+    vetting = Vetting(site.call, BatchLimits(pairs=pairs), GoodPlaces())
     await vetting.vet(list(asked))
     return vetting
 
@@ -98,18 +99,70 @@ async def test_a_passing_failure_condemns_nobody() -> None:
         meaning = next(failures, None)
         return Failure(meaning, PlatformError("no", status=500)) if meaning else BulkAnswer({})
 
-    vetting = Vetting(call, BatchLimits())
+    vetting = Vetting(call, BatchLimits(), GoodPlaces())
     await vetting.vet([Place("c1", None)])
     assert not vetting.bad
 
 
-async def test_a_failure_that_tells_nothing_of_the_courses_condemns_nobody() -> None:
-    async def call(batch: Batch) -> BulkAnswer | Failure:
-        return Failure(Meaning.UNKNOWN, PlatformError("no", status=502))
+@pytest.mark.parametrize(
+    "meaning", [Meaning.UNKNOWN, Meaning.TOO_LARGE, Meaning.INTERCEPTED, Meaning.MASKED]
+)
+async def test_a_place_that_cannot_be_asked_about_is_not_good(meaning: Meaning) -> None:
+    site = Site({Place("c2", None): meaning})
+    vetting = await vetted(site, [Place("c1", None), Place("c2", None)])
+    assert list(vetting.bad) == [Place("c2", None)]
+    assert "whether the course exists cannot be told" in str(vetting.bad[Place("c2", None)])
 
-    vetting = Vetting(call, BatchLimits())
+
+async def test_what_stops_the_job_condemns_nobody() -> None:
+    async def call(batch: Batch) -> BulkAnswer | Failure:
+        return Failure(Meaning.FATAL, PlatformError("no", status=0))
+
+    vetting = Vetting(call, BatchLimits(), GoodPlaces())
     await vetting.vet([Place("c1", None), Place("c2", None)])
     assert not vetting.bad
+
+
+async def test_a_course_that_is_not_found_by_its_name_costs_one_call_more() -> None:
+    missing = Place(COURSES[37], None)
+
+    async def call(batch: Batch) -> BulkAnswer | Failure:
+        calls.append(batch)
+        if missing in places(batch):
+            words = f"Course not found: {missing.course_id}."
+            return Failure(Meaning.MISSING, PlatformError(words, status=404))
+        return BulkAnswer({})
+
+    calls: list[Batch] = []
+    vetting = Vetting(call, BatchLimits(), GoodPlaces())
+    await vetting.vet([Place(course_id, None) for course_id in COURSES])
+    assert list(vetting.bad) == [missing]
+    assert len(calls) == 2
+
+
+async def test_jobs_share_what_they_find_out() -> None:
+    site, remembered = Site({Place("c3", None): Meaning.MISSING}), GoodPlaces()
+    jobs = [Vetting(site.call, BatchLimits(), remembered) for _ in range(5)]
+    async with anyio.create_task_group() as tasks:
+        for job in jobs:
+            tasks.start_soon(job.vet, [Place("c1", None), Place("c2", None)])
+    assert len(site.calls) == 1
+    await jobs[0].vet([Place("c1", None)], again=True)
+    assert len(site.calls) == 2
+    for job in jobs:
+        await job.vet([Place("c3", None)])
+        assert list(job.bad) == [Place("c3", None)]
+
+
+def test_what_was_found_good_is_remembered_for_ten_minutes() -> None:
+    async def work() -> None:
+        site, remembered = Site({}), GoodPlaces()
+        for wait, calls in ((0, 1), (599, 1), (2, 2)):
+            await anyio.sleep(wait)
+            await Vetting(site.call, BatchLimits(), remembered).vet([Place("c1", None)])
+            assert len(site.calls) == calls
+
+    simulated(work())
 
 
 async def test_reasons_are_in_words() -> None:

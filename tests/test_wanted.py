@@ -3,8 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from async_enroll.identity import identity_key
 from async_enroll.models import Action, RosterEntry
 from async_enroll.wanted import Wanted, Wish
+
+from .spellings import identifiers as spellings
 
 C1, C2 = "c1", "c2"
 entries = st.lists(
@@ -69,3 +72,14 @@ def test_learners_come_in_the_order_of_their_first_entries() -> None:
 def test_a_wish_in_words() -> None:
     assert str(Wish(C1, Action.UNENROLL)) == "unenroll"
     assert str(Wish(C1, Action.ENROLL, "red")) == "enroll in cohort 'red'"
+
+
+@given(st.lists(spellings))
+def test_a_learner_is_spelled_as_it_came_first(identifiers: list[str]) -> None:
+    first: dict[str, str] = {}
+    wanted = Wanted()
+    for identifier in identifiers:
+        spelling = wanted.spelling(identifier)
+        assert spelling == first.setdefault(identity_key(identifier), identifier)
+        wanted.add(spelling, C1, Action.ENROLL)
+    assert [identifier for identifier, _ in wanted.learners()] == [*first.values()]

@@ -63,11 +63,17 @@ def test_lists_travel_as_comma_separated_strings() -> None:
     }
 
 
-def test_cohorts_are_left_out_where_there_are_none() -> None:
+def test_cohorts_and_a_reason_are_left_out_where_there_are_none() -> None:
     body = bulk_body(
         Batch(Action.UNENROLL, ("c1",), ("jane",)), auto_enroll=False, email_students=True
     )
-    assert "cohorts" not in orjson.loads(body)
+    assert not {"cohorts", "reason"} & orjson.loads(body).keys()
+
+
+def test_a_reason_travels_as_it_is() -> None:
+    batch = Batch(Action.ENROLL, ("c1",), ("jane",))
+    body = bulk_body(batch, auto_enroll=True, email_students=False, reason='a, "b"\nété')
+    assert orjson.loads(body)["reason"] == 'a, "b"\nété'
 
 
 def test_the_three_kinds_of_result() -> None:
@@ -188,6 +194,11 @@ def test_a_page_of_the_core_list() -> None:
     assert (found.next, found.newest_first) == ("/x", True)
 
 
+def test_a_page_of_the_core_list_that_names_the_next_in_its_pagination() -> None:
+    told = {"pagination": {"next": "/x", "count": 300, "num_pages": 3}, "results": [CORE]}
+    assert page(orjson.dumps(told), start=0).next == "/x"
+
+
 @pytest.mark.parametrize("missing", CORE)
 def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> None:
     record = {name: value for name, value in CORE.items() if name != missing}
@@ -203,10 +214,11 @@ def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> No
         ([], {}, True),
         ([1, 2], {}, False),
         ([3, 1], {"count": 2}, False),
+        ([3, 1], {"pagination": {"next": None}}, False),
     ],
 )
 def test_which_pages_are_newest_first(
-    days: list[int], more: dict[str, int], expected: bool
+    days: list[int], more: dict[str, Any], expected: bool
 ) -> None:
     results = [{**CORE, "created": f"2021-03-0{day}T20:15:00Z"} for day in days]
     body = orjson.dumps({"next": None, "results": results, **more})
@@ -225,16 +237,23 @@ def test_results_in_the_platforms_own_shape() -> None:
         EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state),
         EnrollmentResult("x@", COURSE, Action.ENROLL, Outcome.INVALID_IDENTIFIER),
         EnrollmentResult("joe", COURSE, Action.ENROLL, Outcome.REJECTED, error="no"),
-        EnrollmentResult("jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state),
+        EnrollmentResult(
+            "jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state, notified=None
+        ),
     ]
     value = bulk_object({COURSE: results}, auto_enroll=True, email_students=False)
     told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
     told_with_cohort = {**told, "cohort": "red"}
     assert value == answer(
-        {"identifier": "jane", "before": told_with_cohort, "after": told_with_cohort},
-        {"identifier": "x@", "invalidIdentifier": True},
-        {"identifier": "joe", "error": True},
-        {"identifier": "jim", "before": None, "after": told_with_cohort},
+        {
+            "identifier": "jane",
+            "before": told_with_cohort,
+            "after": told_with_cohort,
+            "notified": False,
+        },
+        {"identifier": "x@", "invalidIdentifier": True, "notified": False},
+        {"identifier": "joe", "error": True, "notified": False},
+        {"identifier": "jim", "before": None, "after": told_with_cohort, "notified": None},
     )
 
 

@@ -175,10 +175,10 @@ def test_parquet_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_roster_of_what_failed_can_be_applied_again(tmp_path: Path) -> None:
+def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
     rows = [
-        (EnrollmentResult("a@x.org", "c1", Action.ENROLL, Outcome.ENROLLED), None),
+        (EnrollmentResult("a@x.org", "c1", Action.ENROLL, Outcome.ALLOWED, notified=None), None),
         (EnrollmentResult("b@x.org", "c1", Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
         (EnrollmentResult("c", "c2", Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
     ]
@@ -186,11 +186,13 @@ def test_a_roster_of_what_failed_can_be_applied_again(tmp_path: Path) -> None:
         write_roster(rows, file)
     entries = [(e.identifier, e.course_id, e.action, e.cohort) for e in Roster.read(path)]
     assert entries == [
+        ("a@x.org", "c1", Action.ENROLL, None),
         ("b@x.org", "c1", Action.ENROLL, "red"),
         ("c", "c2", Action.UNENROLL, None),
     ]
     with path.open(newline="", encoding="utf-8") as file:
         assert [row["error"] for row in csv.DictReader(file)] == [
+            "allowed: may not have been notified",
             "error: it failed",
             "rejected: =1",
         ]

@@ -28,7 +28,7 @@ Start here:
 Exit status:
   0    all well
   1    some pairs failed; the report names them
-  2    unusable arguments, configuration or roster
+  2    nothing was sent: unusable arguments, configuration or roster
   3    stopped with work left; with a journal, `resume` goes on
   130  interrupted, likewise""",
     help_format="plaintext",

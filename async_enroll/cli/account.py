@@ -16,6 +16,7 @@ from rich.text import Text
 from async_enroll.cli.console import OUT, note, printable, say
 from async_enroll.cli.destination import PAGE
 from async_enroll.cli.ending import ExitStatus
+from async_enroll.fates import UNNOTIFIED
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
@@ -34,7 +35,8 @@ class Account:
     """What became of the pairs of a job.
 
     `results` gives them, each time it is called. `settings` and `notes` are for the page;
-    `hint` says where failures are that are not shown.
+    `hint` says where failures are that are not shown, `again` how to mail those who may not
+    have been notified; empty where nothing can be said of that.
     """
 
     results: Callable[[], Iterable[EnrollmentResult]]
@@ -44,6 +46,7 @@ class Account:
     settings: Sequence[tuple[str, str]]
     notes: Sequence[str]
     hint: str
+    again: str = ""
 
     @property
     def status(self) -> ExitStatus:
@@ -76,7 +79,11 @@ def journaled(path: Path, report: JournalReport) -> Account:
     job = report.description
     summary, timeline = report.account()
     settings = settings_of(
-        job.site, job.roster, auto_enroll=job.auto_enroll, email_students=job.email_students
+        job.site,
+        job.roster,
+        auto_enroll=job.auto_enroll,
+        email_students=job.email_students,
+        reason=job.reason,
     )
     return Account(
         report.results,
@@ -85,24 +92,27 @@ def journaled(path: Path, report: JournalReport) -> Account:
         report.pending,
         [*settings, ("journal", path.name), ("begun", job.created)],
         _notes(job.skipped),
-        f"async-enroll report {quote(str(path))} --only failures --format csv has them all",
+        f"async-enroll report {quote(str(path))} --only failures has them all",
+        f"to mail them knowingly: async-enroll report {quote(str(path))} --only unnotified "
+        "--as-roster --output mail-again.csv",
     )
 
 
 def settings_of(
-    site: str, roster: str, *, auto_enroll: bool, email_students: bool
+    site: str, roster: str, *, auto_enroll: bool, email_students: bool, reason: str | None
 ) -> list[tuple[str, str]]:
     """What a page says of how a job was done."""
     return [
         ("site", site),
         ("roster", roster),
         ("mail to learners", "yes" if email_students else "no"),
-        ("enroll on registering", "yes" if auto_enroll else "no"),
+        ("enroll on registering or activating", "yes" if auto_enroll else "no"),
+        *([("reason", reason)] if reason else []),
     ]
 
 
-def hand_over(account: Account, path: Path | None, *, json: bool) -> None:
-    """Write the report if there is to be one; print the account."""
+def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = True) -> None:
+    """Write the report if there is to be one; print the account, unless it is not to be shown."""
     try:
         if path:
             write_report(path, account)
@@ -110,8 +120,8 @@ def hand_over(account: Account, path: Path | None, *, json: bool) -> None:
     finally:
         if json:
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
-        else:
-            show_account(account.summary, hint=account.hint)
+        elif shown:
+            show_account(account.summary, hint=account.hint, again=account.again)
         if account.pending:
             note(f"{account.pending:,} pairs have no result yet")
 
@@ -144,10 +154,19 @@ def _notes(skipped: Sequence[str]) -> list[str]:
     return [*shown, f"and {more:,} more rows"] if more else shown
 
 
-def show_account(summary: Summary, *, hint: str) -> None:
+def list_results(results: Iterable[EnrollmentResult]) -> None:
+    """Print results, one a line."""
+    for result in results:
+        pair = f"{result.identifier} in {result.course_id}"
+        why = result.error or (UNNOTIFIED if result.notified is None else "")
+        say(OUT, Text(printable(f"{pair}: {result.outcome.value}, {why}")))
+
+
+def show_account(summary: Summary, *, hint: str, again: str = "") -> None:
     """Print how many pairs came to which outcome, and the first failures with their reasons.
 
-    `hint` says where the other failures are.
+    `hint` says where the other failures are, `again` how to mail those who may not have been
+    notified.
     """
     if not summary.pairs:
         return
@@ -158,6 +177,8 @@ def show_account(summary: Summary, *, hint: str) -> None:
     for outcome, count in counts:
         rows.add_row(outcome.value, f"{count:,}", style="green" if outcome.ok else "red")
     OUT.print(rows)
+    if summary.notification:
+        say(OUT, Text("; ".join(filter(None, [summary.notification, again])), "yellow"))
     if summary.failed:
         _show_failures(summary, hint)
 

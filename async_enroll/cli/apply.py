@@ -13,17 +13,17 @@ from rich.prompt import Confirm
 
 from async_enroll.cli.account import hand_over, in_memory, settings_of
 from async_enroll.cli.connection import Connection
-from async_enroll.cli.console import ERR, note
+from async_enroll.cli.console import ERR, note, warn
 from async_enroll.cli.destination import check_apart, check_destination, check_report
 from async_enroll.cli.display import JobDisplay
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.outlook import show_plan
 from async_enroll.cli.rosters import Reading
-from async_enroll.cli.running import run_job, run_with_journal
+from async_enroll.cli.running import once_sent, run_job, run_with_journal
 from async_enroll.cli.tuning import Tuning
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.models import EnrollmentResult
+from async_enroll.models import EnrollmentResult, checked_reason
 from async_enroll.plan import Plan
 from async_enroll.report import EnrollmentReport
 from async_enroll.runner import Signal
@@ -55,6 +55,7 @@ def apply(
     *,
     email_students: Flag = False,
     no_auto_enroll: Flag = False,
+    reason: str | None = None,
     journal: Path | None = None,
     report: Path | None = None,
     json: Flag = False,
@@ -71,7 +72,9 @@ def apply(
     Args:
         roster: The roster's file; - is standard input.
         email_students: Have the platform mail everyone, also those enrolled already.
-        no_auto_enroll: Do not enroll addresses without an account when they register.
+        no_auto_enroll: Do not enroll addresses without an account when they register, nor accounts
+            that are not activated when they are.
+        reason: Why, for the platform's audit trail of manual enrollments; up to 255 characters.
         journal: A file that keeps what is sent and what comes back, to go on with if need be.
         report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
         json: Print the report in full, as JSON, instead of a summary.
@@ -82,6 +85,7 @@ def apply(
         tuning: How fast.
 
     """
+    reason = checked_reason(reason)
     check_report(report, "--report")
     if journal:
         check_destination(journal, "--journal")
@@ -93,6 +97,8 @@ def apply(
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
     made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    for warning in made.warnings(email_students=email_students):
+        warn(warning)
     if not quiet:
         show_plan(ERR, made, tuning)
     if not yes and not _agreed(made, email_students=email_students):
@@ -106,13 +112,18 @@ def apply(
                 made,
                 auto_enroll=auto_enroll,
                 email_students=email_students,
+                reason=reason,
                 journal=journal,
                 stop=stop,
             )
 
         return run_with_journal(client, start, journal, job, report, json=json)
     settings = settings_of(
-        connection.site(), made.source, auto_enroll=auto_enroll, email_students=email_students
+        connection.site(),
+        made.source,
+        auto_enroll=auto_enroll,
+        email_students=email_students,
+        reason=reason,
     )
     found_out = EnrollmentReport({}, auto_enroll, email_students)
 
@@ -120,23 +131,28 @@ def apply(
         nonlocal found_out
         try:
             found_out = await client.apply(
-                made, auto_enroll=auto_enroll, email_students=email_students, stop=stop
+                made,
+                auto_enroll=auto_enroll,
+                email_students=email_students,
+                reason=reason,
+                stop=stop,
             )
         except (EnrollError, asyncio.CancelledError) as error:
             found_out = getattr(error, "report", found_out)
             raise
 
-    try:
-        run_job(client, apply_plan, job.progress)
-    except (EnrollError, KeyboardInterrupt):
-        if job.begun:
-            note("to go on: apply the roster again; with --journal, nothing is sent twice")
-        raise
-    finally:
-        account = in_memory(found_out, made, job.timeline, settings, report)
-        if job.begun:
-            hand_over(account, report, json=json)
-    return account.status
+    with once_sent(job):
+        try:
+            run_job(client, apply_plan, job.progress)
+        except (EnrollError, KeyboardInterrupt):
+            if job.begun:
+                note("to go on: apply the roster again; with --journal, nothing is sent twice")
+            raise
+        finally:
+            account = in_memory(found_out, made, job.timeline, settings, report)
+            if job.begun:
+                hand_over(account, report, json=json)
+        return account.status
 
 
 def _at_a_terminal(roster: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.client_credentials import ClientCredentials
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import ListingKind
-from async_enroll.transport import Transport, site_url
+from async_enroll.site import site_url
+from async_enroll.transport import Transport
 
 _URL = "ASYNC_ENROLL_URL"
 _TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
@@ -38,6 +40,8 @@ class Connection:
     """The site, like https://courses.example.org."""
     token_file: Path | None = None
     """A file that holds the token; without it, ASYNC_ENROLL_TOKEN does."""
+    client_cert: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    """A client certificate with its key, in PEM, for a site that asks for one."""
     allow_http: Flag = False
     """Use plain http also beyond this machine: everyone on the way can read the token."""
     timeout: PositiveFloat = 60.0
@@ -53,6 +57,7 @@ class Connection:
             concurrency=concurrency,
             timeout=self.timeout,
             listing=self.listing,
+            ssl_context=self._tls(),
             allow_http=self.allow_http,
         )
 
@@ -67,6 +72,7 @@ class Connection:
             settle=tuning.settle,
             timeout=self.timeout,
             listing=self.listing,
+            ssl_context=self._tls(),
             allow_http=self.allow_http,
             on_event=on_event,
         )
@@ -74,13 +80,32 @@ class Connection:
     def transport(self) -> Transport:
         """Single exchanges with the site. Raises ConfigurationError for what cannot work."""
         site = site_url(self.site(), allow_http=self.allow_http)
-        return Transport(site, self._auth(), timeout=self.timeout, session=None)
+        return Transport(
+            site, self._auth(), timeout=self.timeout, session=None, ssl_context=self._tls()
+        )
 
     def site(self) -> str:
         """The site. Raises ConfigurationError where none is given."""
         if not self.url:
             raise ConfigurationError(f"no site is given: set {_URL} or use --url")
         return self.url
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.client_cert is None:
+            return None
+        path, context = self.client_cert, ssl.create_default_context()
+        try:
+            with path.open("rb") as file:
+                _warn_if_others_can_read(path, file.fileno())
+            context.load_cert_chain(path, password=lambda: "")  # else OpenSSL asks a terminal
+        except ssl.SSLError:
+            raise ConfigurationError(
+                f"client certificate {path}: expected a certificate and its key, "
+                "without a passphrase, in PEM"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"client certificate {path}: {error.strerror}") from None
+        return context
 
     def _auth(self) -> BearerToken | ClientCredentials:
         """How to sign in. Raises ConfigurationError where it is not clear.
@@ -125,10 +150,14 @@ def _credentials() -> ClientCredentials | None:
 def _content(kind: str, path: Path) -> str:
     try:
         with path.open(encoding="utf-8") as file:
-            if os.fstat(file.fileno()).st_mode & _READABLE_BY_OTHERS:
-                warn(f"{path} can be read by others; make it yours alone: chmod 600 {path}")
+            _warn_if_others_can_read(path, file.fileno())
             return file.read()
     except OSError as error:
         raise ConfigurationError(f"{kind} {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{kind} {path}: not a text file") from None
+
+
+def _warn_if_others_can_read(path: Path, descriptor: int) -> None:
+    if os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS:
+        warn(f"{path} can be read by others; make it yours alone: chmod 600 {path}")

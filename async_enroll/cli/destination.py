@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import IO
 
 from async_enroll.errors import ConfigurationError
+from async_enroll.files import is_stream, private_file
 from async_enroll.writing import FORMS, check
 
 PAGE = ".html"
@@ -34,13 +39,30 @@ def check_destination(path: Path, option: str) -> None:
     """
     if path.is_dir():
         raise ConfigurationError(f"{option} {path}: is a directory")
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"{option} {path}: there is no directory {path.parent}")
+    if path.is_symlink() and not path.exists():
+        raise ConfigurationError(f"{option} {path}: is a link to nothing")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigurationError(f"{option} {path}: cannot be written")
+    if is_stream(path):
+        return
+    folder = (path.resolve() if path.is_symlink() else path).parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"{option} {path}: there is no directory {folder}")
     try:
-        TemporaryFile(dir=path.parent).close()
+        TemporaryFile(dir=folder).close()
     except OSError as error:
-        words = f"{option} {path}: cannot write in {path.parent}: {error.strerror}"
+        words = f"{option} {path}: cannot write in {folder}: {error.strerror}"
         raise ConfigurationError(words) from None
+
+
+@contextmanager
+def destination(path: Path | None) -> Iterator[IO[str]]:
+    """A private file at `path` to print into, or standard output."""
+    if path is None:
+        yield sys.stdout
+    else:
+        with private_file(path, newline="") as file:
+            yield file
 
 
 def check_apart(path: Path | None, option: str, roster: str) -> None:

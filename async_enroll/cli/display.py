@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from async_enroll.cli.progress import JobProgress
-from async_enroll.events import BatchSettled, Continued, Event, JobStarted, Throttled
+from async_enroll.events import (
+    BatchAnswered,
+    BatchSettled,
+    Continued,
+    Event,
+    JobStarted,
+    Throttled,
+)
 from async_enroll.fates import failing
 from async_enroll.models import RequestWindow
 from async_enroll.timeline import Hold, Timeline
+from async_enroll.verdict import Meaning
+
+_UNSENT = {Meaning.UNREACHABLE, Meaning.NO_TOKEN}
 
 
 class JobDisplay:
-    """Listens to one job. `begun`: whether it has started at all."""
+    """Listens to one job.
+
+    `begun`: whether it has started; a job that an earlier run has finished does not.
+    `sent`: whether a call that carries learners has been sent.
+    """
 
     def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
         self.progress: JobProgress = JobProgress(window, quiet=quiet)
         self.timeline: Timeline = Timeline()
         self.begun: bool = False
+        self.sent: bool = False
 
     def tell(self, event: Event) -> None:
         """Take note of an event."""
@@ -24,6 +39,8 @@ class JobDisplay:
             case JobStarted():
                 self.begun = True
                 self.timeline.resume(event.at)
+            case BatchAnswered() if event.meaning not in _UNSENT:
+                self.sent = True
             case BatchSettled():
                 failed = sum(len(block.only(failing)) for block in event.blocks)
                 self.timeline.add(event.at, event.pairs, failed)

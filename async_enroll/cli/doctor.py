@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated
 
 import orjson
@@ -19,7 +21,13 @@ from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.loop import run
 from async_enroll.core import CORE_LIST
-from async_enroll.errors import EnrollError, NoSuchEndpoint, TransportError, UnexpectedResponse
+from async_enroll.errors import (
+    ConfigurationError,
+    EnrollError,
+    NoSuchEndpoint,
+    TransportError,
+    UnexpectedResponse,
+)
 from async_enroll.listing import ListingReader
 from async_enroll.models import Action, Batch, ListingKind
 from async_enroll.reporting import REPORTING_LIST
@@ -79,6 +87,8 @@ async def _checks(
     transport: Transport, kind: ListingKind, course_id: str | None
 ) -> AsyncGenerator[Check]:
     yield Check("URL", State.OK, str(transport.site))
+    for check in _on_the_way(transport):
+        yield check
     async with transport:
         answers = Check("connection", State.OK, f"{transport.site.host} answers")
         try:
@@ -89,19 +99,44 @@ async def _checks(
             preflight = await _preflight(transport, course_id or _NO_COURSE)
             yield answers
             found, listing = await _listing(transport, kind)
-        except TransportError as error:
-            remedy = "check the URL, the network, and whether the site is up"
+        except (TransportError, ConfigurationError) as error:
+            proxy = transport.proxy
+            named = f"{proxy.variable}, " if proxy is not None and not proxy.skipped else ""
+            remedy = f"check the URL, {named}the network, and whether the site is up"
             yield Check("connection", State.FAILED, str(error), remedy)
             return
     for check in verdicts(preflight, found, listing, course_id):
         yield check
 
 
+def _on_the_way(transport: Transport) -> Iterator[Check]:
+    """What the environment puts between here and the site."""
+    proxy = transport.proxy
+    if proxy is not None and proxy.skipped:
+        yield Check("proxy", State.OPEN, f"none: {proxy}, and NO_PROXY exempts the site")
+    elif proxy is not None:
+        yield Check("proxy", State.OK, str(proxy))
+    file = os.environ.get("SSL_CERT_FILE")
+    if file and transport.site.scheme == "https":
+        try:
+            ssl.create_default_context(cafile=file)
+        except OSError:
+            text = f"SSL_CERT_FILE is set to {file}, where no certificates are"
+            remedy = "name a file of certificates in PEM, or unset it"
+            yield Check("certificates", State.FAILED, text, remedy)
+        else:
+            text = f"SSL_CERT_FILE is set to {file}: its authorities are trusted"
+            yield Check("certificates", State.OK, text)
+
+
 async def _sign_in(transport: Transport) -> EnrollError | None:
-    """Why the site gives out no token, if it does not; raises TransportError."""
+    """Why the site gives out no token, if it does not.
+
+    Raises TransportError, and ConfigurationError where a proxy or the site's URL is at fault.
+    """
     try:
         await transport.sign_in()
-    except TransportError:
+    except (TransportError, ConfigurationError):
         raise
     except EnrollError as error:
         return error

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterable
+from contextlib import aclosing
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated, Literal
 
 from anyio import to_thread
 from cyclopts import Parameter
 
 from async_enroll.cli.connection import Connection
-from async_enroll.cli.destination import check_destination, check_suffix
+from async_enroll.cli.destination import check_destination, check_suffix, destination
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.loop import run
 from async_enroll.cli.records import Write, csv_records, json_lines, table
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
-from async_enroll.files import private_file
 from async_enroll.models import Enrollment, EnrollmentQuery
 
 EXAMPLES = """\
@@ -62,7 +61,7 @@ def enrollments(
     form = _FORMS[_format(format, output)]
     queries = [EnrollmentQuery(key, username, days) for key in course_id or (None,)]
     client = connection.client(concurrency=concurrency)
-    with _destination(output) as file, form(file) as write:
+    with destination(output) as file, form(file) as write:
         run(_list, client, queries, write)
     return ExitStatus.OK
 
@@ -77,15 +76,6 @@ def _format(wanted: Format | None, output: Path | None) -> Format:
         check_suffix(output, "--output", _SUFFIXES)
         return _SUFFIXES[output.suffix]
     return wanted
-
-
-@contextmanager
-def _destination(output: Path | None) -> Iterator[IO[str]]:
-    if output is None:
-        yield sys.stdout
-    else:
-        with private_file(output, newline="") as file:
-            yield file
 
 
 async def _list(client: EnrollmentClient, queries: Iterable[EnrollmentQuery], write: Write) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from async_enroll.batching import Place
 from async_enroll.cli.connection import Connection
-from async_enroll.cli.console import OUT, printable, say
+from async_enroll.cli.console import OUT, printable, say, warn
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.cli.loop import run
@@ -38,6 +38,7 @@ def plan(
     roster: Annotated[str, Parameter(allow_leading_hyphen=True)],
     /,
     *,
+    email_students: Flag = False,
     preflight: Flag = False,
     json: Flag = False,
     reading: Reading = Reading(),
@@ -48,6 +49,7 @@ def plan(
 
     Args:
         roster: The roster's file; - is standard input.
+        email_students: Plan for mail to everyone: warn of learners who may be mailed twice.
         preflight: Ask the platform, without effect, whether it takes all courses and cohorts.
         json: Print it as JSON.
         reading: How to read the file.
@@ -59,9 +61,12 @@ def plan(
     client = connection.client_for(tuning) if preflight else None
     found = reading.read(roster)
     made = Plan.of(found.wanted, limits, source=found.source, skipped=found.skipped)
+    warnings = made.warnings(email_students=email_students)
+    for warning in warnings:
+        warn(warning)
     bad = run(_checked, client, made) if client else {}
     if json:
-        told: dict[str, Any] = plan_object(made, tuning, found.warnings)
+        told: dict[str, Any] = plan_object(made, tuning, (*found.warnings, *warnings))
         if preflight:
             told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
         print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())

@@ -70,7 +70,7 @@ def _object(record: Enrollment) -> dict[str, Any]:
         "course_id": record.course_id,
         "is_active": record.is_active,
         "mode": record.mode,
-        "created": record.created.isoformat(),
+        "created": record.created and record.created.isoformat(),
     }
 
 
@@ -81,7 +81,7 @@ def _csv_row(record: Enrollment) -> list[str]:
         record.course_id,
         str(record.is_active).lower(),
         record.mode,
-        record.created.isoformat(),
+        record.created.isoformat() if record.created else "",
     )
     return [safe_cell(cell) for cell in cells]
 
@@ -97,7 +97,7 @@ def _table(records: Sequence[Enrollment]) -> Table:
             printable(record.course_id),
             "yes" if record.is_active else "no",
             printable(record.mode),
-            f"{record.created:%Y-%m-%d}",
+            f"{record.created:%Y-%m-%d}" if record.created else "-",
             style=None if record.is_active else "dim",
         )
     return rows

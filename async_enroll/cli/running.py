@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
@@ -17,7 +17,7 @@ from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.loop import run
 from async_enroll.cli.progress import JobProgress
 from async_enroll.client import EnrollmentClient
-from async_enroll.errors import EnrollError, JobStopped
+from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
 
@@ -26,6 +26,25 @@ _ASKING = (signal.SIGINT, signal.SIGTERM)
 
 Job = Callable[[anyio.Event], Awaitable[object]]
 """Does a job; once the event is set, no more than to finish what is in flight."""
+
+
+@contextmanager
+def once_sent(display: JobDisplay) -> Iterator[None]:
+    """See to it that a job ends as stopped, whatever has ended it, once calls were sent.
+
+    An unusable configuration says that nothing was sent; where something was, the same error
+    is raised as one that has stopped the job.
+
+    Raises:
+        EnrollError: what the body has raised.
+
+    """
+    try:
+        yield
+    except ConfigurationError as error:
+        if display.sent:
+            raise EnrollError(str(error)) from None
+        raise
 
 
 def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
@@ -53,6 +72,7 @@ def run_with_journal(
 ) -> ExitStatus:
     """Run the job that `start` begins and a journal keeps; hand it over, say how to go on.
 
+    Of a job that an earlier run has finished, say so, and hand over what was asked for.
     Raises as `run_job`.
     """
 
@@ -61,20 +81,35 @@ def run_with_journal(
             async for _ in results:  # the journal has them
                 pass
 
-    try:
-        run_job(client, job, display.progress)
-    except (EnrollError, KeyboardInterrupt):
+    with once_sent(display):
+        try:
+            run_job(client, job, display.progress)
+        except (EnrollError, KeyboardInterrupt):
+            if display.begun:
+                _hand_over(journal, report, json=json)
+                note(f"to go on: async-enroll resume {quote(str(journal))}")
+            raise
         if display.begun:
-            _hand_over(journal, report, json=json)
-            note(f"to go on: async-enroll resume {quote(str(journal))}")
-        raise
-    return _hand_over(journal, report, json=json)
+            return _hand_over(journal, report, json=json)
+        return _say_finished(journal, report, json=json)
 
 
 def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
     with JournalReport(journal) as report:
         account = journaled(journal, report)
         hand_over(account, path, json=json)
+        return account.status
+
+
+def _say_finished(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
+    """Say that the job was finished before: what became of it then may no longer be so."""
+    with JournalReport(journal) as report:
+        account = journaled(journal, report)
+        then = report.finished().astimezone()
+        note(f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent")
+        note(f"what became of it then: async-enroll report {quote(str(journal))}")
+        note("to do it again: apply the roster with a new --journal")
+        hand_over(account, path, json=json, shown=False)
         return account.status
 
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import count, islice
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from filelock import FileLock, Timeout
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.fates import Block
+from async_enroll.identity import identity_key
 from async_enroll.intake import Work
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
@@ -35,7 +37,7 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 
 
 def digest_of(wanted: Wanted, *options: object) -> str:
-    """Tells this roster, with these options, from all others."""
+    """Tells this roster, with these options, from all others, however its learners are spelled."""
     wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
     digest = hashlib.sha256(ascii((options, wishes)).encode())
     shown: dict[tuple[int, ...], str] = {}  # many learners have the same wishes
@@ -43,7 +45,8 @@ def digest_of(wanted: Wanted, *options: object) -> str:
     while some := list(islice(learners, 1000)):
         lines = "".join(
             [
-                identifier + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
+                identity_key(identifier)
+                + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
                 for identifier, numbers in some
             ]
         )
@@ -88,6 +91,10 @@ class Journal:
     async def pending(self) -> int:
         """How many pairs are not settled yet."""
         return await in_thread(self._reader.pending)
+
+    async def finished(self) -> datetime:
+        """When the last result became known, of a job without `pending` pairs."""
+        return await in_thread(self._reader.finished)
 
     async def calls(self) -> int:
         """How many calls earlier runs have sent."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from async_enroll.fates import Block, failing, pairs_in
+from async_enroll.fates import Block, Fate, failing, pairs_in, unnotified
 from async_enroll.journal.store import THROTTLED, Description, Store
 from async_enroll.models import EnrollmentResult
 from async_enroll.summary import Summary
@@ -50,6 +51,10 @@ class JournalReport:
         """How many pairs have no result yet."""
         return self._store.pending()
 
+    def finished(self) -> datetime:
+        """When the last result became known, of a job without `pending` pairs."""
+        return self._store.finished()
+
     def results(self) -> Iterator[EnrollmentResult]:
         """Every result so far, once: of what could not be sent, then batch by batch."""
         for block in self._blocks():
@@ -60,20 +65,28 @@ class JournalReport:
         for block in self._blocks():
             yield from block.only(failing)
 
+    def unnotified(self) -> Iterator[EnrollmentResult]:
+        """The results of the pairs that are as asked, whose learners may not have been notified."""
+        for block in self._blocks():
+            yield from block.only(unnotified)
+
     def _blocks(self) -> Iterator[Block]:
         yield from self._store.unsent()
         for _, _, blocks in self._store.settled():
             yield from blocks
 
-    def with_cohorts(self) -> Iterator[tuple[EnrollmentResult, str | None]]:
-        """Every result so far, and the cohort that was asked for."""
+    def with_cohorts(
+        self, like: Callable[[Fate], bool]
+    ) -> Iterator[tuple[EnrollmentResult, str | None]]:
+        """The results so far of such fates, and the cohort that was asked for."""
         for block in self._store.unsent():
-            yield from ((result, None) for result in block)
+            yield from ((result, None) for result in block.only(like))
         for _, batch, blocks in self._store.settled():
             names = batch.cohorts or [None] * len(batch.courses)
             cohort_in = dict(zip(batch.courses, names, strict=True))
             for block in blocks:
-                yield from ((result, cohort_in[block.course_id]) for result in block)
+                cohort = cohort_in[block.course_id]
+                yield from ((result, cohort) for result in block.only(like))
 
     def account(self) -> tuple[Summary, Timeline]:
         """The results so far in a few numbers, and when they became known."""

@@ -9,12 +9,11 @@ from attrs import evolve, frozen
 from async_enroll.batching import plan
 from async_enroll.models import Action, Batch, BatchLimits
 from async_enroll.outcomes import Pair, pairs, wanted
-from async_enroll.parcel import Parcel, Phase
+from async_enroll.parcel import Parcel
 from async_enroll.verdict import Meaning
 
-_NOT_DONE = frozenset(Meaning) - {Meaning.UNKNOWN}
+_NOT_DONE = frozenset(Meaning) - {Meaning.UNKNOWN, Meaning.MASKED}
 _NOT_COUNTED = {Meaning.THROTTLED, Meaning.UNREACHABLE, Meaning.NO_TOKEN}
-_MAY_HAVE_MAILED = {Meaning.MISSING, Meaning.UNDONE}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 
 
@@ -58,8 +57,8 @@ def left(
 def _after(parcel: Parcel, sending: Sending) -> Parcel:
     if sending.meaning not in _NOT_COUNTED:
         parcel = evolve(parcel, attempts=parcel.attempts + 1)
-    if sending.meaning not in _NOT_DONE:
+    if sending.meaning is None or sending.meaning not in _NOT_DONE:
         return evolve(parcel, lost=True)
-    if sending.email and sending.meaning in _MAY_HAVE_MAILED:
-        return evolve(parcel, phase=Phase.QUIET)
+    if sending.email and sending.meaning.may_have_mailed:
+        return evolve(parcel, quiet=True)
     return parcel

@@ -89,6 +89,7 @@ class Description:
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
+    reason: str | None = None
 
 
 @frozen
@@ -237,6 +238,13 @@ class Store:
             " - (SELECT coalesce(sum(pairs), 0) FROM settled)"
         ).fetchone()
         return int(pairs)
+
+    def finished(self) -> datetime:
+        """When the last result became known, of a job that has them all."""
+        (at,) = self._database.execute("SELECT max(at) FROM settled").fetchone()
+        if at is None:  # nothing could be sent
+            return datetime.fromisoformat(self.description.created)
+        return datetime.fromtimestamp(at, UTC)
 
     def scope(self) -> Scope:
         """Where the batches lead that are not finished."""

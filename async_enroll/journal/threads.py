@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
-import anyio
 from anyio import to_thread
+
+from async_enroll.cancellation import ended
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -25,9 +25,5 @@ async def in_thread(function: Callable[[*Arguments], T], *arguments: *Arguments)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
-        while not work.done():
-            with anyio.CancelScope(shield=True), suppress(asyncio.CancelledError):
-                await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # taken note of: nobody is there to be told
+        await ended(work)
         raise

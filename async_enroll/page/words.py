@@ -9,12 +9,13 @@ OUTCOMES = {
     Outcome.ENROLLED: ("Enrolled", "Was not enrolled, and is now."),
     Outcome.ALREADY_ENROLLED: ("Already enrolled", "Was enrolled before, and still is."),
     Outcome.ALLOWED: (
-        "Waiting for registration",
-        "An address without an account: it may be enrolled once somebody registers with it.",
+        "Waiting for registration or activation",
+        "An address without an account, or an account that is not activated: it may be enrolled "
+        "once somebody registers or activates it.",
     ),
     Outcome.UNENROLLED: ("Unenrolled", "Was enrolled, and is no longer."),
     Outcome.NOT_ENROLLED: ("Not enrolled before", "Was to be unenrolled, and was not enrolled."),
-    Outcome.WITHDRAWN: ("Withdrawn", "Waited for registration, and no longer does."),
+    Outcome.WITHDRAWN: ("Withdrawn", "Waited for registration or activation, and no longer does."),
     Outcome.INVALID_IDENTIFIER: (
         "Invalid identifier",
         "Neither a user nor a plausible address, or one that cannot be sent at all.",

@@ -85,9 +85,12 @@ class Roster:
 
         Raises:
             RosterError: naming everything that is wrong with the file, by line and column.
-            ConfigurationError: where `columns` names other fields, or the extra is missing.
+            ConfigurationError: where `path` is no path, `columns` names other fields, or the
+                extra is missing.
 
         """
+        if not isinstance(path, str | os.PathLike):
+            raise ConfigurationError(f"path is a {type(path).__name__}; expected a file's path")
         source = "standard input" if os.fspath(path) == "-" else os.fspath(path)
         if unknown := set(columns or {}) - set(FIELDS):
             raise ConfigurationError(

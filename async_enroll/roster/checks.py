@@ -13,8 +13,6 @@ from async_enroll.wanted import Wanted, Wish
 MOST_PROBLEMS = 10_000
 """How many bad rows are kept in words; of the others there is the number."""
 
-_EXAMPLES = 3
-
 
 class Problems:
     """What is wrong with a file, by line."""
@@ -50,7 +48,7 @@ class Entries:
         # For each pair that came first: enough to find its line again, and no more.
         self._pairs = array("q")
         self._lines = array("L")
-        self._contradictions: list[tuple[int, str, Wish, Wish]] = []
+        self._contradictions: list[tuple[int, str, str, Wish, Wish]] = []
 
     def add(
         self,
@@ -71,12 +69,13 @@ class Entries:
             return
         # Few course keys and cohorts stand in millions of rows: equal ones are one object.
         course_id = self._texts.setdefault(course_id, course_id)
-        first = self.wanted.add(identifier, course_id, wanted, cohort or None)
+        spelling = self.wanted.spelling(identifier)
+        first = self.wanted.add(spelling, course_id, wanted, cohort or None)
         if first is not None:
             wish = Wish(course_id, wanted, cohort or None)
-            self._contradictions.append((line, identifier, wish, first))
+            self._contradictions.append((line, identifier, spelling, wish, first))
         elif len(self.wanted) > len(self._pairs):
-            self._pairs.append(hash((identifier, course_id)))
+            self._pairs.append(hash((spelling, course_id)))
             self._lines.append(line)
         else:
             self._repeats += 1
@@ -107,46 +106,28 @@ class Entries:
 
     def finish(self) -> None:
         """Name the contradictions, now that all lines are known."""
-        sought = {hash((who, wish.course_id)) for _, who, wish, _ in self._contradictions}
+        sought = {hash((who, wish.course_id)) for _, _, who, wish, _ in self._contradictions}
         lines: dict[int, int] = {}
         if sought:
             for pair, line in zip(self._pairs, self._lines, strict=True):
                 if pair in sought:
                     lines.setdefault(pair, line)
-        for line, who, wish, first in self._contradictions:
+        for line, identifier, who, wish, first in self._contradictions:
             earlier = lines[hash((who, wish.course_id))]
+            also = f", also spelled {shown(who)}," if who != identifier else ""
             self._problems.add(
                 line,
-                f": {wish} contradicts line {earlier}, {first}, for {shown(who)} in "
+                f": {wish} contradicts line {earlier}, {first}, for {shown(identifier)}{also} in "
                 f"{shown(wish.course_id)}",
             )
 
     def warnings(self) -> list[str]:
         """What is worth knowing before it is applied."""
-        found = []
-        if self._repeats:
-            found.append(f"{self._repeats:,} rows repeat others and count once")
-        variants = self._variants()
-        if variants:
-            some = ", ".join(" and ".join(pair) for pair in variants[:_EXAMPLES])
-            found.append(
-                f"{len(variants):,} addresses stand there in several spellings ({some}); the "
-                "platform takes each for one account, and may mail it more than once"
-            )
-        return found
-
-    def _variants(self) -> list[tuple[str, str]]:
-        """Addresses that differ in case alone, in pairs."""
-        learners = dict(self.wanted.learners())
-        first: dict[str, str] = {}
-        found = []
-        for identifier in learners:
-            # Most are in lower case throughout, and need no memory.
-            if "@" in identifier and (lower := identifier.casefold()) != identifier:
-                other = lower if lower in learners else first.setdefault(lower, identifier)
-                if other != identifier:
-                    found.append((other, identifier))
-        return found
+        if not self._repeats:
+            return []
+        if self._repeats == 1:
+            return ["1 row repeats another; the pair counts once"]
+        return [f"{self._repeats:,} rows repeat others; each pair counts once"]
 
 
 _UNENROLL = Action.UNENROLL

@@ -40,7 +40,7 @@ _ACTIONS: Final = {
 
 def folded(name: str) -> str:
     """`name` without case, accents and punctuation: as words with single spaces."""
-    plain = unicodedata.normalize("NFKD", name.strip().casefold())
+    plain = unicodedata.normalize("NFKD", name.strip().lower())
     letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return " ".join(re.findall(r"\w+", letters.replace("_", " ")))
 

@@ -22,6 +22,7 @@ from async_enroll.sandbox.domain.population import Population
 from async_enroll.sandbox.domain.release import RELEASES, Release
 from async_enroll.sandbox.faults.plan import Fault, Faults
 from async_enroll.sandbox.http.access_log import Request
+from async_enroll.sandbox.http.limit_req import LimitReq
 from async_enroll.sandbox.platform import Platform
 from async_enroll.sandbox.storage.rows import Allowed, Audit, Placement
 from async_enroll.sandbox.views.listing import ListingForm
@@ -32,6 +33,7 @@ __all__ = [
     "Audit",
     "Fault",
     "Faults",
+    "LimitReq",
     "ListingForm",
     "Mail",
     "Placement",

@@ -29,6 +29,7 @@ from async_enroll.sandbox.http.exchange import Endpoint, Exchange
 from async_enroll.sandbox.http.front import Front
 from async_enroll.sandbox.http.gate import Gate
 from async_enroll.sandbox.http.gateway import Gateway
+from async_enroll.sandbox.http.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.http.server import Server
 from async_enroll.sandbox.http.tasks import Tasks
 from async_enroll.sandbox.http.throttle import Throttle
@@ -65,10 +66,13 @@ class Platform:
 
     How fast it is: `window`, how many bulk calls and pages of the core list are taken of
     one user (None: any number); `seconds_per_call` and `seconds_per_pair`, how long a bulk
-    call is worked on; `workers`, how many calls are worked on side by side (None: any
+    call is worked on; `seconds_sigma`, how much that varies from call to call (the sigma of a
+    lognormal factor, in a sequence that is always the same: with 0.5, half of the calls take
+    0.7 to 1.4 times as long); `workers`, how many calls are worked on side by side (None: any
     number), while others wait in line; `backlog`, how many may wait before others are turned
     away with a 503; `gateway_timeout`, seconds after which the proxy answers a bulk call with
-    a 504 (None: never); `body_limit`, bytes of the largest body the proxy takes.
+    a 504 (None: never); `limit_req`, how many bulk calls the proxy takes a second (None: any
+    number); `body_limit`, bytes of the largest body the proxy takes.
 
     What goes wrong: `faults`, with which bulk calls, and how; `token_faults`, with which
     requests of applications for a token.
@@ -95,9 +99,11 @@ class Platform:
         accounts_tell_addresses: bool = True,
         seconds_per_call: float = 0.0,
         seconds_per_pair: float = 0.0,
+        seconds_sigma: float = 0.0,
         workers: int | None = None,
         backlog: int | None = None,
         gateway_timeout: float | None = None,
+        limit_req: LimitReq | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
         names_missing_courses: bool = True,
@@ -116,6 +122,7 @@ class Platform:
         self.outbox: list[Mail] = []
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
+        self._limiter = Limiter(limit_req)
         self._gateway = Gateway(gateway_timeout, self._tasks)
         self._workers = Workers(workers, backlog)
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
@@ -124,7 +131,7 @@ class Platform:
         throttle = Throttle(window) if window else None
         enrolling = BulkEnrollView(
             BulkEnroll(self._database, self.release, self.outbox, names_missing_courses),
-            Pace(seconds_per_call, seconds_per_pair),
+            Pace(seconds_per_call, seconds_per_pair, seconds_sigma),
         )
         self._bulk_enroll = self._gate("Bulk Enroll", "POST", throttle).before(enrolling.handle)
         self._bulk_paths = self.release.paths if bulk_enrollment_view else ()
@@ -188,7 +195,9 @@ class Platform:
     def _application(self) -> web.Application:
         work = self._workers.before
         endpoints: dict[str, Endpoint[web.StreamResponse]] = {
-            path: self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            path: self._limiter.before(
+                self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            )
             for path in self._bulk_paths
         }
         endpoints["/oauth2/access_token"] = self._token_mishaps.before(

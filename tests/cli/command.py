@@ -27,8 +27,8 @@ class Ended:
 
 def environment(platform: Platform | None = None) -> dict[str, str]:
     """An environment without settings of ours but those for `platform`."""
-    ours = ("ASYNC_ENROLL_", "FORCE_COLOR", "NO_COLOR", "COLUMNS")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    ours = ("ASYNC_ENROLL_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "SSL_CERT_FILE", "HTTP", "NO_P")
+    kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
     if platform is None:
         return kept
     return {**kept, "ASYNC_ENROLL_URL": platform.url, "ASYNC_ENROLL_TOKEN": platform.token}

@@ -1,13 +1,22 @@
 """Which site and which token: from options and the environment."""
 
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from async_enroll import ConfigurationError
 from async_enroll.cli.connection import Connection
 from async_enroll.sandbox import Platform
 
+from ..proxies import behind_tls
 from .command import environment, run
 
 
@@ -130,3 +139,65 @@ def test_the_token_file_wins_over_a_client_id(
     file.touch(mode=0o600)
     file.write_text("token")
     Connection(url="https://courses.example.org", token_file=file).transport()
+
+
+def pem(path: Path, *parts: trustme.Blob | bytes) -> Path:
+    """A file, of its owner alone."""
+    path.touch(mode=0o600)
+    path.write_bytes(b"".join(part if isinstance(part, bytes) else part.bytes() for part in parts))
+    return path
+
+
+async def test_a_client_certificate(platform: Platform, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    issued = authority.issue_cert("me@example.org")
+    file = pem(tmp_path / "me.pem", issued.private_key_and_cert_chain_pem)
+    async with behind_tls(platform.url, authority, context) as url:
+        env = {
+            **environment(platform),
+            "ASYNC_ENROLL_URL": url.replace("127.0.0.1", "localhost"),
+            "SSL_CERT_FILE": str(pem(tmp_path / "authority.pem", authority.cert_pem)),
+        }
+        ended = await run("enrollments", "--client-cert", file, env=env)
+        assert (ended.status, ended.err) == (0, "")
+        ended = await run("enrollments", env=env)
+        assert ended.status == 3
+
+
+@pytest.mark.parametrize("kind", ["absent", "a folder", "no key", "a passphrase", "no PEM"])
+def test_an_unusable_client_certificate(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    issued = trustme.CA().issue_cert("me@example.org")
+    file = tmp_path / "me.pem"
+    match kind:
+        case "a folder":
+            file.mkdir()
+        case "no key":
+            pem(file, issued.cert_chain_pems[0])
+        case "no PEM":
+            pem(file, b"sesame")
+        case "a passphrase":
+            key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+            encrypted = key.private_bytes(
+                Encoding.PEM, PrivateFormat.TraditionalOpenSSL, BestAvailableEncryption(b"sesame")
+            )
+            pem(file, encrypted, issued.cert_chain_pems[0])
+    monkeypatch.setenv("ASYNC_ENROLL_TOKEN", "sesame")
+    with pytest.raises(ConfigurationError, match=f"client certificate {file}: ") as raised:
+        Connection(url="https://courses.example.org", client_cert=file).transport()
+    assert "PEM lib" not in str(raised.value)
+
+
+def test_a_client_certificate_that_others_can_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    issued = trustme.CA().issue_cert("me@example.org")
+    file = pem(tmp_path / "me.pem", issued.private_key_and_cert_chain_pem)
+    file.chmod(0o644)
+    monkeypatch.setenv("ASYNC_ENROLL_TOKEN", "sesame")
+    Connection(url="https://courses.example.org", client_cert=file).transport()
+    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by others")

@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+import trustme
 
 from async_enroll import RequestWindow
 from async_enroll.sandbox import Platform
 
+from ..proxies import HOST, behind_tls, proxying
 from ..servers import answer, saying
 from .command import C0, Ended, environment, run, signing_in
 
@@ -124,6 +127,63 @@ async def test_nobody_listens(platform: Platform) -> None:
     assert marks(ended) == {"URL": "✓", "connection": "✗"}
 
 
+def behind(proxy: str, platform: Platform, authority: Path) -> dict[str, str]:
+    """An environment in which the platform has TLS, and is behind a proxy."""
+    return {
+        **environment(platform),
+        "ASYNC_ENROLL_URL": f"https://{HOST}",
+        "HTTPS_PROXY": proxy,
+        "SSL_CERT_FILE": str(authority),
+    }
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
+    """A certificate authority that nobody knows, and a file with its certificate."""
+    made, file = trustme.CA(), tmp_path / "authority.pem"
+    made.cert_pem.write_to_path(str(file))
+    return made, file
+
+
+async def test_a_proxy_and_an_authority_of_one_s_own(
+    silent: Platform, authority: tuple[trustme.CA, Path]
+) -> None:
+    async with behind_tls(silent.url, authority[0]) as url, proxying(url, "me:sesame") as proxy:
+        named = proxy.url.replace("//", "//me:sesame@")
+        ended = await run("doctor", env=behind(named, silent, authority[1]))
+        assert (ended.status, ended.err) == (0, "")
+        assert marks(ended) == {**ALL_WELL, "proxy": "✓", "certificates": "✓"}
+        assert f"HTTPS_PROXY is set to {proxy.url}\n" in ended.out
+        assert "sesame" not in ended.out
+
+        ended = await run("doctor", env=behind(proxy.url, silent, authority[1]))
+        assert ended.status == 3
+        told = marks(ended)
+        assert (told["proxy"], told["connection"]) == ("✓", "✗")
+        assert "asks for a user and password" in ended.out
+        assert "→ check the URL, HTTPS_PROXY, the network" in ended.out
+
+        nothing = authority[1].with_name("none.pem")
+        ended = await run("doctor", env=behind(named, silent, nothing))
+        assert ended.status == 3
+        told = marks(ended)
+        assert (told["certificates"], told["connection"]) == ("✗", "✗")
+        assert "shows no valid certificate" in ended.out
+
+
+async def test_a_proxy_that_is_not_for_this_site(silent: Platform) -> None:
+    env = {
+        **environment(silent),
+        "ASYNC_ENROLL_URL": f"https://{HOST}.invalid",
+        "HTTPS_PROXY": "http://me:sesame@proxy:3128",
+        "NO_PROXY": ".invalid",
+    }
+    ended = await run("doctor", env=env)
+    assert ended.status == 3
+    assert marks(ended) == {"URL": "✓", "proxy": "-", "connection": "✗"}
+    assert "sesame" not in ended.out
+
+
 async def test_something_else_answers() -> None:
     page = answer("200 OK", b"<html><title>Welcome</title></html>", kind="text/html")
     async with saying(page) as url:
@@ -132,6 +192,13 @@ async def test_something_else_answers() -> None:
     assert ended.status == 3
     told = marks(ended)
     assert (told["bulk endpoint"], told["listing"]) == ("✗", "✗")
+
+
+async def test_a_url_copied_from_a_browser(platform: Platform) -> None:
+    url = f"https://{HOST}/courses/course-v1:Org+C1+2026/about"
+    ended = await run("doctor", "--url", url, env=environment(platform))
+    assert (ended.status, ended.out) == (2, "")
+    assert f"did you mean https://{HOST}?" in ended.err
 
 
 async def test_a_bad_url_is_a_bad_argument(platform: Platform) -> None:

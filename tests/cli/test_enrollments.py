@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
+from tests.servers import answer, saying
 
 from .command import C0, C1, C2, COMMAND, environment, names_in, run
 
@@ -37,12 +38,16 @@ async def test_csv_where_nobody_looks(peopled: Platform) -> None:
     assert len(rows) == 4
 
 
-async def test_open_edx_tells_no_addresses(peopled: Platform) -> None:
-    ended = await run("enrollments", "--listing", "core", env=environment(peopled))
+@pytest.mark.parametrize("tells", [True, False])
+async def test_open_edx_tells_addresses_or_not(tells: bool) -> None:
+    async with Platform(window=None, accounts_tell_addresses=tells) as platform:
+        platform.add_course(C0)
+        platform.add_user("learner0", "learner0@example.org")
+        platform.enroll("learner0", C0, created=CREATED)
+        ended = await run("enrollments", "--listing", "core", env=environment(platform))
     assert (ended.status, ended.err) == (0, "")
     rows = list(csv.DictReader(ended.out.splitlines()))
-    assert {row["email"] for row in rows} == {""}
-    assert len(rows) == len(peopled.enrollments)
+    assert [row["email"] for row in rows] == ["learner0@example.org" if tells else ""]
     assert all(row["created"].endswith("+00:00") for row in rows)
 
 
@@ -65,6 +70,20 @@ async def test_a_table(peopled: Platform) -> None:
     assert ended.status == 0
     assert ended.out.count("learner0@") == 3
     assert ended.err == "4 enrollments\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "told"), [("csv", ",audit,\n"), ("jsonl", '"created":null'), ("table", " - ")]
+)
+async def test_a_record_without_its_time(form: str, told: str) -> None:
+    listed = ["learner0", "learner0@example.org", C0, True, "audit", None]
+    names = ["username", "email", "course_id", "is_active", "mode", "created"]
+    body = json.dumps([dict(zip(names, listed, strict=True))]).encode()
+    async with saying(answer("200 OK", body)) as url:
+        env = {**environment(), "ASYNC_ENROLL_URL": url, "ASYNC_ENROLL_TOKEN": "s3cret"}
+        ended = await run("enrollments", "--format", form, env=env)
+    assert ended.status == 0
+    assert told in ended.out.replace("\r\n", "\n")
 
 
 async def test_a_long_table_ends(platform: Platform) -> None:
@@ -112,6 +131,19 @@ async def test_the_format_wins_over_the_suffix(peopled: Platform, tmp_path: Path
     arguments = ("--output", file, "--format", "csv")
     assert (await run("enrollments", *arguments, env=environment(peopled))).status == 0
     assert ROW in file.read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
+async def test_into_what_can_only_be_written_on(peopled: Platform, tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_text("before\n")
+    command = [*COMMAND, "enrollments", "--format", "csv", "--output", "/dev/stdout"]
+    with file.open("ab") as opened:
+        await anyio.run_process(command, stdout=opened, env=environment(peopled))
+    before, *rows = file.read_text().splitlines()
+    assert before == "before"
+    assert ROW in "\n".join(rows)
+    assert names_in(tmp_path) == ["list.csv"]
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@ import csv
 import json
 import signal
 import stat
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
 import pytest
 
+from async_enroll import JournalReport
 from async_enroll.sandbox import Platform
 
 from .command import C0, C1, COMMAND, environment, names_in, roster_file, run
@@ -66,7 +70,8 @@ async def test_interrupted_and_gone_on_with(
         assert "enrolled" in ended.out
         calls = len(platform.requests)
         ended = await run("resume", journal, "--quiet", env=environment(platform))
-        assert (ended.status, ended.err, len(platform.requests)) == (1, "", calls)
+        assert (ended.status, ended.out, len(platform.requests)) == (1, "", calls)
+        assert "; nothing was sent\n" in ended.err
         mailed = [mail.to for mail in platform.outbox]
         assert len(mailed) == len(set(mailed)) == 10
         assert all(platform.cohort_of(f"learner{n}", C0) == "red" for n in range(10))
@@ -81,6 +86,58 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 async def test_the_journal_is_private_and_its_files_are_few(journal: Path) -> None:
     assert names_in(journal.parent) == ["job.db", "job.db.lock", "roster.csv"]
     assert stat.S_IMODE((await anyio.Path(journal).stat()).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("command", ["apply", "resume"])
+async def test_a_finished_job_is_no_fresh_success(
+    platform: Platform, tmp_path: Path, command: str
+) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    journal, page = tmp_path / "job.db", tmp_path / "page.html"
+    env = {**environment(platform), "TZ": "UTC-2"}
+    kept = ("--journal", journal, "--yes", "--quiet")
+    assert (await run("apply", roster, *kept, env=env)).status == 0
+    with JournalReport(journal) as report:
+        then = report.finished() + timedelta(hours=2)
+    out = roster_file(tmp_path / "out.csv", f"learner0,{C0}")
+    unenroll = ("--action", "unenroll", "--yes")
+    assert (await run("apply", out, *unenroll, env=environment(platform))).status == 0
+    calls = len(platform.requests)
+    again = ("apply", roster, *kept) if command == "apply" else ("resume", journal)
+    ended = await run(*again, "--report", page, env=env)
+    assert (ended.status, ended.out, len(platform.requests)) == (0, "", calls)
+    assert ended.err == (
+        f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent\n"
+        f"what became of it then: async-enroll report {journal}\n"
+        "to do it again: apply the roster with a new --journal\n"
+        f"report of 1 pairs: {page}\n"
+    )
+    assert "The one pair is as asked" in page.read_text()
+    ended = await run(*again, "--json", env=env)
+    assert (ended.status, json.loads(ended.out)["counts"]) == (0, {"enrolled": 1})
+
+
+async def test_once_anything_was_sent_no_ending_says_that_nothing_was(tmp_path: Path) -> None:
+    """The journal is gone when the report is to be made of it."""
+    journal = tmp_path / "job.db"
+    rows = [f"learner{number}@example.org,{C0}" for number in range(6)]
+    roster = roster_file(tmp_path / "roster.csv", *rows)
+    command = [*COMMAND, "apply", str(roster), "--yes", "--quiet", "--journal", str(journal)]
+    tuning = ["--batch-pairs", "1", "--concurrency", "1"]
+    async with Platform(seconds_per_call=0.2) as platform:
+        platform.add_course(C0)
+        async with await anyio.open_process(
+            [*command, *tuning], env=environment(platform)
+        ) as process:
+            while len(platform.requests) < 3:
+                await anyio.sleep(0.01)
+            journal.unlink()
+            assert process.stderr is not None
+            said = b"".join([piece async for piece in process.stderr]).decode()
+            assert await process.wait() == 3
+        assert platform.is_allowed("learner0@example.org", C0)
+    assert "error: " in said
+    assert "Traceback" not in said
 
 
 async def test_report_in_every_form(journal: Path, tmp_path: Path) -> None:
@@ -118,6 +175,80 @@ async def test_failures_as_a_roster_to_mend(
     assert platform.is_enrolled("learner0", C1)
 
 
+@pytest.fixture
+async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
+    """A platform, and the journal of a job that mailed, was undone, and went on without mail."""
+    journal = tmp_path / "job.db"
+    async with Platform() as platform:
+        platform.add_course(C0, cohorts=["red"])
+        for number in range(4):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        platform.add_user("poison", "poison@example.org", poisonous=True)
+        names = [*(f"learner{number}" for number in range(4)), "poison"]
+        rows = [f"{name},{C0},red" for name in names]
+        roster = roster_file(tmp_path / "r.csv", *rows, header="identifier,course_id,cohort")
+        command = ("apply", roster, "--yes", "--quiet", "--email-students", "--journal", journal)
+        ended = await run(*command, env=environment(platform))
+        assert ended.status == 1
+        assert (
+            "the learners of 4 pairs may not have been notified; to mail them knowingly: "
+            f"async-enroll report {journal} --only unnotified --as-roster "
+            "--output mail-again.csv\n"
+        ) in ended.out
+        yield platform, journal
+
+
+async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
+    half_mailed: tuple[Platform, Path], tmp_path: Path
+) -> None:
+    platform, journal = half_mailed
+    again = tmp_path / "mail-again.csv"
+    only = ("--only", "unnotified", "--as-roster")
+    ended = await run("report", journal, *only, "--output", again, env={})
+    assert (ended.status, ended.out) == (0, "")
+    assert ended.err == f"roster of those who may not have been notified: {again}\n"
+    rows = csv_rows(again.read_text())
+    assert {(row["identifier"], row["cohort"], row["error"]) for row in rows} == {
+        (f"learner{number}", "red", "enrolled: may not have been notified") for number in range(4)
+    }
+    before = len(platform.outbox)
+    mail = ("--yes", "--quiet", "--email-students")
+    assert (await run("apply", *mail, again, env=environment(platform))).status == 0
+    assert {mail.to for mail in platform.outbox[before:]} == {
+        f"learner{number}@example.org" for number in range(4)
+    }
+
+
+async def test_those_who_may_not_have_been_notified_are_listed(
+    half_mailed: tuple[Platform, Path],
+) -> None:
+    _, journal = half_mailed
+    ended = await run("report", journal, "--only", "unnotified", env={})
+    assert (ended.status, ended.err) == (1, "")
+    assert sorted(ended.out.splitlines()) == [
+        f"learner{number} in {C0}: enrolled, may not have been notified" for number in range(4)
+    ]
+    ended = await run("report", journal, "--only", "unnotified", "--format", "csv", env={})
+    assert [row["notified"] for row in csv_rows(ended.out)] == [""] * 4
+    ended = await run("report", journal, "--only", "failures", env={})
+    assert ended.out.startswith(f"poison in {C0}: ")
+    assert len(ended.out.splitlines()) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
+@pytest.mark.parametrize("form", ["csv", "html"])
+async def test_a_report_into_an_open_file(journal: Path, tmp_path: Path, form: str) -> None:
+    file = tmp_path / "both.txt"
+    file.write_text("before\n")
+    command = [*COMMAND, "report", str(journal), "--format", form, "--output", "/dev/stdout"]
+    with file.open("ab") as opened:
+        done = await anyio.run_process(command, stdout=opened, env=environment(), check=False)
+    assert done.returncode == 1
+    text = file.read_text()
+    assert text.startswith("before\n")
+    assert "nobody@" in text
+
+
 async def test_a_journal_of_another_roster(
     platform: Platform, journal: Path, tmp_path: Path
 ) -> None:
@@ -131,7 +262,6 @@ async def test_a_journal_of_another_roster(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--format", "csv", "--output", "x.csv"), "--format is for what is printed"),
         (("--output", "x.docx"), "expected a name in"),
         (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
         (("--as-roster", "--format", "html"), "--as-roster writes CSV"),

@@ -85,3 +85,21 @@ async def test_unusable_tuning(tmp_path: Path, option: str) -> None:
     ended = await run("plan", roster, option, "0", env=environment())
     assert ended.status == 2
     assert "is 0" in ended.err
+
+
+async def test_who_may_be_mailed_twice(platform: Platform, tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "roster.csv", f"learner0,{C0}", f"learner1@example.org,{C0}")
+    words = "warning: 1 course names learners by username and by e-mail address"
+    quiet = await run("plan", roster, env=environment())
+    assert quiet.err == ""
+    planned = await run("plan", roster, "--email-students", "--json", env=environment())
+    assert words in planned.err
+    assert [f"warning: {told}" in planned.err for told in json.loads(planned.out)["warnings"]] == [
+        True
+    ]
+    applied = await run(
+        "apply", roster, "--email-students", "--yes", "--quiet", env=environment(platform)
+    )
+    assert (applied.status, words in applied.err) == (0, True)
+    unmailed = await run("apply", roster, "--yes", "--quiet", env=environment(platform))
+    assert unmailed.err == ""

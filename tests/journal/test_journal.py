@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,15 +99,32 @@ async def test_applying_the_same_roster_goes_on_and_reports_all(journal: Path) -
         assert set(report.counts) == {Outcome.ENROLLED}
 
 
-async def test_a_finished_journal_sends_nothing(journal: Path) -> None:
+async def test_a_finished_journal_sends_nothing_and_its_report_says_so(journal: Path) -> None:
     async with site() as platform, client_of(platform) as client:
+        since = datetime.now(UTC)
         first = await client.apply([*ROSTER, RosterEntry("a b", C0)], journal=journal)
+        until = datetime.now(UTC)
         calls = len(platform.requests)
         again = await client.apply([*ROSTER, RosterEntry("a b", C0)], journal=journal)
         assert [result async for result in client.resume(journal)] == []
         assert len(platform.requests) == calls
         assert sorted(again.results, key=repr) == sorted(first.results, key=repr)
         assert len(first.results) == len(PAIRS) + 1
+        assert first.finished_earlier is None
+        assert again.finished_earlier
+        assert since <= again.finished_earlier <= until
+        told = f"this job finished on {again.finished_earlier:%Y-%m-%d %H:%M} UTC; nothing was sent"
+        assert str(again) == f"{told}\n{first}"
+
+
+async def test_a_job_that_could_send_nothing_is_finished_too(journal: Path) -> None:
+    async with site() as platform, client_of(platform) as client:
+        first = await client.apply([RosterEntry("a b", C0)], journal=journal)
+        again = await client.apply([RosterEntry("a b", C0)], journal=journal)
+    assert first.finished_earlier is None
+    assert again.finished_earlier
+    assert again.results == first.results
+    assert platform.requests == []
 
 
 async def test_what_stops_a_job_is_gone_on_with(journal: Path) -> None:
@@ -245,7 +263,7 @@ async def test_a_full_disk_stops_the_job_before_it_sends_more(
     journal: Path, full_disk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[Event] = []
-    everybody = [f"{'x' * 300}{number}@example.org" for number in range(400)]
+    everybody = [f"{'x' * 240}{number}@example.org" for number in range(500)]
     roster = [RosterEntry(who, C0) for who in everybody]
     async with site() as platform:
         async with EnrollmentClient(

@@ -7,7 +7,7 @@ from async_enroll import Action, BatchLimits
 from async_enroll.journal.recovery import Sending, left
 from async_enroll.models import Batch
 from async_enroll.outcomes import pairs
-from async_enroll.parcel import Parcel, Phase
+from async_enroll.parcel import Parcel
 from async_enroll.verdict import Meaning
 
 LIMITS = BatchLimits()
@@ -36,7 +36,7 @@ def test_what_is_not_settled_is_left_once(
     in_doubt = {
         pair
         for sending in sendings
-        if sending.meaning in (None, Meaning.UNKNOWN)
+        if sending.meaning in (None, Meaning.UNKNOWN, Meaning.MASKED)
         for pair in pairs(sending.batch)
     }
     for parcel in parcels:
@@ -62,7 +62,17 @@ def test_a_refused_call_is_not_lost_and_not_counted() -> None:
 
 def test_who_may_have_been_mailed_by_a_call_that_was_undone_is_not_mailed_again() -> None:
     sendings = [Sending(PART, email=True, meaning=Meaning.UNDONE)]
-    phases = {
-        parcel.batch.identifiers: parcel.phase for parcel in left(PARCEL, sendings, (), LIMITS)
+    mails = {
+        parcel.batch.identifiers: parcel.mails for parcel in left(PARCEL, sendings, (), LIMITS)
     }
-    assert phases == {("i0", "i1"): Phase.QUIET, ("i2", "i3", "i4", "i5"): Phase.SEND}
+    assert mails == {("i0", "i1"): False, ("i2", "i3", "i4", "i5"): True}
+
+
+@given(st.none() | st.sampled_from(Meaning), st.booleans())
+def test_nobody_is_mailed_again_unless_the_call_is_known_not_to_have_mailed(
+    meaning: Meaning | None, email: bool
+) -> None:
+    (parcel,) = left(PARCEL, [Sending(WHOLE, email=email, meaning=meaning)], (), LIMITS)
+    unknown = meaning is None or meaning in (Meaning.UNKNOWN, Meaning.MASKED)
+    may_have = unknown or (email and meaning is not None and meaning.may_have_mailed)
+    assert parcel.mails is not may_have

@@ -29,7 +29,7 @@ _SUCCESSES = {
 _SETTINGS = {
     "site": "https://courses.example.org",
     "roster": "autumn-term.csv",
-    "auto-enroll on registering": "yes",
+    "enroll on registering or activating": "yes",
     "mail to learners": "no",
     "request window": "120 calls in 60 s",
     "batch": "200 identifiers, 500 pairs",

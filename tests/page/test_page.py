@@ -144,7 +144,7 @@ def test_the_account_is_told(browser: Browser, example: Path) -> None:
     assert browser.find("h1").text == "Autumn term 2026"
     assert browser.find("#verdict").text.endswith("4,960 of 5,000 pairs are as asked")
     figures = dict(text.split("\n") for text in browser.texts(".figures div"))
-    assert figures.pop("Waiting for registration").isdecimal()
+    assert figures.pop("Waiting for registration or activation").isdecimal()
     assert re.fullmatch(r"5 min \d+ s", figures.pop("Duration"))
     assert figures == {"Pairs": "5,000", "As asked": "4,960", "Not as asked": "40", "Courses": "30"}
     # Times are the reader's, and the page's own stay at hand.
@@ -362,7 +362,7 @@ def test_what_is_pending_is_no_success() -> None:
     text = page(summary_of([enrolled]), pending=2)
     assert "1 of 3 pairs are as asked" in text
     assert "<dt>Pending</dt><dd>2</dd>" in text
-    assert "<dt>Perhaps mailed</dt><dd>1</dd>" in text
+    assert "<dt>May not have been notified</dt><dd>1</dd>" in text
     assert "The one pair is as asked" in page(summary_of([enrolled]))
 
 

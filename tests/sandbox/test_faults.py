@@ -134,7 +134,7 @@ async def test_the_platform_is_left_quickly_while_calls_stall() -> None:
             while len(platform.requests) < 6:
                 await anyio.sleep(0.01)
             start = time.monotonic()
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 3
 
 
 async def call_until_dropped(platform: Platform) -> None:
@@ -201,7 +201,7 @@ async def test_throttled_until_a_date() -> None:
         assert answer.status == 429
         assert answer.json == {"detail": "Request was throttled."}
         ahead = parsedate_to_datetime(answer.headers["Retry-After"]).timestamp() - now
-        assert 0.5 <= ahead < 2
+        assert 0.5 <= ahead < 5
 
 
 async def test_throttled_without_a_word() -> None:
@@ -209,6 +209,15 @@ async def test_throttled_without_a_word() -> None:
         answer = await raw.bulk("Jane", C1)
         assert answer.status == 429
         assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize("retry_after", ["86400", "-5", "Sat, 09 May 2099 12:00:00 GMT", "soon"])
+async def test_throttled_for_as_long_as_told(retry_after: str) -> None:
+    faults = Faults.schedule({0: Fault.THROTTLED}, retry_after=retry_after)
+    async with small_platform(faults=faults) as platform, speaking_to(platform) as raw:
+        answer = await raw.bulk("Jane", C1)
+        assert (answer.status, answer.headers["Retry-After"]) == (429, retry_after)
+        assert (await raw.bulk("Jane", C1)).status == 200
 
 
 async def test_unauthorized_once() -> None:

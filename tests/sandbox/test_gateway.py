@@ -10,15 +10,15 @@ from .raw import C1, LISTING, MISSING, small_platform, speaking_to
 
 async def test_a_504_comes_at_the_limit_and_the_work_commits_later() -> None:
     async with (
-        small_platform(gateway_timeout=0.1, seconds_per_call=0.5) as platform,
+        small_platform(gateway_timeout=0.1, seconds_per_call=1.0) as platform,
         speaking_to(platform) as raw,
     ):
         start = time.monotonic()
         answer = await raw.bulk("Jane", C1)
-        assert 0.1 <= time.monotonic() - start < 0.5
+        assert 0.1 <= time.monotonic() - start < 1.0
         assert (answer.status, answer.is_page) == (504, True)
         assert not platform.is_enrolled("Jane", C1)
-        await anyio.sleep(start + 0.6 - time.monotonic())
+        await anyio.sleep(start + 1.3 - time.monotonic())
         assert platform.is_enrolled("Jane", C1)
     assert [(request.status, request.pairs) for request in platform.requests] == [(504, 1)]
 
@@ -45,13 +45,14 @@ async def test_who_is_quick_enough_is_answered() -> None:
 
 async def test_waiting_in_line_takes_time_too() -> None:
     async with (
-        small_platform(gateway_timeout=0.45, seconds_per_call=0.3, workers=1) as platform,
+        small_platform(gateway_timeout=0.5, seconds_per_call=0.2, workers=1) as platform,
         speaking_to(platform) as raw,
         anyio.create_task_group() as tasks,
     ):
-        for _ in range(2):
+        for _ in range(5):
             tasks.start_soon(partial(raw.bulk, "Jane", C1))
-    assert [request.status for request in platform.requests] == [200, 504]
+    statuses = [request.status for request in platform.requests]
+    assert (statuses[0], statuses[-1]) == (200, 504)
 
 
 async def test_what_is_undone_when_the_platform_is_left_stays_undone() -> None:
@@ -61,5 +62,5 @@ async def test_what_is_undone_when_the_platform_is_left_stays_undone() -> None:
     ):
         assert (await raw.bulk("Jane", C1)).status == 504
         start = time.monotonic()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 2.5
     assert platform.enrollments == []

@@ -47,7 +47,7 @@ def outcome(of: EnrollmentResult) -> str:
 
 
 def enrollment(of: Enrollment) -> None:
-    assert_type(of.created, datetime)
+    assert_type(of.created, datetime | None)
     assert_type(of.is_active, bool)
 
 

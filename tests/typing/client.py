@@ -89,10 +89,12 @@ async def bulk(client: EnrollmentClient) -> None:
         cohorts={"course-v1:Org+C1+2026": "red"},
         auto_enroll=False,
         email_students=True,
+        reason="the autumn term",
     )
     assert_type(report, EnrollmentReport)
-    report = await client.bulk_unenroll((who for who in ["jane"]), addresses(), email_students=True)
+    report = await client.bulk_unenroll((who for who in ["jane"]), addresses(), reason=None)
     assert_type(report, EnrollmentReport)
+    await client.bulk_enroll([], [], reason=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.bulk_enroll([1], ["course"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
@@ -102,7 +104,8 @@ async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     for work in (roster, plan, iter([RosterEntry("jane", "course")])):
         report = await client.apply(work, preflight=True, journal=journal, stop=anyio.Event())
         assert_type(report, EnrollmentReport)
-    results = client.stream(plan, journal="job.db", stop=asyncio.Event())
+    await client.apply([], reason="the autumn term")
+    results = client.stream(plan, reason="the autumn term", journal="job.db", stop=asyncio.Event())
     assert_type(results, AsyncGenerator[EnrollmentResult, None])
     async for result in client.resume(journal):
         assert_type(result, EnrollmentResult)

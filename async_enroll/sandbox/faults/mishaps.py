@@ -26,6 +26,7 @@ class Mishaps:
         self.made: list[tuple[int, Fault]] = []
         self._plan = enumerate(faults)
         self._linger = faults.linger
+        self._retry_after = faults.retry_after
         self._tasks = tasks
 
     def before(self, endpoint: Endpoint[web.Response]) -> Endpoint[web.StreamResponse]:
@@ -38,6 +39,8 @@ class Mishaps:
             self.made.append((number, fault))
             if fault in _INSTEAD:
                 return _INSTEAD[fault]()
+            if fault is Fault.THROTTLED:
+                return _throttled(self._retry_after)
             if fault is Fault.GATEWAY_TIMEOUT_DURING:
                 exchange.linger = self._linger
                 self._tasks.start(endpoint(exchange))
@@ -52,14 +55,17 @@ def _page(status: HTTPStatus) -> Callable[..., web.Response]:
     return lambda *_: html_answer(status)
 
 
-def _throttled(*, dated: bool) -> web.Response:
+def _soon() -> str:
     # A date has whole seconds only; this one is never upon us already.
-    moment = math.ceil(time.time() + 0.5)
+    return formatdate(math.ceil(time.time() + 0.5), usegmt=True)
+
+
+def _throttled(retry_after: str | None) -> web.Response:
     return refusal_answer(
         Refusal(
             HTTPStatus.TOO_MANY_REQUESTS,
             {"detail": "Request was throttled."},
-            headers={"Retry-After": formatdate(moment, usegmt=True)} if dated else None,
+            headers=None if retry_after is None else {"Retry-After": retry_after},
         )
     )
 
@@ -74,8 +80,8 @@ _INSTEAD: Final[Mapping[Fault, Callable[[], web.StreamResponse]]] = {
     Fault.BAD_GATEWAY_BEFORE: _page(HTTPStatus.BAD_GATEWAY),
     Fault.UNAVAILABLE_BEFORE: _page(HTTPStatus.SERVICE_UNAVAILABLE),
     Fault.GATEWAY_TIMEOUT_BEFORE: _page(HTTPStatus.GATEWAY_TIMEOUT),
-    Fault.THROTTLED_DATE: lambda: _throttled(dated=True),
-    Fault.THROTTLED_SILENT: lambda: _throttled(dated=False),
+    Fault.THROTTLED_DATE: lambda: _throttled(_soon()),
+    Fault.THROTTLED_SILENT: lambda: _throttled(None),
     Fault.UNAUTHORIZED: lambda: refusal_answer(unauthorized(EXPIRED_TOKEN["bearer"])),
     Fault.TOO_LARGE: _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 }

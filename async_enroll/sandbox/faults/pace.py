@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import random
 import time
 
 import anyio
-from attrs import frozen
+from attrs import field, frozen
 
 from async_enroll.sandbox.faults.plan import Fault
 from async_enroll.sandbox.http.answers import Crash
@@ -20,10 +21,20 @@ HALF_DONE = frozenset({Fault.SERVER_ERROR, Fault.UNDONE_RESET, Fault.UNDONE_BAD_
 
 @frozen
 class Pace:
-    """How long calls are worked on, in seconds."""
+    """How long calls are worked on, in seconds.
+
+    `sigma`: how much that varies from call to call: by a lognormal factor, whose median is
+    1. With 0.5, half of the calls take between 0.7 and 1.4 times as long.
+    """
 
     per_call: float
     per_pair: float
+    sigma: float = 0.0
+    _chance: random.Random = field(factory=lambda: random.Random(1), init=False)  # noqa: S311 -- to be reproduced, not to be secret
+
+    def factor(self) -> float:
+        """How many times as long the next call takes."""
+        return self._chance.lognormvariate(0.0, self.sigma)
 
 
 class Effort:
@@ -36,7 +47,9 @@ class Effort:
     def __init__(
         self, pace: Pace, pairs: int, *, linger: float = 0.0, fault: Fault | None = None
     ) -> None:
-        self._pace = pace
+        factor = pace.factor()
+        self._per_call = factor * pace.per_call
+        self._per_pair = factor * pace.per_pair
         self._pairs = pairs
         self._linger = linger
         self._fault = fault
@@ -61,14 +74,14 @@ class Effort:
 
     async def begin(self) -> None:
         """Take the time a call takes before its first pair."""
-        await self._work(self._pace.per_call)
+        await self._work(self._per_call)
 
     async def pair_done(self) -> None:
         """Take the time of one pair; raises Crash where the call is to end half-way."""
         self._done += 1
         if self._fault in HALF_DONE and self._done == math.ceil(self._pairs / 2):
             raise Crash("a bug, on purpose")
-        await self._work(self._pace.per_pair)
+        await self._work(self._per_pair)
 
     async def end(self) -> None:
         """Linger, and take what time is still owed."""

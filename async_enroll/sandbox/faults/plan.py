@@ -69,6 +69,8 @@ class Fault(Enum):
     """Not processed: 429, its Retry-After an HTTP date half a second to 1.5 seconds ahead."""
     THROTTLED_SILENT = auto()
     """Not processed: 429 without Retry-After."""
+    THROTTLED = auto()
+    """Not processed: 429, its Retry-After `retry_after`, whatever that is."""
     UNAUTHORIZED = auto()
     """Not processed: 401."""
     TOO_LARGE = auto()
@@ -82,16 +84,20 @@ class Faults:
     Iterating tells what happens to the first call, the second and so on, without end and
     always the same. Calls count in order of arrival, whatever they hold and whoever
     calls; those whose body never arrived, or was too large, do not. `linger` is the
-    seconds by which a call behind a GATEWAY_TIMEOUT_DURING takes longer.
+    seconds by which a call behind a GATEWAY_TIMEOUT_DURING takes longer, `retry_after` the
+    header of a THROTTLED.
     """
 
     _sequence: Callable[[], Iterator[Fault | None]]
     linger: float
+    retry_after: str = "0"
 
     @classmethod
-    def schedule(cls, faults: Mapping[int, Fault], *, linger: float = 0.2) -> Self:
+    def schedule(
+        cls, faults: Mapping[int, Fault], *, linger: float = 0.2, retry_after: str = "0"
+    ) -> Self:
         """The n-th call, counted from 0, meets ``faults[n]``; all others go well."""
-        return cls(lambda: map(faults.get, count()), linger)
+        return cls(lambda: map(faults.get, count()), linger, retry_after)
 
     @classmethod
     def chance(

@@ -14,6 +14,7 @@ from async_enroll.sandbox.http.exchange import Exchange
 from async_enroll.sandbox.storage.database import Database
 from async_enroll.sandbox.views.core_filters import CoreQuery, read_query
 from async_enroll.sandbox.views.cursor import Cursor
+from async_enroll.sandbox.views.listing import created
 
 _PAGE_SIZE = 100
 """Records on a page unless a newer release is asked for fewer; at most, then, too."""
@@ -43,15 +44,15 @@ class CoreView:
         rows = [row for rows in self.database.listed_rows() for row in query.matching(rows)]
         # The sort is stable, so that of one moment's rows the later ones stay the first.
         rows.reverse()
-        return sorted(rows, key=lambda row: row.created, reverse=True)
+        return sorted(rows, key=created, reverse=True)
 
 
 def _cursor_page(request: web.Request, rows: list[Enrollment], size: int) -> dict[str, Any]:
     text = request.query.get("cursor")
     cursor = Cursor.read(text) if text is not None else Cursor()
-    start = cursor.start([row.created for row in rows])
+    start = cursor.start([created(row) for row in rows])
     page, more = rows[start : start + size], rows[start + size : start + size + 1]
-    following = Cursor.after([row.created for row in rows], start + size) if more else None
+    following = Cursor.after([created(row) for row in rows], start + size) if more else None
     return {
         "next": following and _link(request, cursor=following.text),
         # A link back, which no reader of a whole list follows, is not modelled.
@@ -95,7 +96,7 @@ def _page_size(request: web.Request) -> int:
 
 def _content(row: Enrollment) -> dict[str, Any]:
     return {
-        "created": f"{row.created.isoformat()}Z",
+        "created": f"{created(row).isoformat()}Z",
         "mode": row.mode,
         "is_active": row.is_active,
         "user": row.username,

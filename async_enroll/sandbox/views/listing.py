@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -47,7 +47,7 @@ def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]
     for rows in database.listed_rows():
         if wanted in {None, fold(rows.course_id)}:
             for row in _of(rows, query.username):
-                if since is None or row.created >= since:
+                if since is None or created(row) >= since:
                     yield row
 
 
@@ -68,6 +68,11 @@ def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]
     yield closing if lead is between else opening + closing
 
 
+def created(row: Enrollment) -> datetime:
+    """When a row was made, which the sandbox knows of each."""
+    return cast("datetime", row.created)
+
+
 def content(row: Enrollment) -> dict[str, Any]:
     """A record's JSON object."""
     return {
@@ -76,5 +81,5 @@ def content(row: Enrollment) -> dict[str, Any]:
         "course_id": row.course_id,
         "is_active": row.is_active,
         "mode": row.mode,
-        "created": row.created.isoformat(" ", "minutes"),
+        "created": created(row).isoformat(" ", "minutes"),
     }

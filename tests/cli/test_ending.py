@@ -1,0 +1,54 @@
+"""How a command ends that has sent something, and one that has not."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from async_enroll import Action, ConfigurationError, EnrollError, RequestWindow
+from async_enroll.cli.display import JobDisplay
+from async_enroll.cli.ending import ExitStatus, ending
+from async_enroll.cli.running import once_sent
+from async_enroll.events import BatchAnswered, BatchSent, Event, JobStarted
+from async_enroll.models import Batch
+from async_enroll.verdict import Meaning
+
+BATCH = Batch(Action.ENROLL, ("c1",), ("jane",))
+STARTED = JobStarted(job=1, pairs=1)
+SENT = BatchSent(job=1, planned=1, call=1, batch=BATCH, attempt=1, email=False)
+
+
+def answered(meaning: Meaning | None) -> Event:
+    return BatchAnswered(job=1, planned=1, call=1, batch=BATCH, seconds=0.1, meaning=meaning)
+
+
+def ended(error: EnrollError, events: Iterable[Event]) -> ExitStatus:
+    """How a job ends that this error stops after these events."""
+    display = JobDisplay(RequestWindow(), quiet=True)
+
+    def command() -> ExitStatus:
+        with once_sent(display):
+            for event in events:
+                display.tell(event)
+            raise error
+
+    return ending(command)
+
+
+@pytest.mark.parametrize("meaning", [None, *Meaning])
+def test_what_was_sent_decides(meaning: Meaning | None, capsys: pytest.CaptureFixture[str]) -> None:
+    unsent = meaning in (Meaning.UNREACHABLE, Meaning.NO_TOKEN)
+    expected = ExitStatus.UNUSABLE if unsent else ExitStatus.STOPPED
+    events: list[Event] = [STARTED, SENT, answered(meaning)]
+    assert ended(ConfigurationError("change the URL"), events) == expected
+    assert capsys.readouterr().err == "error: change the URL\n"
+
+
+@pytest.mark.parametrize("events", [[], [STARTED], [STARTED, SENT]])
+def test_nothing_was_sent(events: list[Event]) -> None:
+    assert ended(ConfigurationError("no URL"), events) == ExitStatus.UNUSABLE
+    assert ended(EnrollError("no connection"), events) == ExitStatus.STOPPED
+
+
+def test_calls_that_were_not_sent_undo_none_that_were() -> None:
+    events = [answered(None), answered(Meaning.UNREACHABLE)]
+    assert ended(ConfigurationError("change the URL"), events) == ExitStatus.STOPPED
