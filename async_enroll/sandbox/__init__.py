@@ -8,18 +8,24 @@ It speaks HTTP on a loopback socket and keeps its state in memory::
         ...  # point a client at platform.url with platform.token
         assert platform.is_enrolled("jane", "course-v1:Demo+C001+2026")
 
-It shares no code with the client but the vocabulary, so that each checks the other.
+It shares no code with the client but the vocabulary, so that each checks the other. What it
+does follows MOOCit's published reference and, release by release, Open edX's own code of
+four dates: "case" in a docstring names a request of the transcripts that
+``tests/sandbox`` replays.
+
+A request comes in at `http` (proxy, workers, tokens, throttle), is read and answered by one
+of the `views`, and done by the `domain` on what `storage` keeps; `faults` go between.
 """
 
-from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.course import Allowed, Audit, Placement
-from async_enroll.sandbox.faults import Fault, Faults
-from async_enroll.sandbox.limit_req import LimitReq
-from async_enroll.sandbox.listing import ListingForm
-from async_enroll.sandbox.mail import Mail
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.population import Population
+from async_enroll.sandbox.domain.release import RELEASES, Release
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access_log import Request
+from async_enroll.sandbox.http.limit_req import LimitReq
 from async_enroll.sandbox.platform import Platform
-from async_enroll.sandbox.population import Population
-from async_enroll.sandbox.release import RELEASES, Release
+from async_enroll.sandbox.storage.rows import Allowed, Audit, Placement
+from async_enroll.sandbox.views.listing import ListingForm
 
 __all__ = [
     "RELEASES",

@@ -14,35 +14,35 @@ from aiohttp import web
 from anyio.from_thread import start_blocking_portal
 
 from async_enroll.models import Enrollment, RequestWindow
-from async_enroll.sandbox.access import Tokens
-from async_enroll.sandbox.access_log import Request
-from async_enroll.sandbox.accounts_view import AccountsView
-from async_enroll.sandbox.answers import html_answer
-from async_enroll.sandbox.bulk_enroll import BulkEnroll
-from async_enroll.sandbox.bulk_enroll_view import BulkEnrollView
-from async_enroll.sandbox.collation import fold
-from async_enroll.sandbox.core_view import CoreView
-from async_enroll.sandbox.course import Allowed, Audit, Course, Placement, User
-from async_enroll.sandbox.course_keys import is_course_key
-from async_enroll.sandbox.database import Database, utc_minute
-from async_enroll.sandbox.enrollments_view import EnrollmentsView
-from async_enroll.sandbox.exchange import Endpoint, Exchange
-from async_enroll.sandbox.faults import Fault, Faults
-from async_enroll.sandbox.front import Front
-from async_enroll.sandbox.gate import Gate
-from async_enroll.sandbox.gateway import Gateway
-from async_enroll.sandbox.limit_req import Limiter, LimitReq
-from async_enroll.sandbox.listing import ListingForm
-from async_enroll.sandbox.mail import Mail
-from async_enroll.sandbox.mishaps import Mishaps
-from async_enroll.sandbox.pace import Pace
-from async_enroll.sandbox.population import Population, populate
-from async_enroll.sandbox.release import Release, release_named
-from async_enroll.sandbox.server import Server
-from async_enroll.sandbox.tasks import Tasks
-from async_enroll.sandbox.throttle import Throttle
-from async_enroll.sandbox.token_view import TokenView
-from async_enroll.sandbox.workers import Workers
+from async_enroll.sandbox.domain.bulk_enroll import BulkEnroll
+from async_enroll.sandbox.domain.course_keys import is_course_key
+from async_enroll.sandbox.domain.mail import Mail
+from async_enroll.sandbox.domain.population import Population, populate
+from async_enroll.sandbox.domain.release import Release, release_named
+from async_enroll.sandbox.faults.mishaps import Mishaps
+from async_enroll.sandbox.faults.pace import Pace
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access import Tokens
+from async_enroll.sandbox.http.access_log import Request
+from async_enroll.sandbox.http.answers import html_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.front import Front
+from async_enroll.sandbox.http.gate import Gate
+from async_enroll.sandbox.http.gateway import Gateway
+from async_enroll.sandbox.http.limit_req import Limiter, LimitReq
+from async_enroll.sandbox.http.server import Server
+from async_enroll.sandbox.http.tasks import Tasks
+from async_enroll.sandbox.http.throttle import Throttle
+from async_enroll.sandbox.http.workers import Workers
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.database import Database, utc_minute
+from async_enroll.sandbox.storage.rows import Allowed, Audit, Course, Placement, User
+from async_enroll.sandbox.views.accounts import AccountsView
+from async_enroll.sandbox.views.bulk_enroll import BulkEnrollView
+from async_enroll.sandbox.views.core_list import CoreView
+from async_enroll.sandbox.views.listing import ListingForm
+from async_enroll.sandbox.views.so2_listing import EnrollmentsView
+from async_enroll.sandbox.views.token import TokenView
 
 
 class Platform:
@@ -52,33 +52,39 @@ class Platform:
     callers who have no loop, or several. Its state can be prepared before, and looked at
     after that.
 
-    `release`: which code it behaves like: ``"moocit"`` (the default), or Open edX's of
-    ``"2020"``, ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises
-    ValueError. `window`: how many bulk calls and pages of the core list are taken of one
-    user; None switches the throttle off. `listing` and `page_size`: the form of MOOCit's
-    enrollment listing; None: the site has none, as plain Open edX, where `listing` is of no
-    account. `core_listing`: whether the site
-    has Open edX's own list of enrollments, and tells of accounts; `numbered_core_pages`: that
-    list is in pages by number, not by cursor; `accounts_tell_addresses`: accounts tell staff
-    their addresses. `seconds_per_call` and
-    `seconds_per_pair`: how long a bulk call is worked on; `seconds_sigma`: how much that
-    varies from call to call (the sigma of a lognormal factor, in a sequence that is always the
-    same: with 0.5, half of the calls take 0.7 to 1.4 times as long). Calls are worked on side
-    by side, by at most so many `workers` (None: any number), the others wait in line; beyond a
-    `backlog` of so many, they are turned away with a 503. `gateway_timeout`: seconds after
-    which the proxy answers a bulk call with a 504 (None: never). `limit_req`: how many bulk
-    calls the proxy takes a second (None: any number). `body_limit`: bytes of the
-    largest body the proxy takes. `bulk_enrollment_view`: whether the site has the bulk
-    endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`). `faults`: which bulk calls go wrong,
-    and how. `token` and `username`: the staff token and whose it is, made up unless given.
-    `token_lifetime`: seconds for which the tokens are good that applications get
-    (`add_application`); `token_faults`: which of their requests for one go wrong. `port` 0
-    is any free one.
+    `release`: which code it behaves like: ``"moocit"``, or Open edX's of ``"2020"``,
+    ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises ValueError.
+
+    What the site has: `listing` and `page_size`, the form of MOOCit's enrollment listing
+    (None: it has none; nor has it on another release, whatever `listing` says);
+    `core_listing`, whether it has Open edX's own list of enrollments, and tells of accounts;
+    `numbered_core_pages`, that list is in pages by number, not by cursor;
+    `accounts_tell_addresses`, accounts tell staff their addresses; `bulk_enrollment_view`,
+    whether it has the bulk endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`);
+    `names_missing_courses`, its 404 says which course there is not, as newer versions of
+    Django REST framework do.
+
+    How fast it is: `window`, how many bulk calls and pages of the core list are taken of
+    one user (None: any number); `seconds_per_call` and `seconds_per_pair`, how long a bulk
+    call is worked on; `seconds_sigma`, how much that varies from call to call (the sigma of a
+    lognormal factor, in a sequence that is always the same: with 0.5, half of the calls take
+    0.7 to 1.4 times as long); `workers`, how many calls are worked on side by side (None: any
+    number), while others wait in line; `backlog`, how many may wait before others are turned
+    away with a 503; `gateway_timeout`, seconds after which the proxy answers a bulk call with
+    a 504 (None: never); `limit_req`, how many bulk calls the proxy takes a second (None: any
+    number); `body_limit`, bytes of the largest body the proxy takes.
+
+    What goes wrong: `faults`, with which bulk calls, and how; `token_faults`, with which
+    requests of applications for a token.
+
+    Who may call: `token` and `username`, the staff token and whose it is, made up unless
+    given; `token_lifetime`, seconds for which the tokens are good that applications get
+    (`add_application`). `port` 0 is any free one.
 
     A call is worked on to its end even when its client has left or the proxy has given
     up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
     that write to the same learner in the same course wait, and one that would close a
-    circle of waiting is undone with a 500.
+    circle of waiting meets a database error (`Fault.DATABASE_ERROR`).
     """
 
     def __init__(
@@ -100,6 +106,7 @@ class Platform:
         limit_req: LimitReq | None = None,
         body_limit: int = 1024 * 1024,
         bulk_enrollment_view: bool = True,
+        names_missing_courses: bool = True,
         faults: Faults | None = None,
         token: str | None = None,
         username: str | None = None,
@@ -123,7 +130,7 @@ class Platform:
         self._token_view = TokenView(self._tokens, token_lifetime)
         throttle = Throttle(window) if window else None
         enrolling = BulkEnrollView(
-            BulkEnroll(self._database, self.release, self.outbox),
+            BulkEnroll(self._database, self.release, self.outbox, names_missing_courses),
             Pace(seconds_per_call, seconds_per_pair, seconds_sigma),
         )
         self._bulk_enroll = self._gate("Bulk Enroll", "POST", throttle).before(enrolling.handle)

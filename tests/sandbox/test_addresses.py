@@ -6,7 +6,7 @@ from django.core.validators import validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from async_enroll.sandbox.addresses import is_plausible_address
+from async_enroll.sandbox.domain.addresses import is_plausible_address
 
 
 def accepted_by_django(text: str) -> bool:

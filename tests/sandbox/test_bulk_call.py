@@ -6,8 +6,8 @@ import pytest
 
 from async_enroll.models import Action
 from async_enroll.sandbox import RELEASES
-from async_enroll.sandbox.answers import Crash, Refusal
-from async_enroll.sandbox.bulk_call import BulkCall, read_bulk_call
+from async_enroll.sandbox.http.answers import Crash, Refusal
+from async_enroll.sandbox.views.bulk_call import BulkCall, read_bulk_call
 
 from .raw import C1, C2
 

@@ -197,6 +197,15 @@ async def test_a_failed_call_with_cohorts_is_undone(platform: Platform, raw: Raw
     assert platform.cohort_of("joe", C1) is None
 
 
+async def test_an_older_framework_does_not_say_which_course_is_missing() -> None:
+    async with (
+        small_platform(names_missing_courses=False) as platform,
+        speaking_to(platform) as raw,
+    ):
+        answer = await raw.bulk("Jane", f"{C1},{MISSING}")
+        assert (answer.status, answer.json) == (404, {"detail": "Not found."})
+
+
 @pytest.mark.parametrize("course", [MISSING, FORBIDDEN])
 async def test_an_invalid_identifier_shows_bad_courses(
     platform: Platform, raw: Raw, course: str

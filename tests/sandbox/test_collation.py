@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll.sandbox.collation import fold
+from async_enroll.sandbox.storage.collation import fold
 
 
 @pytest.mark.parametrize(("one", "other"), [("Zoë", "zoe"), ("JANE", "jane"), ("É", "e\u0301")])

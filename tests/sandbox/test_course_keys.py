@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
-from async_enroll.sandbox.course_keys import is_course_key
+from async_enroll.sandbox.domain.course_keys import is_course_key
 
 
 def accepted_by_open_edx(text: str) -> bool:

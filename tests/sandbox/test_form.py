@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll.sandbox.answers import Refusal
-from async_enroll.sandbox.form import Form, read_body
+from async_enroll.sandbox.http.answers import Refusal
+from async_enroll.sandbox.http.form import Form, read_body
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"

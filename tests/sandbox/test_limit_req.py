@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll.sandbox import LimitReq
-from async_enroll.sandbox.limit_req import Limiter
-from async_enroll.sandbox.pace import Pace
+from async_enroll.sandbox.faults.pace import Pace
+from async_enroll.sandbox.http.limit_req import Limiter
 
 from .raw import C1, LISTING, small_platform, speaking_to
 

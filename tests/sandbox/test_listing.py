@@ -13,10 +13,10 @@ from yarl import URL
 
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.sandbox import ListingForm, Platform
-from async_enroll.sandbox.course import Course, User
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.listing import content, encoded, matching
-from async_enroll.sandbox.population import populate
+from async_enroll.sandbox.domain.population import populate
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.storage.rows import Course, User
+from async_enroll.sandbox.views.listing import content, encoded, matching
 
 from .raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
 

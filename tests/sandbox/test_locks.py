@@ -4,7 +4,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from async_enroll.sandbox.locks import Deadlock, Locks, Writer
+from async_enroll.sandbox.storage.locks import Deadlock, Locks, Writer
 
 ROW = ("course", "jane@example.org")
 OTHER = ("course", "joe@example.org")

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll.models import RequestWindow
-from async_enroll.sandbox.access import Caller, require_window
-from async_enroll.sandbox.answers import Refusal
-from async_enroll.sandbox.throttle import Throttle
+from async_enroll.sandbox.http.access import Caller, require_window
+from async_enroll.sandbox.http.answers import Refusal
+from async_enroll.sandbox.http.throttle import Throttle
 
 if not django_settings.configured:
     django_settings.configure(USE_I18N=False)

@@ -8,18 +8,19 @@ from itertools import permutations
 from typing import Any
 
 import anyio
+import pytest
 from attrs import field, frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll.models import Action
 from async_enroll.sandbox import RELEASES, Mail
-from async_enroll.sandbox.answers import Crash
-from async_enroll.sandbox.bulk_call import BulkCall
-from async_enroll.sandbox.bulk_enroll import BulkEnroll
-from async_enroll.sandbox.course import Course, User
-from async_enroll.sandbox.database import Database
-from async_enroll.sandbox.pace import Effort, Pace
+from async_enroll.sandbox.domain.bulk_enroll import BulkEnroll
+from async_enroll.sandbox.faults.pace import Effort, Pace
+from async_enroll.sandbox.http.answers import Crash
+from async_enroll.sandbox.storage.database import Database
+from async_enroll.sandbox.storage.rows import Course, User
+from async_enroll.sandbox.views.bulk_call import BulkCall
 
 from .raw import C1, C2, LISTING, small_platform, speaking_to, state, until_mailed
 
@@ -121,6 +122,26 @@ async def test_who_would_close_a_circle_of_waiting_is_undone() -> None:
             statuses = sorted([(await answer).status for answer in answers])
         assert statuses == [200, 200, 500]
         assert platform.requests[0].status == 500
+
+
+@pytest.mark.parametrize("release", ["2022", "2026"])
+async def test_a_circle_closed_by_the_very_last_learner_shows_in_their_result_alone(
+    release: str,
+) -> None:
+    async with (
+        small_platform(release=release, seconds_per_pair=0.1) as platform,
+        speaking_to(platform) as raw,
+    ):
+        calls = [asyncio.create_task(raw.bulk(people, C1)) for people in ("Jane,joe", "joe,Jane")]
+        with anyio.fail_after(2):
+            answers = [await call for call in calls]
+        assert [answer.status for answer in answers] == [200, 200]
+        results = [answer.json["courses"][C1]["results"] for answer in answers]
+        assert sorted("error" in two[1] for two in results) == [False, True]
+        assert not any("error" in two[0] for two in results)
+        assert {row.username for row in platform.enrollments} == {"Jane", "joe"}
+        # Of three pairs that were told to be done, 2022 has undone one.
+        assert len(platform.audit) == (2 if release == "2022" else 3)
 
 
 @frozen(eq=False)

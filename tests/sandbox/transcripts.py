@@ -12,9 +12,6 @@ import orjson
 
 from async_enroll.sandbox import Platform
 
-OPEN_EDX = ("2020", "2022", "2025", "2026")
-"""The releases that were asked."""
-
 COHORTS = ("Group A", "Group B")
 
 

@@ -1,0 +1,1 @@
+"""What a bulk call does, and to whom, as each release has it."""

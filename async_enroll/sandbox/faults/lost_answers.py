@@ -1,0 +1,84 @@
+"""Answers that do not arrive, or not as they were meant."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from http import HTTPStatus
+from typing import NoReturn, cast
+
+import anyio
+import orjson
+from aiohttp import web
+from aiohttp.web_request import BaseRequest
+
+from async_enroll.sandbox.http.answers import json_answer
+
+_NO_LINGERING = struct.pack("ii", 1, 0)
+
+
+class Reset(web.StreamResponse):
+    """Resets the connection instead of an answer; its status is nginx's for that."""
+
+    def __init__(self) -> None:
+        super().__init__(status=444)
+
+    async def prepare(self, request: BaseRequest) -> NoReturn:
+        """Reset the connection; raises ConnectionResetError, as if the caller had done it."""
+        if request.transport:
+            reset(request.transport)
+        raise ConnectionResetError
+
+
+class Silence(web.StreamResponse):
+    """Says nothing until the caller leaves; its status is nginx's for callers who leave."""
+
+    def __init__(self) -> None:
+        super().__init__(status=499)
+
+    async def prepare(self, _: BaseRequest) -> None:
+        """Wait to be cancelled."""
+        await anyio.sleep_forever()
+
+
+def cut(answer: web.Response) -> web.Response:
+    """`answer` ending in the middle of its body."""
+    body = _body(answer)
+    part = web.Response(
+        body=body[: len(body) // 2],
+        status=answer.status,
+        headers={"Content-Length": str(len(body))},
+        content_type=answer.content_type,
+    )
+    part.force_close()
+    return part
+
+
+def garbled(answer: web.Response) -> web.Response:
+    """`answer` with half of its body: whole to HTTP, and no JSON."""
+    body = _body(answer)
+    return web.Response(
+        body=body[: len(body) // 2], status=answer.status, content_type=answer.content_type
+    )
+
+
+def lacking_results(answer: web.Response) -> web.Response:
+    """`answer` without the first, third … result of each course; one without results as it is."""
+    if answer.status != HTTPStatus.OK:
+        return answer
+    content = orjson.loads(_body(answer))
+    for course in content["courses"].values():
+        del course["results"][::2]
+    return json_answer(content)
+
+
+def _body(answer: web.Response) -> bytes:
+    return cast(bytes, answer.body)  # as the platform's answers are made
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close a connection so that its other end sees a reset, not an end."""
+    connection: socket.socket = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+    transport.abort()

@@ -1,0 +1,102 @@
+"""Has bulk calls go wrong as planned."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from async_enroll.sandbox.faults.lost_answers import Reset, Silence, cut, garbled, lacking_results
+from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.http.access import EXPIRED_TOKEN, unauthorized
+from async_enroll.sandbox.http.answers import Refusal, html_answer, refusal_answer
+from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.tasks import Tasks
+
+
+class Mishaps:
+    """Stands before an endpoint; `made` lists what went wrong, by the calls' numbers from 0."""
+
+    def __init__(self, faults: Faults, tasks: Tasks) -> None:
+        self.made: list[tuple[int, Fault]] = []
+        self._plan = enumerate(faults)
+        self._linger = faults.linger
+        self._retry_after = faults.retry_after
+        self._tasks = tasks
+
+    def before(self, endpoint: Endpoint[web.Response]) -> Endpoint[web.StreamResponse]:
+        """`endpoint`, going wrong as planned."""
+
+        async def answer(exchange: Exchange) -> web.StreamResponse:
+            number, fault = next(self._plan)
+            if fault is None:
+                return await endpoint(exchange)
+            self.made.append((number, fault))
+            if fault in _INSTEAD:
+                return _INSTEAD[fault]()
+            if fault is Fault.THROTTLED:
+                return _throttled(self._retry_after)
+            if fault is Fault.GATEWAY_TIMEOUT_DURING:
+                exchange.linger = self._linger
+                self._tasks.start(endpoint(exchange))
+                return html_answer(HTTPStatus.GATEWAY_TIMEOUT)
+            exchange.fault = fault
+            return _AFTERWARDS.get(fault, _unchanged)(await endpoint(exchange))
+
+        return answer
+
+
+def _page(status: HTTPStatus) -> Callable[..., web.Response]:
+    return lambda *_: html_answer(status)
+
+
+def _soon() -> str:
+    # A date has whole seconds only; this one is never upon us already.
+    return formatdate(math.ceil(time.time() + 0.5), usegmt=True)
+
+
+def _throttled(retry_after: str | None) -> web.Response:
+    return refusal_answer(
+        Refusal(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            {"detail": "Request was throttled."},
+            headers=None if retry_after is None else {"Retry-After": retry_after},
+        )
+    )
+
+
+def _unchanged(answer: web.Response) -> web.Response:
+    return answer
+
+
+_INSTEAD: Final[Mapping[Fault, Callable[[], web.StreamResponse]]] = {
+    Fault.RESET_BEFORE: Reset,
+    Fault.STALL: Silence,
+    Fault.BAD_GATEWAY_BEFORE: _page(HTTPStatus.BAD_GATEWAY),
+    Fault.UNAVAILABLE_BEFORE: _page(HTTPStatus.SERVICE_UNAVAILABLE),
+    Fault.GATEWAY_TIMEOUT_BEFORE: _page(HTTPStatus.GATEWAY_TIMEOUT),
+    Fault.THROTTLED_DATE: lambda: _throttled(_soon()),
+    Fault.THROTTLED_SILENT: lambda: _throttled(None),
+    Fault.UNAUTHORIZED: lambda: refusal_answer(unauthorized(EXPIRED_TOKEN["bearer"])),
+    Fault.TOO_LARGE: _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+}
+"""What is answered without the call being processed."""
+
+_AFTERWARDS: Final[Mapping[Fault, Callable[[web.Response], web.StreamResponse]]] = {
+    Fault.RESET_AFTER: lambda _: Reset(),
+    Fault.STALL_AFTER: lambda _: Silence(),
+    Fault.BAD_GATEWAY_AFTER: _page(HTTPStatus.BAD_GATEWAY),
+    Fault.UNDONE_RESET: lambda _: Reset(),
+    Fault.UNDONE_BAD_GATEWAY: _page(HTTPStatus.BAD_GATEWAY),
+    Fault.UNAVAILABLE_AFTER: _page(HTTPStatus.SERVICE_UNAVAILABLE),
+    Fault.GATEWAY_TIMEOUT_AFTER: _page(HTTPStatus.GATEWAY_TIMEOUT),
+    Fault.CUT: cut,
+    Fault.GARBLED: garbled,
+    Fault.MISSING_RESULTS: lacking_results,
+}
+"""What becomes of the answer to a call that has been processed, or undone half-way."""

@@ -1,0 +1,100 @@
+"""How long a call is worked on, and where something goes wrong with it."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+
+import anyio
+from attrs import field, frozen
+
+from async_enroll.sandbox.faults.plan import Fault
+from async_enroll.sandbox.http.answers import Crash
+
+_TICK = 0.005
+"""Seconds of work worth sleeping for; less is put together."""
+
+HALF_DONE = frozenset({Fault.SERVER_ERROR, Fault.UNDONE_RESET, Fault.UNDONE_BAD_GATEWAY})
+"""Faults of a call that ends half-way."""
+
+
+@frozen
+class Pace:
+    """How long calls are worked on, in seconds.
+
+    `sigma`: how much that varies from call to call: by a lognormal factor, whose median is
+    1. With 0.5, half of the calls take between 0.7 and 1.4 times as long.
+    """
+
+    per_call: float
+    per_pair: float
+    sigma: float = 0.0
+    _chance: random.Random = field(factory=lambda: random.Random(1), init=False)  # noqa: S311 -- to be reproduced, not to be secret
+
+    def factor(self) -> float:
+        """How many times as long the next call takes."""
+        return self._chance.lognormvariate(0.0, self.sigma)
+
+
+class Effort:
+    """The work on one call of so many `pairs`.
+
+    It takes `linger` seconds longer than its pace says. `fault`: what goes wrong while it
+    is worked on, if anything does.
+    """
+
+    def __init__(
+        self, pace: Pace, pairs: int, *, linger: float = 0.0, fault: Fault | None = None
+    ) -> None:
+        factor = pace.factor()
+        self._per_call = factor * pace.per_call
+        self._per_pair = factor * pace.per_pair
+        self._pairs = pairs
+        self._linger = linger
+        self._fault = fault
+        self._done = 0
+        self._owed = 0.0
+
+    @property
+    def database_fails(self) -> bool:
+        """Whether the database is to fail at the pair in hand."""
+        if self._fault is None:
+            return False
+        last = self._done == self._pairs - 1
+        middle = self._done == (self._pairs - 1) // 2
+        return (last and self._fault is Fault.DATABASE_ERROR_LAST) or (
+            middle and self._fault is Fault.DATABASE_ERROR
+        )
+
+    @property
+    def mail_fails(self) -> bool:
+        """Whether the mail of the pair in hand is to fail."""
+        return self._fault is Fault.MAIL_FAILS and self._done == (self._pairs - 1) // 2
+
+    async def begin(self) -> None:
+        """Take the time a call takes before its first pair."""
+        await self._work(self._per_call)
+
+    async def pair_done(self) -> None:
+        """Take the time of one pair; raises Crash where the call is to end half-way."""
+        self._done += 1
+        if self._fault in HALF_DONE and self._done == math.ceil(self._pairs / 2):
+            raise Crash("a bug, on purpose")
+        await self._work(self._per_pair)
+
+    async def end(self) -> None:
+        """Linger, and take what time is still owed."""
+        self._owed += self._linger
+        if self._owed > 0:
+            await self._sleep()
+
+    async def _work(self, seconds: float) -> None:
+        self._owed += seconds
+        if self._owed >= _TICK:
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        start = time.monotonic()
+        await anyio.sleep(self._owed)
+        self._owed -= time.monotonic() - start

@@ -1,0 +1,1 @@
+"""What the platform keeps, as its database does: rows, transactions, locks, collation."""

@@ -1,0 +1,1 @@
+"""The platform's endpoints: what each takes, and what it answers."""

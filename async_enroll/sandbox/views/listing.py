@@ -1,0 +1,85 @@
+"""The enrollment listing: which records, and in which of the forms platforms answer in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from itertools import islice
+from typing import Any, cast
+
+import orjson
+
+from async_enroll.models import Enrollment, EnrollmentQuery
+from async_enroll.sandbox.storage.collation import fold
+from async_enroll.sandbox.storage.database import Database, utc_minute
+from async_enroll.sandbox.storage.rows import Rows
+
+_CHUNK = 500
+"""Records encoded at once."""
+
+
+class ListingForm(Enum):
+    """How the listing is written."""
+
+    ARRAY = auto()
+    """A JSON array."""
+    COMMAS = auto()
+    """Records separated by commas, without brackets: what MOOCit's reference shows."""
+    PAGES = auto()
+    """``{"count", "next", "previous", "results"}``."""
+    LINES = auto()
+    """One record per line."""
+
+
+_PUNCTUATION = {
+    ListingForm.ARRAY: (b"[", b",", b"]", 0),
+    ListingForm.COMMAS: (b"", b", \n", b"", 0),
+    ListingForm.LINES: (b"", b"", b"", orjson.OPT_APPEND_NEWLINE),
+}
+"""What opens the body, stands between records and closes it; the option that writes a record."""
+
+
+def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
+    """The records `query` asks for, course by course."""
+    since = None if query.days is None else utc_minute() - timedelta(days=query.days)
+    wanted = None if query.course_id is None else fold(query.course_id)
+    for rows in database.listed_rows():
+        if wanted in {None, fold(rows.course_id)}:
+            for row in _of(rows, query.username):
+                if since is None or created(row) >= since:
+                    yield row
+
+
+def _of(rows: Rows, username: str | None) -> Iterable[Enrollment]:
+    if username is None:
+        return rows.enrollments
+    row = rows.enrollments.get(fold(username))
+    return [row] if row else []
+
+
+def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]:
+    """The body of a listing that is not in pages, in pieces."""
+    opening, between, closing, option = _PUNCTUATION[form]
+    lead = opening
+    while chunk := list(islice(records, _CHUNK)):
+        yield lead + between.join([orjson.dumps(content(row), option=option) for row in chunk])
+        lead = between
+    yield closing if lead is between else opening + closing
+
+
+def created(row: Enrollment) -> datetime:
+    """When a row was made, which the sandbox knows of each."""
+    return cast("datetime", row.created)
+
+
+def content(row: Enrollment) -> dict[str, Any]:
+    """A record's JSON object."""
+    return {
+        "username": row.username,
+        "email": row.email,
+        "course_id": row.course_id,
+        "is_active": row.is_active,
+        "mode": row.mode,
+        "created": created(row).isoformat(" ", "minutes"),
+    }
