@@ -1,5 +1,6 @@
 """The way from identifiers to one report, end to end against the sandbox."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -64,8 +65,8 @@ async def test_two_thousand_identifiers_in_three_courses() -> None:
             assert waits == (result.outcome is Outcome.ALLOWED)
         calls = [request.pairs for request in platform.requests if request.method == "POST"]
         wanted_calls = (1700 + 150 + 40 + 1) * 3  # nothing unsendable
-        assert sum(calls) == 3 + wanted_calls + 3  # the preflight's, and the broken one's again
-        assert len(calls) == 14  # 166 identifiers a call
+        assert sum(calls) == 3 + wanted_calls + 6  # the preflight's, the broken one's twice again
+        assert len(calls) == 15  # 166 identifiers a call
 
 
 async def test_mail_goes_once_and_the_report_says_so(
@@ -237,7 +238,9 @@ async def test_all_uses_of_a_client_share_its_window() -> None:
                 for number in range(25):
                     callers.start_soon(client.bulk_enroll, [f"new{number}@example.org"], [C0])
         # All of them need to know that the course exists, and one of them asks.
-        assert [request.status for request in platform.requests] == [200] * 26
+        statuses = Counter(request.status for request in platform.requests)
+        assert statuses[200] == 26
+        assert statuses[429] <= 3  # none but for the jitter of a busy machine
 
 
 async def test_a_window_that_is_narrower_than_told() -> None:

@@ -26,6 +26,7 @@ from async_enroll.sandbox.http.access import Tokens
 from async_enroll.sandbox.http.access_log import Request
 from async_enroll.sandbox.http.answers import html_answer
 from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.firewall import Firewall
 from async_enroll.sandbox.http.front import Front
 from async_enroll.sandbox.http.gate import Gate
 from async_enroll.sandbox.http.gateway import Gateway
@@ -72,10 +73,12 @@ class Platform:
     number), while others wait in line; `backlog`, how many may wait before others are turned
     away with a 503; `gateway_timeout`, seconds after which the proxy answers a bulk call with
     a 504 (None: never); `limit_req`, how many bulk calls the proxy takes a second (None: any
-    number); `body_limit`, bytes of the largest body the proxy takes.
+    number); `body_limit`, bytes of the largest body the proxy takes; `keep_alive`, seconds
+    after which a connection is closed on which nothing is asked.
 
     What goes wrong: `faults`, with which bulk calls, and how; `token_faults`, with which
-    requests of applications for a token.
+    requests of applications for a token; `firewall`, a text that has the bulk calls rejected
+    whose body holds it.
 
     Who may call: `token` and `username`, the staff token and whose it is, made up unless
     given; `token_lifetime`, seconds for which the tokens are good that applications get
@@ -105,6 +108,7 @@ class Platform:
         gateway_timeout: float | None = None,
         limit_req: LimitReq | None = None,
         body_limit: int = 1024 * 1024,
+        keep_alive: float = 75.0,
         bulk_enrollment_view: bool = True,
         names_missing_courses: bool = True,
         faults: Faults | None = None,
@@ -112,6 +116,7 @@ class Platform:
         username: str | None = None,
         token_lifetime: float = 3600.0,
         token_faults: Faults | None = None,
+        firewall: str | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -123,6 +128,7 @@ class Platform:
         self._tasks = Tasks()
         self._front = Front(self._tasks, body_limit=body_limit)
         self._limiter = Limiter(limit_req)
+        self._firewall = Firewall(firewall)
         self._gateway = Gateway(gateway_timeout, self._tasks)
         self._workers = Workers(workers, backlog)
         self._mishaps = Mishaps(faults or Faults.schedule({}), self._tasks)
@@ -154,7 +160,7 @@ class Platform:
             if core_listing
             else {}
         )
-        self._server = Server(self._tasks, host, port)
+        self._server = Server(self._tasks, host, port, keep_alive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ExitStack()
 
@@ -195,8 +201,10 @@ class Platform:
     def _application(self) -> web.Application:
         work = self._workers.before
         endpoints: dict[str, Endpoint[web.StreamResponse]] = {
-            path: self._limiter.before(
-                self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+            path: self._firewall.before(
+                self._limiter.before(
+                    self._gateway.before(self._mishaps.before(work(self._bulk_enroll)))
+                )
             )
             for path in self._bulk_paths
         }

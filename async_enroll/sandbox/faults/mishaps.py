@@ -16,6 +16,7 @@ from async_enroll.sandbox.faults.plan import Fault, Faults
 from async_enroll.sandbox.http.access import EXPIRED_TOKEN, unauthorized
 from async_enroll.sandbox.http.answers import Refusal, html_answer, refusal_answer
 from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.firewall import login, no_route, rejection
 from async_enroll.sandbox.http.tasks import Tasks
 
 
@@ -83,6 +84,10 @@ _INSTEAD: Final[Mapping[Fault, Callable[[], web.StreamResponse]]] = {
     Fault.THROTTLED_DATE: lambda: _throttled(_soon()),
     Fault.THROTTLED_SILENT: lambda: _throttled(None),
     Fault.UNAUTHORIZED: lambda: refusal_answer(unauthorized(EXPIRED_TOKEN["bearer"])),
+    Fault.FIREWALL_PAGE: rejection,
+    Fault.FIREWALL_PAGE_200: lambda: rejection(HTTPStatus.OK),
+    Fault.LOGIN_REDIRECT: login,
+    Fault.GATEWAY_JSON: no_route,
     Fault.TOO_LARGE: _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 }
 """What is answered without the call being processed."""

@@ -73,6 +73,14 @@ class Fault(Enum):
     """Not processed: 429, its Retry-After `retry_after`, whatever that is."""
     UNAUTHORIZED = auto()
     """Not processed: 401."""
+    FIREWALL_PAGE = auto()
+    """Not processed: the page of a firewall in front of the site, with status 403."""
+    FIREWALL_PAGE_200 = auto()
+    """The same with status 200, as some firewalls answer."""
+    LOGIN_REDIRECT = auto()
+    """Not processed: a redirect to a login on another host."""
+    GATEWAY_JSON = auto()
+    """Not processed: the 404 of an API gateway, in JSON that is not the platform's."""
     TOO_LARGE = auto()
     """Not processed: the proxy's 413 page."""
 

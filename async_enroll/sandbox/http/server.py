@@ -14,13 +14,15 @@ _GRACE = 0.1
 class Server:
     """Serves an application while it is up, always on the same port once it has been.
 
-    `tasks` are what is being done for callers.
+    `tasks` are what is being done for callers. `keep_alive`: seconds after which a connection
+    is closed on which nothing is asked.
     """
 
-    def __init__(self, tasks: Tasks, host: str, port: int) -> None:
+    def __init__(self, tasks: Tasks, host: str, port: int, keep_alive: float) -> None:
         self._tasks = tasks
         self._host = host
         self._port = port
+        self._keep_alive = keep_alive
         self._runner: web.AppRunner | None = None
 
     @property
@@ -31,7 +33,11 @@ class Server:
     async def start(self, application: web.Application) -> None:
         """Listen; raises OSError if the port is taken."""
         runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=_GRACE, handler_cancellation=True
+            application,
+            access_log=None,
+            shutdown_timeout=_GRACE,
+            handler_cancellation=True,
+            keepalive_timeout=self._keep_alive,
         )
         await runner.setup()
         try:
