@@ -34,7 +34,12 @@ ADDRESSES = [f"learner{number}@example.org" for number in range(20, 40)]
 NEWCOMERS = [f"new{number}@example.org" for number in range(10)]
 EVERYBODY = LEARNERS + ADDRESSES + NEWCOMERS
 PAIRS = [(who, course_id) for who in EVERYBODY for course_id in COURSES]
-RIGHT_AT_ONCE = (Fault.THROTTLED_DATE, Fault.THROTTLED_SILENT, Fault.TOO_LARGE)
+RIGHT_AT_ONCE = (
+    Fault.THROTTLED,
+    Fault.THROTTLED_DATE,
+    Fault.THROTTLED_SILENT,
+    Fault.TOO_LARGE,
+)
 SITES: dict[str, dict[str, Any]] = {
     "moocit": {},
     "plain": {"listing": None},
