@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from weakref import WeakSet
 
 import anyio
@@ -98,7 +98,8 @@ class Dispatch:
                 await self._up()
                 reply = await self._send_in_turn(parcel, hand)
                 if isinstance(reply, Failure) and reply.meaning in _PAGES:
-                    with hand.in_flight(parcel):
+                    all_fare_so = True
+                    with hand.in_flight(parcel), suppress(EnrollError):  # it cannot be asked
                         all_fare_so = not await self._api.answers()
                     if all_fare_so:  # harmless calls, too: the site is down
                         self._patience.trip(reply.error)

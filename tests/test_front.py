@@ -199,3 +199,20 @@ async def test_a_site_that_finds_everything_too_large_is_not_asked_about_each() 
         report = await client.bulk_enroll(identifiers, [COURSE])
     assert report.counts == {Outcome.REJECTED: 2000}
     assert site.calls < 400
+
+
+async def test_a_call_of_unknown_fate_stays_so_where_the_site_then_asks_to_wait_for_a_day() -> None:
+    def says(body: bytes, _: int) -> bytes | None:
+        if LEARNERS[0].encode() not in body:
+            return None
+        client._throttle.hold(86_400)  # as a 429 to any other call would
+        return PAGES["200"]
+
+    site = Site(says)
+    async with site.serving() as url, client_of(url, concurrency=1) as client:
+        with pytest.raises(TransportError, match="asks to wait for 86,400 s") as raised:
+            await client.bulk_enroll(LEARNERS[:10], [COURSE], email_students=True)
+    report = raised.value.report
+    assert report
+    assert {one.outcome for one in report.results} == {Outcome.UNCONFIRMED}
+    assert {one.notified for one in report.results} == {None}
