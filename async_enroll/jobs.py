@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from attrs import define, field, frozen
+from attrs import Attribute, define, field, frozen
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
@@ -44,17 +44,24 @@ Gives when an earlier run finished the job, where nothing was left to do.
 """
 
 
+def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
+    if not isinstance(value, bool):
+        found = type(value).__name__
+        raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
+
+
 @frozen
 class Options:
     """How a job is to be done.
 
     Raises:
-        ConfigurationError: for a `reason` that the platform could not keep.
+        ConfigurationError: for a flag that is no boolean, which some releases take for false
+            and others refuse, and for a `reason` that the platform could not keep.
 
     """
 
-    auto_enroll: bool
-    email_students: bool
+    auto_enroll: bool = field(validator=_boolean)
+    email_students: bool = field(validator=_boolean)
     reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = None
     stop: Signal | None = None

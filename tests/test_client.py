@@ -407,3 +407,13 @@ async def test_entries_and_cohorts_of_the_wrong_kind(client: EnrollmentClient) -
         await client.apply([entry])
     with pytest.raises(ConfigurationError, match="cohorts is a list; expected a mapping"):
         await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("flag", ["auto_enroll", "email_students"])
+@pytest.mark.parametrize("value", ["yes", 1, None])
+async def test_flags_are_booleans(
+    platform: Platform, client: EnrollmentClient, flag: str, value: object
+) -> None:
+    with pytest.raises(ConfigurationError, match=f"{flag} is a .*; expected True or False"):
+        await client.bulk_enroll(["learner1"], [C0], **{flag: value})  # type: ignore[arg-type]  # wrong
+    assert not platform.requests

@@ -224,7 +224,7 @@ async def test_not_for_everybody(plain: Platform) -> None:
 
 async def test_pages_share_the_window_with_calls() -> None:
     window = RequestWindow(12, 0.5)
-    async with Platform(listing=None, window=window) as platform:
+    async with Platform(listing=None, window=window, seconds_per_call=0.05) as platform:
         population = platform.seed(1000, 4)
         for course_id in population.courses[:3]:
             for username in population.usernames:
