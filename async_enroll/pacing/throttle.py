@@ -157,7 +157,7 @@ class Throttle:
 
     def refusals(self) -> Refusals:
         """The refusals of one request."""
-        return Refusals(self.held.patience)
+        return Refusals(self.held)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -197,15 +197,17 @@ class Throttle:
 
 
 class Refusals:
-    """How long the throttle has refused one request: given up after `patience` seconds."""
+    """How long one request has been refused, be others answered or not."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._since: float | None = None
+    def __init__(self, held: Hold) -> None:
+        self._held = held
+        self._since = math.inf
 
     def again(self) -> bool:
-        """Take note of a refusal; give whether the request is to be sent again."""
+        """Take note of a refusal; give whether the request is to go again: not beyond patience.
+
+        Where everything is refused for as long, it is to go as well: its turn tells.
+        """
         now = anyio.current_time()
-        if self._since is None:
-            self._since = now
-        return now < self._since + self._patience
+        self._since = min(self._since, now)
+        return now < self._since + self._held.patience or self._held.is_hopeless(now)

@@ -116,9 +116,11 @@ class Reporting:
             if renewable and await renewed(self._transport, came_back):
                 renewable = False
                 continue
-            if failure.meaning is not Meaning.THROTTLED or not refusals.again():
+            if failure.meaning is not Meaning.THROTTLED:
                 raise failure.error
             self._throttle.hold(failure.retry_after)
+            if not refusals.again():
+                raise failure.error
 
 
 async def _usernames(lookup: Lookup) -> list[str] | None:
