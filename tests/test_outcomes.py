@@ -236,6 +236,7 @@ def test_equal_states_are_one_object() -> None:
         (Action.ENROLL, PairAnswer("jane", GONE, GONE), False),
         (Action.UNENROLL, PairAnswer("jane", ENROLLED, NOTHING), True),
         (Action.UNENROLL, PairAnswer("jane", WAITING, NOTHING), True),
+        (Action.UNENROLL, PairAnswer("jane", WAITING, GONE), True),
         (Action.UNENROLL, PairAnswer("jane", NOTHING, NOTHING), False),
     ],
 )
