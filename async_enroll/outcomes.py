@@ -170,14 +170,15 @@ def _is_rolled_back(answer: BulkAnswer) -> bool:
     return bool(results) and _is_erroneous(results[-1][-1])
 
 
-def found(parcel: Parcel, some: Iterable[Pair], *, auto_enroll: bool) -> list[Block]:
-    """What became of pairs that the listing shows to be as a lost call was to leave them."""
+def found(parcel: Parcel, some: Iterable[Pair]) -> list[Block]:
+    """What became of pairs that the listing shows to be as a lost call was to leave them.
+
+    The platform's `auto_enroll` is of those who wait for registration, which these do not.
+    """
     enrolled = parcel.batch.action is Action.ENROLL
     fate = Fate(
         Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
-        after=EnrollmentState(
-            user=True, enrollment=enrolled, allowed=False, auto_enroll=auto_enroll
-        ),
+        after=EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=False),
         notified=None if parcel.email else False,
         # The look at the listing counts as one: it took more than the sending.
         attempts=parcel.attempts + 1,
