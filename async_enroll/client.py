@@ -316,8 +316,9 @@ class EnrollmentClient:
             reason: Why, for the platform's audit trail of manual enrollments; up to 255
                 characters.
             preflight: Whether one call without effect first checks all courses and cohorts,
-                so that pairs of bad ones are rejected before anybody is touched; None:
-                whenever mail is at stake or the work is more than one batch.
+                so that pairs of bad ones are rejected before anybody is touched. None: those
+                that were not found to be good in the last ten minutes. False: each before
+                the first call that leads there.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
                 goes on where it was left; the report has all of it. Of a job that is

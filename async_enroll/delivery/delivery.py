@@ -28,7 +28,7 @@ from async_enroll.delivery.outcomes import (
 from async_enroll.delivery.preflight import GoodPlaces, Vetting
 from async_enroll.delivery.reconcile import Settling
 from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchSettled, BatchSplit
+from async_enroll.events import BatchSettled, BatchSplit, Event
 from async_enroll.http.failures import Failure, Meaning
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import Sizing
@@ -72,10 +72,11 @@ class Pursuit:
         *,
         limits: BatchLimits,
         concurrency: int,
-        auto_enroll: bool,
     ) -> None:
         self.dispatch = dispatch
-        self.vetting: Vetting = Vetting(self._preflight, limits, good_places)
+        self.vetting: Vetting = Vetting(
+            self._preflight, limits, good_places, dispatch.until_stopped
+        )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch in hand; those that only wait to be settled lend theirs."""
         self.accounted = 0
@@ -85,7 +86,6 @@ class Pursuit:
         self._emit = emit
         self._cut_off = cut_off
         self._limits = limits
-        self._auto_enroll = auto_enroll
         self._largest_taken = 0
         self._smallest_too_large = math.inf
         self._culprits_in_a_row = 0
@@ -97,13 +97,18 @@ class Pursuit:
         self.accounted += pairs_in(blocks)
         event = BatchSettled(job=self._chronicle.job, planned=planned, blocks=tuple(blocks))
         try:
-            await self._chronicle.tell(event)
-        except JournalError as error:
-            self.dispatch.stop(error)
+            await self._tell(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
         await self._emit(blocks)
+
+    async def _tell(self, event: Event) -> None:
+        """Tell of an event; what cannot be kept stops the job."""
+        try:
+            await self._chronicle.tell(event)
+        except JournalError as error:
+            self.dispatch.stop(error)
 
     def sizing(self, parcel: Parcel) -> Sizing:
         """How many pairs of a parcel one call should carry."""
@@ -146,13 +151,10 @@ class Pursuit:
         await self.vetting.vet(places(batch))
         good, refused = without(batch, self.vetting.bad)
         if refused:
-            # The platform fails on entering such a course, before it mails anyone there.
             blocks = [
                 block
                 for part in refused
-                for block in rejected(
-                    parcel.with_batch(part), self.vetting.bad[places(part)[0]], notified=False
-                )
+                for block in _refused(parcel.with_batch(part), self.vetting.bad[places(part)[0]])
             ]
             return blocks, [parcel.with_batch(good)] if good else []
         if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(parcel):
@@ -209,9 +211,7 @@ class Pursuit:
             case meaning if meaning in _AT_FAULT:
                 hand.parcels = [sent if each is parcel else each for each in hand.parcels]
                 return await self._isolate(sent, reply, hand)
-        if sent.lost:
-            return unconfirmed(sent, reply.error), []
-        return rejected(sent, reply.error, notified=sent.notified_so_far), []
+        return _refused(sent, reply.error), []
 
     async def _give_up(self, parcel: Parcel, why: EnrollError) -> _Step:
         """Emit that a parcel was not sent, unless the job can be gone on with."""
@@ -226,17 +226,14 @@ class Pursuit:
         self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
         self._culprits_in_a_row = 0
         told = answered(parcel, answer)
-        again = evolve(parcel, lost=True, errors=0)
-        if parcel.attempts >= MOST_ATTEMPTS and told.doubtful:
+        blocks = told.blocks
+        doubtful = self._parts(evolve(parcel, lost=True, errors=0), told.doubtful)
+        if parcel.attempts >= MOST_ATTEMPTS:
             words = "the platform's answers do not tell what became of this pair"
-            unknown = [
-                block
-                for part in self._parts(again, told.doubtful)
-                for block in unconfirmed(part, words)
-            ]
-            return [*told.blocks, *unknown], self._erroneous(parcel, told.erroneous)
-        return told.blocks, [
-            *self._parts(again, told.doubtful),
+            blocks += [block for part in doubtful for block in unconfirmed(part, words)]
+            doubtful = []
+        return blocks, [
+            *doubtful,
             *self._erroneous(parcel, told.erroneous),
             *self._parts(evolve(parcel, quiet=True, errors=parcel.errors + 1), told.undone),
         ]
@@ -262,7 +259,7 @@ class Pursuit:
             ended = parcel.last_look is not None
             seen = await self._settling.found(parcel.batch, ended=ended)
         await self.slots.acquire()
-        done = found(parcel, seen, auto_enroll=self._auto_enroll)
+        done = found(parcel, seen)
         left = [pair for pair in pairs(parcel.batch) if pair not in seen]
         parts = self._parts(evolve(parcel, lost=True, unsettled=None), left)
         stopped = durable and self.dispatch.stopped_by is not None
@@ -304,7 +301,7 @@ class Pursuit:
         hand.parcels = [first, second]
         other = await self.dispatch.send(second, hand)
         if _is_at_fault(other):
-            return _blamed(first.with_batch(parcel.batch), failure), []
+            return [*_blamed(first, failure), *_blamed(_after(second, other), failure)], []
         blocks, more = await self._conclude(second, other, hand)
         return blocks, [*more, first]
 
@@ -339,7 +336,7 @@ class Pursuit:
     async def _in_halves(self, parcel: Parcel) -> _Step:
         if parcel.planned is not None:
             event = BatchSplit(job=self._chronicle.job, planned=parcel.planned, batch=parcel.batch)
-            await self._chronicle.tell(event)
+            await self._tell(event)
         return [], [parcel.with_batch(half) for half in halves(parcel.batch)]
 
     def _parts(self, parcel: Parcel, some: Iterable[Pair]) -> list[Parcel]:
@@ -373,8 +370,16 @@ def _weight(batch: Batch) -> int:
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
+def _refused(parcel: Parcel, why: EnrollError) -> list[Block]:
+    """What becomes of a parcel that is refused now; an earlier sending may have done it."""
+    if parcel.lost:
+        return unconfirmed(parcel, why)
+    return rejected(parcel, why, notified=parcel.notified_so_far)
+
+
 def _blamed(parcel: Parcel, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.meaning is Meaning.UNDONE:
-        words = f"the platform fails on this learner; its log says why ({words})"
+        whom = "this learner" if len(parcel.batch.identifiers) == 1 else "a learner of this call"
+        words = f"the platform fails on {whom}; its log says why ({words})"
     return rejected(parcel, words, notified=parcel.notified_so_far)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager
 from weakref import WeakSet
 
 import anyio
@@ -92,28 +92,25 @@ class Dispatch:
     async def send(self, parcel: Parcel, hand: Hand) -> Reply:
         """Send one call, again while it is sure to have done nothing; None once all is stopped."""
         refusals = self._throttle.refusals()
-        doubted = False
+        doubted = intercepted = False
         while self.stopped_by is None:
             try:
                 await self._up()
                 reply = await self._send_in_turn(parcel, hand)
-                if isinstance(reply, Failure) and reply.meaning in _PAGES:
-                    all_fare_so = True
-                    with hand.in_flight(parcel), suppress(EnrollError):  # it cannot be asked
-                        all_fare_so = not await self._api.answers()
-                    if all_fare_so:  # harmless calls, too: the site is down
-                        self._patience.trip(reply.error)
-                        if reply.meaning is Meaning.INTERCEPTED:
-                            continue
-                        reply = evolve(reply, meaning=Meaning.UNKNOWN)
             except EnrollError as error:  # no patience left, no token, no journal, no open client
-                self.stopped_by = self.stopped_by or error
+                self.stop(error)
                 break
             if reply is None:
                 break
             if isinstance(reply, BulkAnswer):
                 self._patience.answered()
                 return reply
+            if reply.meaning in _PAGES and await self._all_fare_so(reply, parcel, hand):
+                if reply.meaning is Meaning.MASKED:
+                    return evolve(reply, meaning=Meaning.UNKNOWN)
+                if self.stopped_by or not intercepted:
+                    intercepted = True  # what turns the site away each time narrows itself down
+                    continue
             match reply.meaning:
                 case Meaning.THROTTLED:
                     self._patience.answered()
@@ -131,7 +128,7 @@ class Dispatch:
                         await anyio.sleep(self._patience.pause)
                     continue
                 case Meaning.UNREACHABLE | Meaning.UNAUTHORIZED | Meaning.FATAL:
-                    self.stopped_by = self.stopped_by or reply.error
+                    self.stop(reply.error)
                 case Meaning.UNKNOWN | Meaning.UNDONE:
                     self._patience.failed(reply.error)
                 case meaning if meaning in _PAGES:
@@ -140,6 +137,21 @@ class Dispatch:
                     self._patience.answered()
             return reply
         return None
+
+    async def _all_fare_so(self, page: Failure, parcel: Parcel, hand: Hand) -> bool:
+        """Whether harmless calls, too, get no answer where a page came for one: the site is down.
+
+        Also where that cannot be found out, and the job stops: nothing is said against the call.
+        """
+        answers = False
+        with hand.in_flight(parcel), self.until_stopped():
+            try:
+                answers = await self._api.answers()
+            except EnrollError as error:
+                self.stop(error)
+        if not answers and not self.stopped_by:
+            self._patience.trip(page.error)
+        return not answers
 
     async def _up(self) -> None:
         """Wait for a platform that fails every call; tell of it."""
@@ -163,15 +175,17 @@ class Dispatch:
                     turn = await stack.enter_async_context(self._throttle.turn())
             if turn is None:
                 return None
+            if self.stopped_by:
+                turn.unsent()
+                return None
             hand.sent.set()
             try:
+                # What is told as sent is sent, even if the job is to stop meanwhile: a run that
+                # goes on from a journal would take it for lost, and mail nobody.
                 call = await self._tell_sent(parcel)
             except JournalError:
                 turn.unsent()
                 raise
-            if self.stopped_by:
-                turn.unsent()
-                return None
             since = anyio.current_time()
             with hand.in_flight(parcel):
                 if parcel.batch.identifiers == (NOBODY,):
@@ -190,7 +204,7 @@ class Dispatch:
     async def _tell_sent(self, parcel: Parcel) -> int:
         """Tell that a parcel is about to be sent; give the number of the call."""
         call = next(self._calls)
-        if parcel.planned is not None and not self.stopped_by:
+        if parcel.planned is not None:
             event = BatchSent(
                 job=self._chronicle.job,
                 planned=parcel.planned,

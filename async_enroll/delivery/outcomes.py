@@ -169,14 +169,15 @@ def _is_rolled_back(answer: BulkAnswer) -> bool:
     return bool(results) and _is_erroneous(results[-1][-1])
 
 
-def found(parcel: Parcel, some: Iterable[Pair], *, auto_enroll: bool) -> list[Block]:
-    """What became of pairs that the listing shows to be as a lost call was to leave them."""
+def found(parcel: Parcel, some: Iterable[Pair]) -> list[Block]:
+    """What became of pairs that the listing shows to be as a lost call was to leave them.
+
+    The platform's `auto_enroll` is of those who wait for registration, which these do not.
+    """
     enrolled = parcel.batch.action is Action.ENROLL
     fate = Fate(
         Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
-        after=EnrollmentState(
-            user=True, enrollment=enrolled, allowed=False, auto_enroll=auto_enroll
-        ),
+        after=EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=False),
         notified=None if parcel.email else False,
         # The look at the listing counts as one: it took more than the sending.
         attempts=parcel.attempts + 1,
@@ -232,7 +233,7 @@ def _fate(parcel: Parcel, pair: PairAnswer) -> Fate | None:
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
     outcome, error = _told(action, pair, before, after)
-    mailed = False if _is_retired(pair.after) else _MAILED.get(outcome, True)
+    mailed = False if _is_retired(action, pair.after) else _MAILED.get(outcome, True)
     if parcel.lost and outcome in _DONE_BEFORE:
         # The lost call may have done it, or someone long before: nobody knows.
         mailed = mailed if action is Action.ENROLL else None
@@ -257,7 +258,7 @@ def _told(
     if pair.error or before is None or after is None:
         why = ": ".join(filter(None, (pair.error_type, pair.error_message)))
         return Outcome.ERROR, f"the platform failed on this identifier ({why or _ITS_LOG})"
-    if action is Action.ENROLL and _is_retired(pair.after):
+    if _is_retired(action, pair.after):
         return Outcome.ERROR, "the address is that of a retired account; nothing was done"
     outcome = outcome_of(action, before, after)
     if outcome is Outcome.ERROR:
@@ -265,10 +266,15 @@ def _told(
     return outcome, None
 
 
-def _is_retired(after: StateAnswer | None) -> bool:
-    """Whether an address is one of a retired account: enrolling it leaves all four flags false."""
-    return after is not None and not (
-        after.user or after.enrollment or after.allowed or after.auto_enroll
+def _is_retired(action: Action, after: StateAnswer | None) -> bool:
+    """Whether an address is one of a retired account: enrolling it leaves all four flags false.
+
+    Unenrolling leaves them so for whoever has waited for registration, and mails them.
+    """
+    return (
+        action is Action.ENROLL
+        and after is not None
+        and not (after.user or after.enrollment or after.allowed or after.auto_enroll)
     )
 
 

@@ -67,7 +67,8 @@ class Vetting:
     """What is known of the places of a job; each is asked about once.
 
     `call` sends a batch without effect, and again where its fate is not known. `remembered`
-    spares the job what others have found out.
+    spares the job what others have found out; `until_stopped` gives a scope to wait in for
+    those, which ends when the job is to stop.
     """
 
     def __init__(
@@ -75,10 +76,12 @@ class Vetting:
         call: Callable[[Batch], Awaitable[BulkAnswer | Failure]],
         limits: BatchLimits,
         remembered: GoodPlaces,
+        until_stopped: Callable[[], anyio.CancelScope] = anyio.CancelScope,
     ) -> None:
         self._call = call
         self._limits = limits
         self._remembered = remembered
+        self._until_stopped = until_stopped
         self.bad: dict[Place, EnrollError] = {}
         """The places that the platform refuses, and why."""
         self._good: set[Place] = set()
@@ -93,15 +96,20 @@ class Vetting:
             self._remembered.forget(asked)
         while new := [place for place in dict.fromkeys(asked) if not self._is_known(place)]:
             free = [place for place in new if place not in self._remembered.asked]
-            if not free:
+            if free:
+                if not await self._ask(free):
+                    return
+                continue
+            with self._until_stopped() as wait:
                 await self._remembered.asked[new[0]].wait()
-            elif not await self._ask(free):
+            if wait.cancelled_caught:
                 return
 
     def blame(self, batch: Batch, failure: Failure) -> bool:
         """Take the places of a batch for bad whose courses a refusal names, if it names any."""
         named = _named(batch, failure)
         self.bad.update(dict.fromkeys(named, _why(failure)))
+        self._remembered.forget(named)
         return bool(named)
 
     def _is_known(self, place: Place) -> bool:

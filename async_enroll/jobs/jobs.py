@@ -273,5 +273,4 @@ class Jobs:
             self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
-            auto_enroll=auto_enroll,
         )

@@ -16,15 +16,14 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.sandbox import Fault, Faults, Platform
+from async_enroll.sandbox import Faults, Platform
+from tests.delivery.test_chaos import PASSING
 from tests.delivery.test_delivery import Renewable
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(3)]
 LEARNERS = [f"learner{number}" for number in range(6)]
 NEWCOMERS = [f"new{number}@example.org" for number in range(3)]
 POISONOUS, MISSING = LEARNERS[5], "course-v1:Org+Missing+2026"
-# A fault that passes must not come three times in a row, and 401 not twice: then it lasts.
-PASSING = [fault for fault in Fault if fault is not Fault.UNAUTHORIZED]
 rosters = st.sets(
     st.tuples(st.sampled_from(LEARNERS + NEWCOMERS), st.sampled_from([*COURSES, MISSING])),
     min_size=1,

@@ -234,6 +234,7 @@ def test_equal_states_are_one_object() -> None:
         (Action.ENROLL, PairAnswer("jane", GONE, GONE), False),
         (Action.UNENROLL, PairAnswer("jane", ENROLLED, NOTHING), True),
         (Action.UNENROLL, PairAnswer("jane", WAITING, NOTHING), True),
+        (Action.UNENROLL, PairAnswer("jane", WAITING, GONE), True),
         (Action.UNENROLL, PairAnswer("jane", NOTHING, NOTHING), False),
     ],
 )
@@ -320,12 +321,12 @@ def test_a_retired_address_has_words_of_its_own() -> None:
 
 
 def test_what_is_found_in_the_listing() -> None:
-    (result,) = results_of(found(sent(BATCH, lost=True), [("jane", "c1")], auto_enroll=True))
+    (result,) = results_of(found(sent(BATCH, lost=True), [("jane", "c1")]))
     assert (result.outcome, result.before, result.notified) == (Outcome.ENROLLED, None, None)
-    assert result.after == state(ENROLLED)
+    assert result.after == EnrollmentState(True, True, False, auto_enroll=False)
     assert result.attempts > 1
     gone = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), email=False)
-    (result,) = results_of(found(gone, [("jane", "c1")], auto_enroll=True))
+    (result,) = results_of(found(gone, [("jane", "c1")]))
     assert (result.outcome, result.notified) == (Outcome.UNENROLLED, False)
 
 
