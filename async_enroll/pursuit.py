@@ -147,13 +147,11 @@ class Pursuit:
         await self.vetting.vet(places(batch))
         good, refused = without(batch, self.vetting.bad)
         if refused:
-            # The platform fails on entering such a course, before it mails anyone there.
+            bad = self.vetting.bad
             blocks = [
                 block
                 for part in refused
-                for block in rejected(
-                    parcel.with_batch(part), self.vetting.bad[places(part)[0]], notified=False
-                )
+                for block in rejected(parcel.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [parcel.with_batch(good)] if good else []
         if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(parcel):
@@ -210,9 +208,7 @@ class Pursuit:
             case meaning if meaning in _AT_FAULT:
                 hand.parcels = [sent if each is parcel else each for each in hand.parcels]
                 return await self._isolate(sent, reply, hand)
-        if sent.lost:
-            return unconfirmed(sent, reply.error), []
-        return rejected(sent, reply.error, notified=sent.notified_so_far), []
+        return rejected(sent, reply.error), []
 
     async def _give_up(self, parcel: Parcel, why: EnrollError) -> _Step:
         """Emit that a parcel was not sent, unless the job can be gone on with."""
@@ -378,4 +374,4 @@ def _blamed(parcel: Parcel, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.meaning is Meaning.UNDONE:
         words = f"the platform fails on this learner; its log says why ({words})"
-    return rejected(parcel, words, notified=parcel.notified_so_far)
+    return rejected(parcel, words)
