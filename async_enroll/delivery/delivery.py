@@ -151,10 +151,11 @@ class Pursuit:
         await self.vetting.vet(places(batch))
         good, refused = without(batch, self.vetting.bad)
         if refused:
+            bad = self.vetting.bad
             blocks = [
                 block
                 for part in refused
-                for block in _refused(parcel.with_batch(part), self.vetting.bad[places(part)[0]])
+                for block in rejected(parcel.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [parcel.with_batch(good)] if good else []
         if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(parcel):
@@ -211,7 +212,7 @@ class Pursuit:
             case meaning if meaning in _AT_FAULT:
                 hand.parcels = [sent if each is parcel else each for each in hand.parcels]
                 return await self._isolate(sent, reply, hand)
-        return _refused(sent, reply.error), []
+        return rejected(sent, reply.error), []
 
     async def _give_up(self, parcel: Parcel, why: EnrollError) -> _Step:
         """Emit that a parcel was not sent, unless the job can be gone on with."""
@@ -370,16 +371,9 @@ def _weight(batch: Batch) -> int:
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
-def _refused(parcel: Parcel, why: EnrollError) -> list[Block]:
-    """What becomes of a parcel that is refused now; an earlier sending may have done it."""
-    if parcel.lost:
-        return unconfirmed(parcel, why)
-    return rejected(parcel, why, notified=parcel.notified_so_far)
-
-
 def _blamed(parcel: Parcel, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.meaning is Meaning.UNDONE:
         whom = "this learner" if len(parcel.batch.identifiers) == 1 else "a learner of this call"
         words = f"the platform fails on {whom}; its log says why ({words})"
-    return rejected(parcel, words, notified=parcel.notified_so_far)
+    return rejected(parcel, words)

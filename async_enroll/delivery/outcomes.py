@@ -191,9 +191,11 @@ def found(parcel: Parcel, some: Iterable[Pair]) -> list[Block]:
     ]
 
 
-def rejected(parcel: Parcel, error: EnrollError | str, *, notified: bool | None) -> list[Block]:
-    """What becomes of a call that the platform refuses; nothing was done."""
-    return _all(parcel, Outcome.REJECTED, str(error), notified=notified)
+def rejected(parcel: Parcel, error: EnrollError | str) -> list[Block]:
+    """What becomes of a call that the platform refuses: nothing was done, unless before."""
+    if parcel.lost:
+        return unconfirmed(parcel, error)
+    return _all(parcel, Outcome.REJECTED, str(error), notified=parcel.notified_so_far)
 
 
 def failed(parcel: Parcel, outcome: Outcome, error: EnrollError) -> list[Block]:
@@ -209,9 +211,7 @@ def unconfirmed(parcel: Parcel, error: EnrollError | str) -> list[Block]:
 
 def given_up(parcel: Parcel, why: EnrollError) -> list[Block]:
     """What becomes of a call that is not sent, or not again, as the job has been stopped."""
-    if parcel.lost:
-        return unconfirmed(parcel, why)
-    return rejected(parcel, f"not sent: {why}", notified=parcel.notified_so_far)
+    return rejected(parcel, why if parcel.lost else f"not sent: {why}")
 
 
 def _all(parcel: Parcel, outcome: Outcome, error: str, *, notified: bool | None) -> list[Block]:

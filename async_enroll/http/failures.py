@@ -152,6 +152,9 @@ def _of_platform(came_back: Answer) -> Failure:
     """What a refusal in JSON means: of the platform's, or of an API gateway's."""
     status, words = came_back.status, _words(came_back)
     match status:
+        case 403 if _is_of_gateway(came_back):
+            turned_away = PermissionDenied(f"a gateway in front of the site rejects this: {words}")
+            return Failure(Meaning.INTERCEPTED, turned_away)
         case 403:
             error = PermissionDenied(f"the token's user may not do this: {words}")
             return Failure(Meaning.FATAL, error)
@@ -181,9 +184,13 @@ def _of_page(came_back: Answer) -> Failure:
 
 
 def _is_of_gateway(came_back: Answer) -> bool:
-    """Whether a 404 in JSON is not the platform's, whose framework always gives a `detail`."""
+    """Whether a 403 or 404 in JSON is not the platform's, which explains itself in its own way."""
     value = _json(came_back)
-    return value is not None and not (isinstance(value, dict) and "detail" in value)
+    return value is not None and not (isinstance(value, dict) and value.keys() & _EXPLANATIONS)
+
+
+# Of Django REST framework, and of Open edX's views that wrap it (DeveloperErrorViewMixin).
+_EXPLANATIONS = {"detail", "developer_message"}
 
 
 def _rejected_in_front(came_back: Answer) -> PlatformError:

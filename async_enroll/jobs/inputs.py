@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from itertools import islice
@@ -10,7 +11,8 @@ from typing import TypeVar
 import anyio.lowlevel
 from anyio import to_thread
 
-from async_enroll.errors import ConfigurationError
+from async_enroll.cancellation import is_cancelled
+from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import Action, BatchLimits, RosterEntry
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import CrossProduct, RosterIntake, Work
@@ -85,18 +87,33 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
 
     Raises:
         ConfigurationError: at once, for what is no list of items.
+        EnrollError: on the way, where what they come from was cancelled, and the caller was not.
 
     """
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
     if _is_table(items) or not isinstance(items, Iterable | AsyncIterable):
         raise ConfigurationError(f"{name} is a {type(items).__name__}; expected a list")
-    return _in_lists(items)
+    return _uncancelled(_in_lists(items), name)
 
 
 def _is_table(items: object) -> bool:
     """Whether it is a DataFrame of some kind: those iterate over their columns, not their rows."""
     return all(hasattr(type(items), name) for name in ("columns", "shape"))
+
+
+async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterator[list[T]]:
+    while True:
+        try:
+            some = await anext(lists, None)
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            words = f"the source of the {name} was cancelled; the job was not"
+            raise EnrollError(words) from None
+        if some is None:
+            return
+        yield some
 
 
 async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:

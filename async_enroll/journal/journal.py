@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from async_enroll.delivery.attempt import Parcel
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
@@ -218,7 +219,7 @@ async def open_journal(
         JournalError: where it cannot be written.
 
     """
-    file = Path(path)
+    file = path_of(path)
     lock = FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     needed = file if new is None else file.parent
     if not await in_thread(needed.exists):

@@ -427,4 +427,36 @@ async def test_a_lost_call_that_was_undone_after_it_mailed(listing: ListingForm 
     assert mails["learner0@example.org"] == mails["learner1@example.org"] == 1
     told = {result.identifier: (result.outcome, result.notified) for result in report}
     assert told["learner0"] == told["learner1"] == (Outcome.ENROLLED, None)
-    assert told["poison"] == (Outcome.REJECTED, None)
+    assert told["poison"] == (Outcome.UNCONFIRMED, None)
+
+
+LOST_AND_DONE = (Fault.RESET_AFTER, Fault.BAD_GATEWAY_AFTER, Fault.GARBLED)
+
+
+@pytest.mark.parametrize("preflights", [True, False], ids=["good course", "course fails, too"])
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("fault", LOST_AND_DONE)
+async def test_a_lost_call_may_have_done_what_the_platform_then_fails_on(
+    fault: Fault, action: Action, preflights: bool
+) -> None:
+    failing = (2, 4, 5) if preflights else range(2, 9)  # the third is a preflight
+    faults = Faults.schedule({1: fault, **dict.fromkeys(failing, Fault.SERVER_ERROR)})
+    async with site(faults, listing=None, core_listing=False) as platform:
+        platform.enroll("learner0", C1)
+        roster = [RosterEntry("learner0", C0 if action is Action.ENROLL else C1, action)]
+        async with client_of(platform) as client:
+            report = await client.apply(roster, email_students=True)
+        assert platform.is_enrolled("learner0", C0) == (action is Action.ENROLL)
+        assert platform.is_enrolled("learner0", C1) == (action is Action.ENROLL)
+    (result,) = report
+    assert (result.outcome, result.notified) == (Outcome.UNCONFIRMED, None)
+    assert "the platform fails on this" in (result.error or "")
+
+
+@pytest.mark.parametrize("fault", [Fault.SERVER_ERROR, Fault.UNDONE_RESET])
+async def test_mail_may_have_gone_before_a_course_fails_for_good(fault: Fault) -> None:
+    faults = {1: fault, **dict.fromkeys(range(2, 9), Fault.SERVER_ERROR)}
+    async with site(Faults.schedule(faults)) as platform, client_of(platform) as client:
+        report = await client.bulk_enroll(["learner0", "learner1"], [C0], email_students=True)
+        assert [mail.to for mail in platform.outbox] == ["learner0@example.org"]
+    assert {result.notified for result in report} == {None}

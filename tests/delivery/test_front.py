@@ -15,6 +15,7 @@ from async_enroll import (
     EnrollmentClient,
     EnrollmentReport,
     Outcome,
+    PermissionDenied,
     PlatformError,
     RequestWindow,
     TransportError,
@@ -177,6 +178,16 @@ async def test_a_gateways_404_in_json_is_named_from_the_start_and_withstood_late
     report = await enroll(site)
     assert report.ok
     assert max(site.mails.values()) == 1
+
+
+async def test_a_gateways_403_in_json_is_that_calls_own_affair() -> None:
+    gateway = answer("403 Forbidden", b'{"message": "Forbidden"}')
+    with pytest.raises(PermissionDenied, match=r"gateway in front of the site.*Forbidden"):
+        await enroll(Site(lambda _, __: gateway))
+    culprit = LEARNERS[17]
+    report = await enroll(Site(lambda body, _: gateway if culprit.encode() in body else None))
+    assert [one.identifier for one in report.failures] == [culprit]
+    assert {one.notified for one in report if one.outcome.ok} == {True}
 
 
 @pytest.mark.parametrize(("strays", "stops"), [(1, False), (3, True)])

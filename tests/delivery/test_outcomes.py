@@ -333,7 +333,9 @@ def test_what_is_found_in_the_listing() -> None:
 def test_calls_that_come_to_nothing() -> None:
     error = PlatformError("its words", status=400)
     blocks = [
-        *rejected(sent(BATCH), error, notified=False),
+        *rejected(sent(BATCH), error),
+        *rejected(sent(BATCH, quiet=True), error),
+        *rejected(sent(BATCH, lost=True), error),
         *unconfirmed(sent(BATCH), error),
         *given_up(sent(BATCH, attempts=0), error),
         *given_up(sent(BATCH, quiet=True), error),
@@ -342,12 +344,14 @@ def test_calls_that_come_to_nothing() -> None:
     results = results_of(blocks)
     assert [(one.outcome, one.notified, one.error) for one in results[::4]] == [
         (Outcome.REJECTED, False, "its words"),
+        (Outcome.REJECTED, None, "its words"),
+        (Outcome.UNCONFIRMED, None, "its words"),
         (Outcome.UNCONFIRMED, None, "its words"),
         (Outcome.REJECTED, False, "not sent: its words"),
         (Outcome.REJECTED, None, "not sent: its words"),
         (Outcome.UNCONFIRMED, None, "its words"),
     ]
-    assert [one.attempts for one in results[::4]] == [1, 1, 0, 1, 1]
+    assert [one.attempts for one in results[::4]] == [1, 1, 1, 1, 0, 1, 1]
 
 
 def test_what_a_batch_wants_of_some_of_its_pairs() -> None:

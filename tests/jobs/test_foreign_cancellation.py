@@ -14,6 +14,7 @@ from async_enroll import (
     BatchLimits,
     EnrollError,
     EnrollmentClient,
+    EnrollmentQuery,
     EnrollmentReport,
     EnrollmentResult,
     Outcome,
@@ -107,10 +108,24 @@ async def test_a_roster_that_is_cancelled(platform: Platform, client: Enrollment
             yield f"new{number}@example.org"
         await somebody_elses_future()
 
-    with pytest.raises(EnrollError, match="the source of the work was cancelled") as raised:
+    async def roster() -> AsyncIterator[RosterEntry]:
+        yield ROSTER[0]
+        await somebody_elses_future()
+
+    async def queries() -> AsyncIterator[EnrollmentQuery]:
+        yield EnrollmentQuery(COURSE)
+        await somebody_elses_future()
+
+    with pytest.raises(EnrollError, match="the source of the identifiers was cancelled") as raised:
         await client.bulk_enroll(identifiers(), [COURSE])
     assert raised.value.report is not None
     assert raised.value.report.counts == {Outcome.ALLOWED: 400}
+    with pytest.raises(EnrollError, match="the source of the roster was cancelled"):
+        await client.apply(roster())
+    with pytest.raises(EnrollError, match="the source of the roster was cancelled"):
+        _ = [one async for one in client.stream(roster())]
+    with pytest.raises(EnrollError, match="the source of the queries was cancelled"):
+        _ = [one async for one in client.enrollments_for(queries())]
 
 
 @pytest.mark.parametrize("answered", [2, 3, 4])
