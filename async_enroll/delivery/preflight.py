@@ -25,12 +25,13 @@ from async_enroll.planning.batching import (
 from async_enroll.platform.json import BulkAnswer
 
 _CERTAIN = 3
-"""How often the platform must fail on a course alone: one failure may be passing."""
+"""How often a call must fail for a course alone: one failure may be passing."""
 
 _REMEMBERED = 600.0
 """For how many seconds a place that was found to be good is taken to be so by later jobs."""
 
 _AT_FAULT = (Meaning.MISSING, Meaning.REFUSED, Meaning.UNDONE)
+_PASSING = (Meaning.UNDONE, Meaning.TOO_LARGE, Meaning.INTERCEPTED, Meaning.MASKED)
 _UNDECIDED = (
     Meaning.UNKNOWN,
     Meaning.THROTTLED,
@@ -155,7 +156,7 @@ class Vetting:
         reply = await self._call(batch)
         if isinstance(reply, BulkAnswer):
             return None
-        if reply.meaning is Meaning.UNDONE and tries > 1:
+        if reply.meaning in _PASSING and tries > 1:
             return await self._failure(batch, tries=tries - 1)
         return reply
 

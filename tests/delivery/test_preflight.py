@@ -92,12 +92,15 @@ async def test_what_is_known_is_not_asked_again_unless_wanted() -> None:
     assert list(vetting.bad) == [Place("c1", None)]
 
 
-async def test_a_passing_failure_condemns_nobody() -> None:
-    failures = iter([Meaning.UNDONE, Meaning.UNDONE])
+@pytest.mark.parametrize(
+    "meaning", [Meaning.UNDONE, Meaning.TOO_LARGE, Meaning.INTERCEPTED, Meaning.MASKED]
+)
+async def test_a_passing_failure_condemns_nobody(meaning: Meaning) -> None:
+    failures = iter([meaning, meaning])
 
     async def call(batch: Batch) -> BulkAnswer | Failure:
-        meaning = next(failures, None)
-        return Failure(meaning, PlatformError("no", status=500)) if meaning else BulkAnswer({})
+        failure = next(failures, None)
+        return Failure(failure, PlatformError("no", status=500)) if failure else BulkAnswer({})
 
     vetting = Vetting(call, BatchLimits(), GoodPlaces())
     await vetting.vet([Place("c1", None)])
