@@ -56,9 +56,9 @@ async def test_two_thousand_identifiers_in_three_courses() -> None:
             Outcome.ERROR: 3,
         }
         pairs = [(result.identifier, result.course_id) for result in report.results]
-        wanted = {(text.strip(), course_id) for text in identifiers for course_id in COURSES}
-        assert len(pairs) == len(wanted)
-        assert set(pairs) == wanted
+        desired = {(text.strip(), course_id) for text in identifiers for course_id in COURSES}
+        assert len(pairs) == len(desired)
+        assert set(pairs) == desired
         for result in report.results:
             enrolled = platform.is_enrolled(result.identifier, result.course_id)
             waits = platform.is_allowed(result.identifier, result.course_id)
