@@ -122,6 +122,10 @@ class EnrollmentClient:
         if concurrency < 1:
             raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
         for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):
+            if not isinstance(seconds, int | float):
+                raise ConfigurationError(
+                    f"{name} is a {type(seconds).__name__}; expected a number of seconds"
+                )
             if not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
         if session is not None and ssl_context is not None:
@@ -215,7 +219,13 @@ class EnrollmentClient:
             EnrollError: where one of them fails; the others are stopped.
 
         """
-        wanted = dict.fromkeys([query async for query in each(queries, "queries")])
+        wanted: dict[EnrollmentQuery, None] = {}
+        async for query in each(queries, "queries"):
+            if not isinstance(query, EnrollmentQuery):
+                raise ConfigurationError(
+                    f"queries holds a {type(query).__name__}; expected EnrollmentQuery objects"
+                )
+            wanted[query] = None
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             ask = self._reader.enrollments

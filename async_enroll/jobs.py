@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from attrs import Attribute, define, field, frozen
+from attrs.validators import optional
 
 from async_enroll.accounts import Accounts
 from async_enroll.api import Api
@@ -50,21 +51,28 @@ def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
         raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
 
 
+def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
+    if not hasattr(value, "wait"):
+        found = type(value).__name__
+        raise ConfigurationError(f"{stop.name} is a {found}; expected an event to wait for")
+
+
 @frozen
 class Options:
     """How a job is to be done.
 
     Raises:
         ConfigurationError: for a flag that is no boolean, which some releases take for false
-            and others refuse, and for a `reason` that the platform could not keep.
+            and others refuse, for a `reason` that the platform could not keep, and for a `stop`
+            that cannot be waited for.
 
     """
 
     auto_enroll: bool = field(validator=_boolean)
     email_students: bool = field(validator=_boolean)
     reason: str | None = field(default=None, converter=checked_reason)
-    preflight: bool | None = None
-    stop: Signal | None = None
+    preflight: bool | None = field(default=None, validator=optional(_boolean))
+    stop: Signal | None = field(default=None, validator=optional(_signal))
 
 
 @define(eq=False)

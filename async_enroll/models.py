@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Literal
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from async_enroll.errors import ConfigurationError
 
@@ -132,6 +132,14 @@ class EnrollmentQuery:
     days: int | None = None
 
     def __attrs_post_init__(self) -> None:
+        for name, given, kind in (
+            ("course_id", self.course_id, str),
+            ("username", self.username, str),
+            ("days", self.days, int),
+        ):
+            if not isinstance(given, kind | None) or isinstance(given, bool):
+                found = type(given).__name__
+                raise ConfigurationError(f"{name} is a {found}; expected a {kind.__name__}")
         if self.course_id is not None and not self.course_id.strip():
             raise ConfigurationError("course_id is empty; leave it out to list every course")
         if self.username is not None and not self.username.strip():
@@ -204,6 +212,7 @@ class RequestWindow:
     seconds: float = 60.0
 
     def __attrs_post_init__(self) -> None:
+        _check_numbers(self)
         if self.calls < 1 or not self.seconds > 0:
             raise ConfigurationError(
                 f"window is {self.calls} calls in {self.seconds} s; expected at least 1 call "
@@ -226,6 +235,7 @@ class BatchLimits:
     seconds: float = 10.0
 
     def __attrs_post_init__(self) -> None:
+        _check_numbers(self)
         if self.identifiers < 1 or self.pairs < 1:
             raise ConfigurationError(
                 f"batch limits are {self.identifiers} identifiers and {self.pairs} pairs; "
@@ -236,6 +246,15 @@ class BatchLimits:
         if self.bytes < _SMALLEST_BODY:
             raise ConfigurationError(
                 f"batch limit is {self.bytes} bytes; expected at least {_SMALLEST_BODY}"
+            )
+
+
+def _check_numbers(settings: RequestWindow | BatchLimits) -> None:
+    for name, value in asdict(settings).items():
+        if not isinstance(value, int | float):
+            kind = type(settings).__name__
+            raise ConfigurationError(
+                f"{name} of {kind} is a {type(value).__name__}; expected a number"
             )
 
 

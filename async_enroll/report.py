@@ -195,7 +195,8 @@ class EnrollmentReport:
             lines.append(f"  {pair}: {result.outcome.value}, {result.error}")
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
-        return "\n".join(lines)
+        # Half a character, which an identifier may hold, can be neither printed nor logged.
+        return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
 class ReportBuilder:

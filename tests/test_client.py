@@ -17,6 +17,7 @@ from async_enroll import (
     ConfigurationError,
     EnrollmentClient,
     EnrollmentResult,
+    JournalReport,
     Outcome,
     RequestWindow,
     RosterEntry,
@@ -392,6 +393,8 @@ def test_limits_that_cannot_work(limits: tuple[int, int, int]) -> None:
         {"window": (120, 60)},
         {"batch": 500},
         {"concurrency": "8"},
+        {"timeout": "60"},
+        {"patience": None},
     ],
 )
 def test_arguments_of_the_wrong_kind(wrong: dict[str, Any]) -> None:
@@ -417,3 +420,47 @@ async def test_flags_are_booleans(
     with pytest.raises(ConfigurationError, match=f"{flag} is a .*; expected True or False"):
         await client.bulk_enroll(["learner1"], [C0], **{flag: value})  # type: ignore[arg-type]  # wrong
     assert not platform.requests
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"username": 5}, {"course_id": b"c1"}, {"days": "x"}, {"days": 1.5}, {"days": True}]
+)
+async def test_filters_of_the_wrong_kind(client: EnrollmentClient, wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=f"{name} is a .*; expected a "):
+        _ = [one async for one in client.enrollments(**wrong)]
+    with pytest.raises(ConfigurationError, match="queries holds a dict; expected EnrollmentQuery"):
+        _ = [one async for one in client.enrollments_for([wrong])]  # type: ignore[list-item]  # wrong
+
+
+@pytest.mark.parametrize("journal", [5, "", ".", b"job.db", "job\0.db", "job\ud800.db"])
+async def test_what_is_the_path_of_no_journal(client: EnrollmentClient, journal: Any) -> None:
+    expected = "expected the path of a file"
+    with pytest.raises(ConfigurationError, match=expected):
+        await client.apply([RosterEntry("jane", C0)], journal=journal)
+    with pytest.raises(ConfigurationError, match=expected):
+        await anext(client.resume(journal))
+    with pytest.raises(ConfigurationError, match=expected):
+        JournalReport(journal)
+
+
+async def test_options_of_the_wrong_kind(client: EnrollmentClient) -> None:
+    roster = [RosterEntry("jane", C0)]
+    with pytest.raises(ConfigurationError, match="stop is a bool; expected an event to wait for"):
+        await client.apply(roster, stop=True)  # type: ignore[arg-type]  # the mistake itself
+    with pytest.raises(ConfigurationError, match="preflight is a str; expected True or False"):
+        await client.apply(roster, preflight="no")  # type: ignore[arg-type]  # the mistake itself
+
+
+def test_limits_of_the_wrong_kind() -> None:
+    with pytest.raises(ConfigurationError, match="seconds of RequestWindow is a NoneType"):
+        RequestWindow(120, None)  # type: ignore[arg-type]  # the mistake itself
+    with pytest.raises(ConfigurationError, match="identifiers of BatchLimits is a str"):
+        BatchLimits("200")  # type: ignore[arg-type]  # the mistake itself
+
+
+async def test_a_report_that_names_half_a_character_can_be_printed(
+    client: EnrollmentClient,
+) -> None:
+    report = await client.bulk_enroll(["jane\ud800"], [C0])
+    assert r"jane\ud800 in" in str(report).encode().decode()

@@ -182,7 +182,7 @@ async def test_a_gateways_404_in_json_is_named_from_the_start_and_withstood_late
 
 async def test_a_gateways_403_in_json_is_that_calls_own_affair() -> None:
     gateway = answer("403 Forbidden", b'{"message": "Forbidden"}')
-    with pytest.raises(PermissionDenied, match="gateway in front of the site.*Forbidden"):
+    with pytest.raises(PermissionDenied, match=r"gateway in front of the site.*Forbidden"):
         await enroll(Site(lambda _, __: gateway))
     culprit = LEARNERS[17]
     report = await enroll(Site(lambda body, _: gateway if culprit.encode() in body else None))

@@ -10,6 +10,7 @@ Everything here blocks.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -61,6 +62,23 @@ SELECT records, (SELECT count(*) FROM sent) + (SELECT count(*) FROM failed)
     + (SELECT count(*) FROM settled) + (SELECT count(*) FROM pause) + (SELECT count(*) FROM run)
 FROM total
 """
+
+
+def path_of(journal: str | os.PathLike[str]) -> Path:
+    """The path of a journal's file.
+
+    Raises:
+        ConfigurationError: for what can be the path of no file.
+
+    """
+    try:
+        path = Path(journal)
+        fits = path.name != "" and b"\0" not in os.fsencode(path)
+    except (TypeError, UnicodeEncodeError):
+        fits = False
+    if not fits:
+        raise ConfigurationError(f"journal is {journal!r}; expected the path of a file")
+    return path
 
 
 class Database:

@@ -21,6 +21,7 @@ from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.fates import Block
 from async_enroll.identity import identity_key
 from async_enroll.intake import Work
+from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
@@ -219,7 +220,7 @@ async def open_journal(
         JournalError: where it cannot be written.
 
     """
-    file = Path(path)
+    file = path_of(path)
     lock = FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     needed = file if new is None else file.parent
     if not await in_thread(needed.exists):

@@ -6,11 +6,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from async_enroll.fates import Block, Fate, failing, pairs_in, unnotified
+from async_enroll.journal.database import path_of
 from async_enroll.journal.store import THROTTLED, Description, Store
 from async_enroll.models import EnrollmentResult
 from async_enroll.summary import Summary
@@ -33,7 +33,7 @@ class JournalReport:
     """
 
     def __init__(self, journal: str | os.PathLike[str]) -> None:
-        self._store = Store(Path(journal))
+        self._store = Store(path_of(journal))
         self.description: Description = self._store.description
 
     def __enter__(self) -> Self:
