@@ -5,9 +5,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from async_enroll.auth import Auth, BearerToken
     from async_enroll.client import EnrollmentClient
-    from async_enroll.client_credentials import ClientCredentials
     from async_enroll.errors import (
         AuthenticationError,
         ConfigurationError,
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
         TransportError,
         UnexpectedResponse,
     )
+    from async_enroll.http.client_credentials import ClientCredentials
+    from async_enroll.http.tokens import Auth, BearerToken
     from async_enroll.journal import JournalReport
     from async_enroll.models import (
         Action,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
         RequestWindow,
         RosterEntry,
     )
-    from async_enroll.plan import Plan
-    from async_enroll.report import CourseReport, EnrollmentReport
+    from async_enroll.planning.plan import Plan
+    from async_enroll.reports.report import CourseReport, EnrollmentReport
     from async_enroll.roster import Roster
 
 __all__ = [
@@ -72,9 +72,9 @@ __all__ = [
 # A name is imported when it is first asked for: a program loads what it uses, and a run of
 # pytest, which loads our plugin whatever it tests, next to nothing.
 _NAMES = {
-    "auth": ["Auth", "BearerToken"],
+    "http.tokens": ["Auth", "BearerToken"],
     "client": ["EnrollmentClient"],
-    "client_credentials": ["ClientCredentials"],
+    "http.client_credentials": ["ClientCredentials"],
     "errors": [
         "AuthenticationError",
         "ConfigurationError",
@@ -100,8 +100,8 @@ _NAMES = {
         "RequestWindow",
         "RosterEntry",
     ],
-    "plan": ["Plan"],
-    "report": ["CourseReport", "EnrollmentReport"],
+    "planning.plan": ["Plan"],
+    "reports.report": ["CourseReport", "EnrollmentReport"],
     "roster": ["Roster"],
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

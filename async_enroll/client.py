@@ -15,19 +15,20 @@ from typing import Self
 import aiohttp
 from attrs import evolve
 
-from async_enroll.accounts import Accounts
-from async_enroll.api import Api
-from async_enroll.auth import Auth, BearerToken, Secret, SignIn
-from async_enroll.background import Background, Emit
-from async_enroll.batching import Place
-from async_enroll.chronicle import OnEvent
-from async_enroll.client_credentials import ClientCredentials
+from async_enroll.delivery.event_log import OnEvent
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.fates import Block
-from async_enroll.jobs import CarryOut, EmitBlocks, Jobs, Options
+from async_enroll.http.client_credentials import ClientCredentials
+from async_enroll.http.site import site_url
+from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
+from async_enroll.http.transport import Transport
+from async_enroll.jobs.inputs import AnyIterable, cross_product, each
+from async_enroll.jobs.jobs import CarryOut, EmitBlocks, Jobs, Options
+from async_enroll.jobs.producers import Background
+from async_enroll.jobs.runner import Signal
 from async_enroll.models import (
     Action,
     BatchLimits,
+    Emit,
     Enrollment,
     EnrollmentQuery,
     EnrollmentResult,
@@ -35,17 +36,17 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.patience import Patience
-from async_enroll.plan import Plan
-from async_enroll.queries import side_by_side
-from async_enroll.reading import reader
-from async_enroll.report import EnrollmentReport, ReportBuilder
-from async_enroll.runner import Signal
-from async_enroll.site import site_url
-from async_enroll.slots import Slots
-from async_enroll.sources import AnyIterable, cross_product, each
-from async_enroll.throttle import Throttle
-from async_enroll.transport import Transport
+from async_enroll.pacing.circuit_breaker import Patience
+from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.throttle import Throttle
+from async_enroll.planning.batching import Place
+from async_enroll.planning.plan import Plan
+from async_enroll.platform.accounts import Accounts
+from async_enroll.platform.bulk_enroll import Api
+from async_enroll.platform.concurrent_queries import side_by_side
+from async_enroll.platform.enrollments import reader
+from async_enroll.reports.report import EnrollmentReport, ReportBuilder
+from async_enroll.results import Block
 
 
 class EnrollmentClient:
@@ -325,8 +326,9 @@ class EnrollmentClient:
             reason: Why, for the platform's audit trail of manual enrollments; up to 255
                 characters.
             preflight: Whether one call without effect first checks all courses and cohorts,
-                so that pairs of bad ones are rejected before anybody is touched; None:
-                whenever mail is at stake or the work is more than one batch.
+                so that pairs of bad ones are rejected before anybody is touched. None: those
+                that were not found to be good in the last ten minutes. False: each before
+                the first call that leads there.
             journal: A file that keeps what is sent and what comes back, readable by its owner
                 alone. If it is there already, of the same roster, site and options, the job
                 goes on where it was left; the report has all of it. Of a job that is

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from async_enroll.report import EnrollmentReport
+    from async_enroll.reports.report import EnrollmentReport
 
 
 class EnrollError(Exception):

@@ -11,9 +11,9 @@ from itertools import chain
 
 from attrs import field, frozen
 
-from async_enroll.fates import Block, pairs_in
+from async_enroll.http.failures import Meaning
 from async_enroll.models import Batch, EnrollmentResult
-from async_enroll.verdict import Meaning
+from async_enroll.results import Block, pairs_in
 
 
 @frozen(kw_only=True)

@@ -7,13 +7,22 @@ their fields. *Identifier*: an e-mail address or a username. *Course key*:
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum
-from typing import Literal
+from typing import Literal, TypeVar
+from unicodedata import normalize
 
 from attrs import asdict, frozen
 
 from async_enroll.errors import ConfigurationError
+
+T = TypeVar("T")
+Emit = Callable[[T], Awaitable[None]]
+"""Hands a value to the consumer; waits while that has enough to do."""
+
+NOBODY = "preflight@"
+"""Neither a user nor a plausible address: a call for it changes, mails and records nothing."""
 
 
 class Action(Enum):
@@ -288,3 +297,11 @@ def checked_reason(reason: str | None) -> str | None:
 
 _SMALLEST_BODY = 16 * 1024
 _MOST_DAYS = 100_000
+
+
+def identity_key(identifier: str) -> str:
+    """The key by which the platform compares identifiers: lower case, in normal form C.
+
+    Never `casefold`: `straße` is not `strasse`.
+    """
+    return normalize("NFC", identifier.lower())

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 
-from async_enroll.batching import Chunker, Target, plan, targets
 from async_enroll.models import BatchLimits
-from async_enroll.wanted import Wanted
+from async_enroll.planning.batching import Chunker, Target, plan, targets
+from async_enroll.planning.desired import Wanted
 from benchmarks.rosters import SHAPES, wanted
 from benchmarks.tables import Table
 

@@ -16,9 +16,9 @@ import orjson
 
 from async_enroll import BatchLimits, EnrollmentClient, EnrollmentReport, RequestWindow
 from async_enroll.models import Action, Batch
-from async_enroll.plan import Plan
-from async_enroll.wanted import Wanted
-from async_enroll.wire import bulk_body
+from async_enroll.planning.desired import Wanted
+from async_enroll.planning.plan import Plan
+from async_enroll.platform.json import bulk_body
 from benchmarks import echo
 from benchmarks.processes import alone, peak, serving
 from benchmarks.tables import Bar, Table

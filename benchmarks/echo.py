@@ -14,7 +14,7 @@ import sys
 import anyio
 import orjson
 
-from async_enroll.batching import NOBODY
+from async_enroll.models import NOBODY
 from benchmarks.processes import dismissed, say
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

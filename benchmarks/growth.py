@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from async_enroll import EnrollmentClient, RosterEntry
 from async_enroll.models import Action, Batch
-from async_enroll.wire import bulk_body
+from async_enroll.platform.json import bulk_body
 from benchmarks.cost import COURSES, WINDOW, check, identifiers
 from benchmarks.processes import alone, peak, serving
 from benchmarks.rivals import IN_FLIGHT

@@ -10,7 +10,7 @@ from itertools import accumulate
 from attrs import frozen
 
 from async_enroll.models import Action
-from async_enroll.wanted import Wanted
+from async_enroll.planning.desired import Wanted
 
 Pairs = list[tuple[int, int]]
 """Learners and courses, by number."""

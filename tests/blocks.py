@@ -1,7 +1,7 @@
 """Results as they are kept: in blocks."""
 
 from async_enroll import EnrollmentResult
-from async_enroll.fates import Block, Fate
+from async_enroll.results import Block, Fate
 
 
 def block_of(result: EnrollmentResult) -> Block:

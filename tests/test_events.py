@@ -22,8 +22,8 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
+from async_enroll.http.failures import Meaning
 from async_enroll.sandbox import Fault, Faults, Platform
-from async_enroll.verdict import Meaning
 
 COURSE = "course-v1:Org+C0+2026"
 LEARNERS = [f"learner{number}" for number in range(40)]

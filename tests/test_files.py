@@ -14,8 +14,8 @@ import pytest
 
 from async_enroll import Action, EnrollmentReport, EnrollmentResult, Outcome
 from async_enroll.files import is_stream, private_file
-from async_enroll.report import ReportBuilder
-from async_enroll.writing import FORMS, write
+from async_enroll.reports.export import FORMS, write
+from async_enroll.reports.report import ReportBuilder
 from tests.blocks import block_of
 
 RESULT = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED)

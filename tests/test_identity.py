@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll.identity import identity_key
+from async_enroll.models import identity_key
 
 
 @pytest.mark.parametrize(

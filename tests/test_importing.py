@@ -12,7 +12,7 @@ import async_enroll
 NOT_FOR_CALLS = {
     "async_enroll.cli",
     "async_enroll.journal",
-    "async_enroll.page",
+    "async_enroll.reports.html",
     "async_enroll.pytest_plugin",
     "async_enroll.sandbox",
     "cyclopts",

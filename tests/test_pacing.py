@@ -11,7 +11,7 @@ import pytest
 from attrs import define, field
 
 from async_enroll import RequestWindow
-from async_enroll.throttle import Throttle
+from async_enroll.pacing.throttle import Throttle
 from tests.clock import simulated
 
 WINDOW = RequestWindow()

@@ -8,8 +8,17 @@ from io import TextIOWrapper
 
 from cyclopts import App
 
-from async_enroll.cli import apply, demo, doctor, enrollments, plan, report, resume, sandbox
-from async_enroll.cli.ending import ending
+from async_enroll.cli.commands import (
+    apply,
+    demo,
+    doctor,
+    enrollments,
+    plan,
+    report,
+    resume,
+    sandbox,
+)
+from async_enroll.cli.output.ending import ending
 
 app: App = App(
     name="async-enroll",

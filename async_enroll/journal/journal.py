@@ -16,18 +16,17 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 from filelock import FileLock, Timeout
 
+from async_enroll.delivery.attempt import Parcel
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
-from async_enroll.fates import Block
-from async_enroll.identity import identity_key
-from async_enroll.intake import Work
 from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
-from async_enroll.models import Batch, BatchLimits
-from async_enroll.parcel import Parcel
-from async_enroll.wanted import Wanted
+from async_enroll.models import Batch, BatchLimits, identity_key
+from async_enroll.planning.desired import Wanted
+from async_enroll.planning.validation import Work
+from async_enroll.results import Block
 
 _GATHERING = 0.005
 """For how many seconds records are gathered before they are written together."""

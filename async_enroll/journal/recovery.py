@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable
 
 from attrs import evolve, frozen
 
-from async_enroll.batching import plan
+from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.outcomes import Pair, pairs, wanted
+from async_enroll.http.failures import Meaning
 from async_enroll.models import Action, Batch, BatchLimits
-from async_enroll.outcomes import Pair, pairs, wanted
-from async_enroll.parcel import Parcel
-from async_enroll.verdict import Meaning
+from async_enroll.planning.batching import plan
 
 _NOT_DONE = frozenset(Meaning) - {Meaning.UNKNOWN, Meaning.MASKED}
 _NOT_COUNTED = {Meaning.THROTTLED, Meaning.UNREACHABLE, Meaning.NO_TOKEN}

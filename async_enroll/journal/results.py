@@ -13,8 +13,8 @@ from itertools import chain
 
 from attrs import astuple
 
-from async_enroll.fates import Block, Fate
 from async_enroll.models import Batch, EnrollmentState, Outcome
+from async_enroll.results import Block, Fate
 
 
 def encode(batch: Batch, blocks: Iterable[Block]) -> str:

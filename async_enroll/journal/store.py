@@ -16,7 +16,7 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from async_enroll.batching import Place
+from async_enroll.delivery.outcomes import Pair
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import (
     BatchAnswered,
@@ -28,14 +28,14 @@ from async_enroll.events import (
     JobStarted,
     Throttled,
 )
-from async_enroll.fates import Block, Fate
-from async_enroll.intake import Scope, Work
+from async_enroll.http.failures import Meaning
 from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.models import Action, Batch, Outcome
-from async_enroll.outcomes import Pair
-from async_enroll.verdict import Meaning
+from async_enroll.planning.batching import Place
+from async_enroll.planning.validation import Scope, Work
+from async_enroll.results import Block, Fate
 
 _PAGE = 100
 

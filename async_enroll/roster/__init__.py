@@ -17,12 +17,12 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import Action, RosterEntry
+from async_enroll.planning.desired import Wanted
 from async_enroll.roster.checks import Entries, Problems
 from async_enroll.roster.columns import FIELDS, Columns, columns_of
 from async_enroll.roster.encoding import FALLBACK, encoding_of
 from async_enroll.roster.tables import excel_rows, parquet_rows
 from async_enroll.roster.text import Row, csv_rows, is_json_lines, json_rows, opened
-from async_enroll.wanted import Wanted
 
 # What some files begin with that are no text.
 _KINDS = {b"PAR1": parquet_rows, b"PK\x03\x04": excel_rows}

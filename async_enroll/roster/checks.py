@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from async_enroll.models import Action
+from async_enroll.planning.desired import Wanted, Wish
 from async_enroll.roster.columns import action_of
-from async_enroll.wanted import Wanted, Wish
 
 MOST_PROBLEMS = 10_000
 """How many bad rows are kept in words; of the others there is the number."""

@@ -20,10 +20,10 @@ of the `views`, and done by the `domain` on what `storage` keeps; `faults` go be
 from async_enroll.sandbox.domain.mail import Mail
 from async_enroll.sandbox.domain.population import Population
 from async_enroll.sandbox.domain.release import RELEASES, Release
-from async_enroll.sandbox.faults.plan import Fault, Faults
+from async_enroll.sandbox.fault_plan import Fault, Faults
 from async_enroll.sandbox.http.access_log import Request
-from async_enroll.sandbox.http.limit_req import LimitReq
 from async_enroll.sandbox.platform import Platform
+from async_enroll.sandbox.proxy.limit_req import LimitReq
 from async_enroll.sandbox.storage.rows import Allowed, Audit, Placement
 from async_enroll.sandbox.views.listing import ListingForm
 

@@ -19,22 +19,22 @@ from async_enroll.sandbox.domain.course_keys import is_course_key
 from async_enroll.sandbox.domain.mail import Mail
 from async_enroll.sandbox.domain.population import Population, populate
 from async_enroll.sandbox.domain.release import Release, release_named
+from async_enroll.sandbox.fault_plan import Fault, Faults
 from async_enroll.sandbox.faults.mishaps import Mishaps
 from async_enroll.sandbox.faults.pace import Pace
-from async_enroll.sandbox.faults.plan import Fault, Faults
 from async_enroll.sandbox.http.access import Tokens
 from async_enroll.sandbox.http.access_log import Request
 from async_enroll.sandbox.http.answers import html_answer
 from async_enroll.sandbox.http.exchange import Endpoint, Exchange
-from async_enroll.sandbox.http.firewall import Firewall
-from async_enroll.sandbox.http.front import Front
 from async_enroll.sandbox.http.gate import Gate
-from async_enroll.sandbox.http.gateway import Gateway
-from async_enroll.sandbox.http.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.http.server import Server
 from async_enroll.sandbox.http.tasks import Tasks
 from async_enroll.sandbox.http.throttle import Throttle
 from async_enroll.sandbox.http.workers import Workers
+from async_enroll.sandbox.proxy.firewall import Firewall
+from async_enroll.sandbox.proxy.front import Front
+from async_enroll.sandbox.proxy.gateway import Gateway
+from async_enroll.sandbox.proxy.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.storage.collation import fold
 from async_enroll.sandbox.storage.database import Database, utc_minute
 from async_enroll.sandbox.storage.rows import Allowed, Audit, Course, Placement, User

@@ -12,8 +12,7 @@ import pytest
 
 from async_enroll import JournalReport
 from async_enroll.sandbox import Platform
-
-from .command import C0, C1, COMMAND, environment, roster_file, run
+from tests.cli.command import C0, C1, COMMAND, environment, roster_file, run
 
 APPLY = ("apply", "--yes", "--quiet")
 

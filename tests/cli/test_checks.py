@@ -5,11 +5,11 @@ from typing import Any, get_args
 import pytest
 
 from async_enroll import AuthenticationError, EnrollError, PlatformError
-from async_enroll.cli.checks import BARE, SLASHED, Findings, State, no_token, verdicts
+from async_enroll.cli.output.checks import BARE, SLASHED, Findings, State, no_token, verdicts
+from async_enroll.http.answer import Answer
+from async_enroll.http.failures import Failure, classify
 from async_enroll.models import ListingKind
-from async_enroll.transport import Answer
-from async_enroll.verdict import Failure, classify
-from async_enroll.wire import BulkAnswer, bulk_answer
+from async_enroll.platform.json import BulkAnswer, bulk_answer
 
 COURSE = "course-v1:Org+C1+2026"
 REACHED = classify(Answer(400, {}, b'{"courses": ["Course key not valid: preflight"]}'))

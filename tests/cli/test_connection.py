@@ -13,11 +13,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from async_enroll import ConfigurationError
-from async_enroll.cli.connection import Connection
+from async_enroll.cli.options.connection import Connection
 from async_enroll.sandbox import Platform
-
-from ..proxies import behind_tls
-from .command import environment, run
+from tests.cli.command import environment, run
+from tests.http.proxies import behind_tls
 
 
 async def test_no_site(platform: Platform) -> None:

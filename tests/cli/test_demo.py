@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .command import environment, names_in, run
+from tests.cli.command import environment, names_in, run
 
 
 async def test_demo(tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import trustme
 
 from async_enroll import RequestWindow
 from async_enroll.sandbox import Platform
-
-from ..proxies import HOST, behind_tls, proxying
-from ..servers import answer, saying
-from .command import C0, Ended, environment, run, signing_in
+from tests.cli.command import C0, Ended, environment, run, signing_in
+from tests.http.proxies import HOST, behind_tls, proxying
+from tests.servers import answer, saying
 
 
 def marks(ended: Ended) -> dict[str, str]:

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 import pytest
 
 from async_enroll import Action, ConfigurationError, EnrollError, RequestWindow
-from async_enroll.cli.display import JobDisplay
-from async_enroll.cli.ending import ExitStatus, ending
-from async_enroll.cli.running import once_sent
+from async_enroll.cli.output.display import JobDisplay
+from async_enroll.cli.output.ending import ExitStatus, ending
+from async_enroll.cli.output.running import once_sent
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobStarted
+from async_enroll.http.failures import Meaning
 from async_enroll.models import Batch
-from async_enroll.verdict import Meaning
 
 BATCH = Batch(Action.ENROLL, ("c1",), ("jane",))
 STARTED = JobStarted(job=1, pairs=1)

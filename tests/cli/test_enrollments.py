@@ -13,9 +13,8 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
+from tests.cli.command import C0, C1, C2, COMMAND, environment, names_in, run
 from tests.servers import answer, saying
-
-from .command import C0, C1, C2, COMMAND, environment, names_in, run
 
 CREATED = datetime(2026, 3, 9, 20, 15)  # without a zone, as the platform tells it
 ROW = f"learner0,learner0@example.org,{C0},true,audit,2026-03-09T20:15:00"

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from .command import environment, run
+from tests.cli.command import environment, run
 
 COMMANDS = ("apply", "demo", "doctor", "enrollments", "sandbox")
 

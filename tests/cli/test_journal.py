@@ -14,8 +14,7 @@ import pytest
 
 from async_enroll import JournalReport
 from async_enroll.sandbox import Platform
-
-from .command import C0, C1, COMMAND, environment, names_in, roster_file, run
+from tests.cli.command import C0, C1, COMMAND, environment, names_in, roster_file, run
 
 SLOW = ("--batch-pairs", "2", "--concurrency", "1", "--settle", "0.3")
 

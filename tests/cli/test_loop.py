@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from async_enroll.cli.loop import run
+from async_enroll.cli.output.loop import run
 
 
 async def loop_of(_: object) -> str:
@@ -15,5 +15,5 @@ async def loop_of(_: object) -> str:
 @pytest.mark.skipif(sys.platform == "win32", reason="uvloop is not for Windows")
 def test_uvloop_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(loop_of, None).startswith("uvloop")
-    monkeypatch.setattr("async_enroll.cli.loop.find_spec", lambda name: None)
+    monkeypatch.setattr("async_enroll.cli.output.loop.find_spec", lambda name: None)
     assert run(loop_of, None).startswith("asyncio")

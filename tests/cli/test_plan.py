@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from async_enroll.sandbox import Platform
-
-from .command import C0, C1, environment, roster_file, run
+from tests.cli.command import C0, C1, environment, roster_file, run
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from async_enroll.cli.progress import JobProgress, JobState
+from async_enroll.cli.output.progress import JobProgress, JobState
 from async_enroll.events import (
     BatchAnswered,
     BatchSent,

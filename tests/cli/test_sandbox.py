@@ -7,8 +7,7 @@ import anyio
 from anyio.streams.text import TextReceiveStream
 
 from async_enroll.sandbox import Platform
-
-from .command import COMMAND, environment, run
+from tests.cli.command import COMMAND, environment, run
 
 
 async def test_serves_until_interrupted() -> None:

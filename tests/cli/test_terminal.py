@@ -10,8 +10,7 @@ import pytest
 from anyio import to_thread
 
 from async_enroll.sandbox import Platform
-
-from .command import C0, COMMAND, environment, roster_file
+from tests.cli.command import C0, COMMAND, environment, roster_file
 
 pty = pytest.importorskip("pty")
 

@@ -23,12 +23,12 @@ from async_enroll import (
     RosterEntry,
 )
 from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event, JobStarted
-from async_enroll.fates import Block, Fate, failing
+from async_enroll.http.failures import Meaning
 from async_enroll.journal import Description, store
 from async_enroll.journal.store import Record, Store, create
 from async_enroll.models import Action, Batch
+from async_enroll.results import Block, Fate, failing
 from async_enroll.sandbox import Platform
-from async_enroll.verdict import Meaning
 from tests.account import assert_account
 
 PAGE_SIZE = 4096

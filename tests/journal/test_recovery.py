@@ -4,11 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits
+from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.outcomes import pairs
+from async_enroll.http.failures import Meaning
 from async_enroll.journal.recovery import Sending, left
 from async_enroll.models import Batch
-from async_enroll.outcomes import pairs
-from async_enroll.parcel import Parcel
-from async_enroll.verdict import Meaning
 
 LIMITS = BatchLimits()
 WHOLE = Batch(Action.ENROLL, ("c1", "c2", "c3"), tuple(f"i{n}" for n in range(6)))

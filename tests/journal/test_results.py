@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Action, EnrollmentResult, EnrollmentState, Outcome
-from async_enroll.fates import Block
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.models import Batch
+from async_enroll.results import Block
 from tests.blocks import block_of
 
 states = st.none() | st.builds(

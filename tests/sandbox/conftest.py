@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from async_enroll.sandbox import Platform
-
-from .raw import Raw, small_platform, speaking_to
+from tests.sandbox.raw import Raw, small_platform, speaking_to
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ import pytest
 
 from async_enroll.models import Action
 from async_enroll.sandbox import RELEASES
+from async_enroll.sandbox.domain.bulk_call import BulkCall
 from async_enroll.sandbox.http.answers import Crash, Refusal
-from async_enroll.sandbox.views.bulk_call import BulkCall, read_bulk_call
-
-from .raw import C1, C2
+from async_enroll.sandbox.views.bulk_call import read_bulk_call
+from tests.sandbox.raw import C1, C2
 
 CONTENT = {"action": "enroll", "courses": C1, "identifiers": "jane"}
 

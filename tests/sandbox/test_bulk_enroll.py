@@ -7,8 +7,7 @@ import pytest
 
 from async_enroll.models import Action
 from async_enroll.sandbox import Allowed, Audit, Mail, Platform
-
-from .raw import C1, C2, MISSING, Raw, small_platform, speaking_to, state
+from tests.sandbox.raw import C1, C2, MISSING, Raw, small_platform, speaking_to, state
 
 NEW = "new@example.org"
 ENROLLED = state("user", "enrollment")

@@ -7,8 +7,7 @@ import pytest
 
 from async_enroll.models import RequestWindow
 from async_enroll.sandbox import Platform
-
-from .raw import BULK, C1, C2, MISSING, Raw, small_platform, speaking_to
+from tests.sandbox.raw import BULK, C1, C2, MISSING, Raw, small_platform, speaking_to
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])

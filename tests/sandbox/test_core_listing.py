@@ -11,9 +11,8 @@ from yarl import URL
 
 from async_enroll.models import RequestWindow
 from async_enroll.sandbox import Platform
+from tests.sandbox.raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
 from tests.waiting import run
-
-from .raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
 
 CORE = "/api/enrollment/v1/enrollments"
 ACCOUNTS = "/api/user/v1/accounts"

@@ -8,8 +8,7 @@ from aiohttp import ClientConnectorError, ClientError, ClientOSError, ServerDisc
 
 from async_enroll.models import Action, RequestWindow
 from async_enroll.sandbox import Fault, Faults, Mail, Platform
-
-from .raw import C1, C2, LISTING, Raw, small_platform, speaking_to, until_mailed
+from tests.sandbox.raw import C1, C2, LISTING, Raw, small_platform, speaking_to, until_mailed
 
 
 async def expect_reset(call: Awaitable[object]) -> None:

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from async_enroll.models import Action, RequestWindow
 from async_enroll.sandbox import Fault, Faults, Mail, Platform
-
-from .raw import BULK, C1, C2, MISSING, Answer, Raw, small_platform, speaking_to
+from tests.sandbox.raw import BULK, C1, C2, MISSING, Answer, Raw, small_platform, speaking_to
 
 EVERYBODY = "Jane,joe,new@example.org"
 

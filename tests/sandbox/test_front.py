@@ -7,8 +7,7 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
-
-from .raw import BULK, C1, LISTING, Raw, small_platform, speaking_to
+from tests.sandbox.raw import BULK, C1, LISTING, Raw, small_platform, speaking_to
 
 
 @pytest.mark.parametrize(("size", "status"), [(2000, 400), (2001, 413)])

@@ -3,8 +3,7 @@
 import pytest
 
 from async_enroll.models import RequestWindow
-
-from .raw import BULK, C1, small_platform, speaking_to
+from tests.sandbox.raw import BULK, C1, small_platform, speaking_to
 
 CORE = "/api/enrollment/v1/enrollments"
 ME = "/api/user/v1/me"

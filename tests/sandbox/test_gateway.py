@@ -5,7 +5,7 @@ from functools import partial
 
 import anyio
 
-from .raw import C1, LISTING, MISSING, small_platform, speaking_to
+from tests.sandbox.raw import C1, LISTING, MISSING, small_platform, speaking_to
 
 
 async def test_a_504_comes_at_the_limit_and_the_work_commits_later() -> None:

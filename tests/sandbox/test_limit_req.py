@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from async_enroll.sandbox import LimitReq
 from async_enroll.sandbox.faults.pace import Pace
-from async_enroll.sandbox.http.limit_req import Limiter
-
-from .raw import C1, LISTING, small_platform, speaking_to
+from async_enroll.sandbox.proxy.limit_req import Limiter
+from tests.sandbox.raw import C1, LISTING, small_platform, speaking_to
 
 
 def taken(limit: LimitReq, moments: list[float]) -> list[bool]:

@@ -17,8 +17,7 @@ from async_enroll.sandbox.domain.population import populate
 from async_enroll.sandbox.storage.database import Database
 from async_enroll.sandbox.storage.rows import Course, User
 from async_enroll.sandbox.views.listing import content, encoded, matching
-
-from .raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
+from tests.sandbox.raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
 
 ENCODED_C1 = "course-v1:Org%2BOne%2B2026"
 

@@ -6,8 +6,7 @@ import pytest
 
 from async_enroll.models import Action
 from async_enroll.sandbox import RELEASES, Mail, Platform
-
-from .raw import C1, C2, small_platform, speaking_to, state
+from tests.sandbox.raw import C1, C2, small_platform, speaking_to, state
 
 FORMER = ["moocit", "2020", "2022", "2025"]
 FAILED = {

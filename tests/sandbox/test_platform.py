@@ -6,8 +6,7 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Platform
-
-from .raw import C1, LISTING, MISSING, small_platform, speaking_to
+from tests.sandbox.raw import C1, LISTING, MISSING, small_platform, speaking_to
 
 
 async def test_is_served_while_the_block_lasts() -> None:

@@ -3,8 +3,7 @@
 import pytest
 
 from async_enroll.sandbox import RELEASES, Platform
-
-from .raw import BULK, C1, HEADERS, LISTING, small_platform, speaking_to
+from tests.sandbox.raw import BULK, C1, HEADERS, LISTING, small_platform, speaking_to
 
 BARE = BULK.rstrip("/")
 CALL = b'{"action": "enroll", "courses": "%s", "identifiers": "Jane"}' % C1.encode()

@@ -7,8 +7,7 @@ import anyio
 import pytest
 
 from async_enroll.sandbox import Fault, Faults, Platform
-
-from .raw import C1, LISTING, Answer, Raw, small_platform, speaking_to
+from tests.sandbox.raw import C1, LISTING, Answer, Raw, small_platform, speaking_to
 
 TOKEN = "/oauth2/access_token"
 

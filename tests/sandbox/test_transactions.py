@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from async_enroll.models import Action
 from async_enroll.sandbox import RELEASES, Mail
+from async_enroll.sandbox.domain.bulk_call import BulkCall
 from async_enroll.sandbox.domain.bulk_enroll import BulkEnroll
 from async_enroll.sandbox.faults.pace import Effort, Pace
 from async_enroll.sandbox.http.answers import Crash
 from async_enroll.sandbox.storage.database import Database
 from async_enroll.sandbox.storage.rows import Course, User
-from async_enroll.sandbox.views.bulk_call import BulkCall
-
-from .raw import C1, C2, LISTING, small_platform, speaking_to, state, until_mailed
+from tests.sandbox.raw import C1, C2, LISTING, small_platform, speaking_to, state, until_mailed
 
 JANE = "Jane@example.org"
 JOE = "joe@example.org"

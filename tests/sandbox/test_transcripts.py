@@ -14,8 +14,7 @@ from attrs import frozen
 from yarl import URL
 
 from async_enroll.sandbox import RELEASES, Platform
-
-from .transcripts import answer_of, cases, effect, effects, world
+from tests.sandbox.transcripts import answer_of, cases, effect, effects, world
 
 DIFFERENCES: Mapping[tuple[str, str], str] = {
     ("real path, with a slash", "moocit"): "MOOCit's reference has the slash",

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from attrs import frozen
 
+from async_enroll.sandbox.domain.bulk_call import BulkCall
 from async_enroll.sandbox.domain.learner import Learners
 from async_enroll.sandbox.domain.mail import Mail
 from async_enroll.sandbox.domain.release import Release
@@ -16,7 +17,6 @@ from async_enroll.sandbox.faults.pace import Effort
 from async_enroll.sandbox.http.answers import Crash, Refusal
 from async_enroll.sandbox.storage.database import Database
 from async_enroll.sandbox.storage.transaction import Transaction
-from async_enroll.sandbox.views.bulk_call import BulkCall
 
 
 @frozen

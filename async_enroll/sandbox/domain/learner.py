@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from async_enroll.models import Action
 from async_enroll.sandbox.domain.addresses import is_plausible_address
+from async_enroll.sandbox.domain.bulk_call import BulkCall
 from async_enroll.sandbox.domain.mail import Mail
 from async_enroll.sandbox.domain.release import Release
 from async_enroll.sandbox.faults.pace import Effort
@@ -17,7 +18,6 @@ from async_enroll.sandbox.storage.database import Database, utc_now
 from async_enroll.sandbox.storage.locks import Deadlock
 from async_enroll.sandbox.storage.rows import Audit, Rows, User
 from async_enroll.sandbox.storage.transaction import Transaction
-from async_enroll.sandbox.views.bulk_call import BulkCall
 
 State = dict[str, Any]
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import struct
 from http import HTTPStatus
 from typing import NoReturn, cast
 
@@ -14,8 +11,7 @@ from aiohttp import web
 from aiohttp.web_request import BaseRequest
 
 from async_enroll.sandbox.http.answers import json_answer
-
-_NO_LINGERING = struct.pack("ii", 1, 0)
+from async_enroll.sandbox.http.reset import reset
 
 
 class Reset(web.StreamResponse):
@@ -75,10 +71,3 @@ def lacking_results(answer: web.Response) -> web.Response:
 
 def _body(answer: web.Response) -> bytes:
     return cast(bytes, answer.body)  # as the platform's answers are made
-
-
-def reset(transport: asyncio.Transport) -> None:
-    """Close a connection so that its other end sees a reset, not an end."""
-    connection: socket.socket = transport.get_extra_info("socket")
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
-    transport.abort()

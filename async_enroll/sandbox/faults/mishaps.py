@@ -11,13 +11,13 @@ from typing import Final
 
 from aiohttp import web
 
+from async_enroll.sandbox.fault_plan import Fault, Faults
 from async_enroll.sandbox.faults.lost_answers import Reset, Silence, cut, garbled, lacking_results
-from async_enroll.sandbox.faults.plan import Fault, Faults
 from async_enroll.sandbox.http.access import EXPIRED_TOKEN, unauthorized
 from async_enroll.sandbox.http.answers import Refusal, html_answer, refusal_answer
 from async_enroll.sandbox.http.exchange import Endpoint, Exchange
-from async_enroll.sandbox.http.firewall import login, no_route, rejection
 from async_enroll.sandbox.http.tasks import Tasks
+from async_enroll.sandbox.proxy.firewall import login, no_route, rejection
 
 
 class Mishaps:

@@ -9,7 +9,7 @@ import time
 import anyio
 from attrs import field, frozen
 
-from async_enroll.sandbox.faults.plan import Fault
+from async_enroll.sandbox.fault_plan import Fault
 from async_enroll.sandbox.http.answers import Crash
 
 _TICK = 0.005

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 from aiohttp import web
 from attrs import define
 
-from async_enroll.sandbox.faults.plan import Fault
+from async_enroll.sandbox.fault_plan import Fault
 from async_enroll.sandbox.http.access import NOBODY, Caller
 
 R = TypeVar("R", bound=web.StreamResponse)

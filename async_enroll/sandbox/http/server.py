@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from async_enroll.sandbox.faults.lost_answers import reset
+from async_enroll.sandbox.http.reset import reset
 from async_enroll.sandbox.http.tasks import Tasks
 
 _GRACE = 0.1

@@ -19,4 +19,4 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     letters = [letter for letter in normalize("NFD", text) if category(letter) != "Mn"]
-    return "".join(letters).casefold()
+    return "".join(letters).lower()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from attrs import frozen
-
 from async_enroll.models import Action
+from async_enroll.sandbox.domain.bulk_call import BulkCall
 from async_enroll.sandbox.domain.release import Release
 from async_enroll.sandbox.http.answers import Refusal
 from async_enroll.sandbox.http.form import Form
@@ -26,33 +25,6 @@ from async_enroll.sandbox.views.fields import (
 CohortExists = Callable[[str, str], bool]
 
 _WHOLE = "non_field_errors"
-
-
-@frozen
-class BulkCall:
-    """A well-formed call; `cohorts` is empty or has one for each course.
-
-    `identifiers` is None where the platform fails to split them. The answer tells of
-    `auto_enroll_told` and `email_students_told`, the work heeds `auto_enroll` and
-    `email_students`; they differ on releases that read the body twice.
-    """
-
-    action: Action
-    courses: Sequence[str]
-    identifiers: Sequence[str] | None
-    cohorts: Sequence[str]
-    auto_enroll: bool
-    email_students: bool
-    auto_enroll_told: bool = False
-    email_students_told: bool = False
-    reason: str | None = None
-    role: bool = False
-    async_processing: bool = False
-
-    @property
-    def pairs(self) -> int:
-        """How many times an identifier is processed in a course."""
-        return len(self.courses) * len(self.identifiers or ())
 
 
 def read_bulk_call(content: Any, release: Release, cohort_exists: CohortExists) -> BulkCall:

@@ -1,0 +1,172 @@
+"""`async-enroll apply`: do what a roster says."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.prompt import Confirm
+
+from async_enroll.cli.console import ERR, note, warn
+from async_enroll.cli.options.connection import Connection
+from async_enroll.cli.options.destination import check_apart, check_destination, check_report
+from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.rosters import Reading
+from async_enroll.cli.options.tuning import Tuning
+from async_enroll.cli.output.account import hand_over, in_memory, settings_of
+from async_enroll.cli.output.display import JobDisplay
+from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.cli.output.outlook import show_plan
+from async_enroll.cli.output.running import once_sent, run_job, run_with_journal
+from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.jobs.runner import Signal
+from async_enroll.models import EnrollmentResult, checked_reason
+from async_enroll.planning.plan import Plan
+from async_enroll.reports.report import EnrollmentReport
+
+EXAMPLES = """\
+A roster is CSV, TSV, JSON Lines, Parquet or Excel, with a header:
+  email,course_id,action,cohort
+  jane@example.org,course-v1:Org+C1+2026,enroll,Group A
+  john@example.org,course-v1:Org+C1+2026,unenroll,
+Columns may be called otherwise, also in French; action and cohort may be left out.
+
+Examples:
+  async-enroll apply roster.csv --report outcome.html
+  async-enroll apply roster.xlsx --journal job.db      and if need be: async-enroll resume job.db
+  async-enroll apply roster.csv --yes --json | jq .counts
+  grep -v unenroll roster.csv | async-enroll apply - --yes
+
+Exit status:
+  0    every pair is as asked
+  1    some are not; the report names them
+  2    nothing was sent: unusable arguments, configuration or roster
+  3    stopped with work left; with --journal, `resume` goes on
+  130  interrupted, likewise"""
+
+
+def apply(
+    roster: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    email_students: Flag = False,
+    no_auto_enroll: Flag = False,
+    reason: str | None = None,
+    journal: Path | None = None,
+    report: Path | None = None,
+    json: Flag = False,
+    yes: Flag = False,
+    quiet: Flag = False,
+    reading: Reading = Reading(),
+    connection: Connection = Connection(),
+    tuning: Tuning = Tuning(),
+) -> ExitStatus:
+    """Do what a roster says, and account for every pair.
+
+    The whole roster is checked, and the plan is shown, before anything is sent.
+
+    Args:
+        roster: The roster's file; - is standard input.
+        email_students: Have the platform mail everyone, also those enrolled already.
+        no_auto_enroll: Do not enroll addresses without an account when they register, nor accounts
+            that are not activated when they are.
+        reason: Why, for the platform's audit trail of manual enrollments; up to 255 characters.
+        journal: A file that keeps what is sent and what comes back, to go on with if need be.
+        report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
+        json: Print the report in full, as JSON, instead of a summary.
+        yes: Do not ask before anything is sent.
+        quiet: Show neither the plan nor progress.
+        reading: How to read the file.
+        connection: Which site.
+        tuning: How fast.
+
+    """
+    reason = checked_reason(reason)
+    check_report(report, "--report")
+    if journal:
+        check_destination(journal, "--journal")
+    for option, path in (("--report", report), ("--journal", journal)):
+        check_apart(path, option, roster)
+    if not yes and not _at_a_terminal(roster):
+        raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
+    job = JobDisplay(tuning.window(), quiet=quiet)
+    client = connection.client_for(tuning, on_event=job.tell)
+    found = reading.read(roster)
+    made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    for warning in made.warnings(email_students=email_students):
+        warn(warning)
+    if not quiet:
+        show_plan(ERR, made, tuning)
+    if not yes and not _agreed(made, email_students=email_students):
+        note("nothing was sent")
+        return ExitStatus.OK
+    auto_enroll = not no_auto_enroll
+    if journal:
+
+        def start(stop: Signal) -> AsyncGenerator[EnrollmentResult]:
+            return client.stream(
+                made,
+                auto_enroll=auto_enroll,
+                email_students=email_students,
+                reason=reason,
+                journal=journal,
+                stop=stop,
+            )
+
+        return run_with_journal(client, start, journal, job, report, json=json)
+    settings = settings_of(
+        connection.site(),
+        made.source,
+        auto_enroll=auto_enroll,
+        email_students=email_students,
+        reason=reason,
+    )
+    found_out = EnrollmentReport({}, auto_enroll, email_students)
+
+    async def apply_plan(stop: Signal) -> None:
+        nonlocal found_out
+        try:
+            found_out = await client.apply(
+                made,
+                auto_enroll=auto_enroll,
+                email_students=email_students,
+                reason=reason,
+                stop=stop,
+            )
+        except (EnrollError, asyncio.CancelledError) as error:
+            found_out = getattr(error, "report", found_out)
+            raise
+
+    with once_sent(job):
+        try:
+            run_job(client, apply_plan, job.progress)
+        except (EnrollError, KeyboardInterrupt):
+            if job.begun:
+                note("to go on: apply the roster again; with --journal, nothing is sent twice")
+            raise
+        finally:
+            account = in_memory(found_out, made, job.timeline, settings, report)
+            if job.begun:
+                hand_over(account, report, json=json)
+        return account.status
+
+
+def _at_a_terminal(roster: str) -> bool:
+    return roster != "-" and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _agreed(made: Plan, *, email_students: bool) -> bool:
+    mail = f", with mail to {_number(made.learners, 'learner')}" if email_students else ""
+    question = f"Send {_number(made.calls, 'call')}{mail}?"
+    try:
+        return Confirm.ask(question, console=ERR, default=False)
+    except EOFError:
+        return False
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

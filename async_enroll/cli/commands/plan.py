@@ -1,0 +1,89 @@
+"""`async-enroll plan`: what a roster comes to, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import orjson
+from cyclopts import Parameter
+from rich.text import Text
+
+from async_enroll.cli.console import OUT, printable, say, warn
+from async_enroll.cli.options.connection import Connection
+from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.rosters import Reading
+from async_enroll.cli.options.tuning import Tuning
+from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.cli.output.loop import run
+from async_enroll.cli.output.outlook import place_in_words, plan_object, show_plan
+from async_enroll.client import EnrollmentClient
+from async_enroll.errors import EnrollError
+from async_enroll.planning.batching import Place
+from async_enroll.planning.plan import Plan
+
+EXAMPLES = """\
+Examples:
+  async-enroll plan roster.xlsx
+  async-enroll plan roster.csv --preflight       are all courses and cohorts there?
+  async-enroll plan list.txt --columns identifier=Mail --course-id course-v1:Org+C1+2026
+
+Exit status:
+  0    it can be applied
+  1    the platform refuses courses or cohorts (--preflight)
+  2    unusable arguments, configuration or roster
+  3    the platform could not be asked (--preflight)"""
+
+
+def plan(
+    roster: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    email_students: Flag = False,
+    preflight: Flag = False,
+    json: Flag = False,
+    reading: Reading = Reading(),
+    connection: Connection = Connection(),
+    tuning: Tuning = Tuning(),
+) -> ExitStatus:
+    """Tell what a roster comes to, without sending anything.
+
+    Args:
+        roster: The roster's file; - is standard input.
+        email_students: Plan for mail to everyone: warn of learners who may be mailed twice.
+        preflight: Ask the platform, without effect, whether it takes all courses and cohorts.
+        json: Print it as JSON.
+        reading: How to read the file.
+        connection: Which site, for --preflight.
+        tuning: How fast.
+
+    """
+    limits = tuning.limits()
+    client = connection.client_for(tuning) if preflight else None
+    found = reading.read(roster)
+    made = Plan.of(found.wanted, limits, source=found.source, skipped=found.skipped)
+    warnings = made.warnings(email_students=email_students)
+    for warning in warnings:
+        warn(warning)
+    bad = run(_checked, client, made) if client else {}
+    if json:
+        told: dict[str, Any] = plan_object(made, tuning, (*found.warnings, *warnings))
+        if preflight:
+            told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
+        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    else:
+        show_plan(OUT, made, tuning)
+        if preflight:
+            _show_checked(made, bad)
+    return ExitStatus.FAILED_PAIRS if bad else ExitStatus.OK
+
+
+async def _checked(client: EnrollmentClient, made: Plan) -> dict[Place, EnrollError]:
+    async with client:
+        return await client.preflight(made)
+
+
+def _show_checked(made: Plan, bad: dict[Place, EnrollError]) -> None:
+    if not bad:
+        say(OUT, Text("  the platform takes all courses and cohorts", "green"))
+    for place, why in bad.items():
+        say(OUT, Text("  ✗ ", "red").append(printable(f"{place_in_words(place)}: {why}"), ""))

@@ -1,0 +1,113 @@
+"""`async-enroll report`: what became of the pairs of a job, from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Annotated, Literal
+
+from attrs import evolve
+from cyclopts import Parameter
+
+from async_enroll.cli.console import note
+from async_enroll.cli.options.destination import check_destination, check_report, destination
+from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.output.account import (
+    Account,
+    journaled,
+    list_results,
+    print_page,
+    show_account,
+    write_report,
+)
+from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.errors import ConfigurationError, JournalError
+from async_enroll.journal import JournalReport
+from async_enroll.reports.export import json_pieces, write_csv, write_jsonl, write_roster
+from async_enroll.results import Fate, failing, unnotified
+
+EXAMPLES = """\
+Examples:
+  async-enroll report job.db                                 a summary
+  async-enroll report job.db --format csv > outcome.csv
+  async-enroll report job.db --output outcome.html
+  async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
+  async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
+                   then, knowingly: async-enroll apply mail-again.csv --email-students
+
+Exit status: 0 every pair so far is as asked, or a roster was written · 1 some are not ·
+  2 unusable arguments"""
+
+Format = Literal["csv", "json", "jsonl", "html"]
+
+
+def report(
+    journal: Path,
+    /,
+    *,
+    format: Format | None = None,  # noqa: A002  # the option's name
+    output: Path | None = None,
+    only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
+    as_roster: Flag = False,
+) -> ExitStatus:
+    """Tell what became of the pairs of a job, while it is at work or after.
+
+    Args:
+        journal: The file that `apply` was given with --journal.
+        format: Of what is printed or written; without it or --output, words for people.
+        output: A .csv, .json, .jsonl, .parquet or .html file to write, yours alone to read; with
+            --format, any file, device or pipe.
+        only: List the pairs that are not as asked, or those that are, and whose learners may
+            not have been notified.
+        as_roster: Write what failed as a roster, to be mended and applied again; with
+            --only unnotified, those to be mailed again.
+
+    """
+    if as_roster and (format or (output and output.suffix not in ("", ".csv"))):
+        raise ConfigurationError("--as-roster writes CSV: leave out --format, or name it .csv")
+    if output and (format or as_roster):
+        check_destination(output, "--output")
+    else:
+        check_report(output, "--output")
+    try:
+        with JournalReport(journal) as kept:
+            account = journaled(journal, kept)
+            if only:
+                chosen = kept.failures if only == "failures" else kept.unnotified
+                account = evolve(account, results=chosen)
+            if as_roster:
+                _write_roster(kept, output, unnotified if only == "unnotified" else failing)
+            elif format:
+                with destination(output) as file:
+                    _write(format, account, file)
+            elif output:
+                write_report(output, account)
+            elif only:
+                list_results(account.results())
+            else:
+                show_account(account.summary, hint=account.hint, again=account.again)
+            if account.pending:
+                note(f"{account.pending:,} pairs have no result yet")
+            return ExitStatus.OK if as_roster else account.status
+    except JournalError as error:  # it stops no job
+        raise ConfigurationError(str(error)) from None
+
+
+def _write(form: Format, account: Account, file: IO[str]) -> None:
+    match form:
+        case "csv":
+            write_csv(account.results(), file)
+        case "json":
+            file.writelines(json_pieces(account.results(), pending=account.pending))
+        case "jsonl":
+            write_jsonl(account.results(), file)
+        case "html":
+            print_page(file, account)
+
+
+def _write_roster(kept: JournalReport, output: Path | None, like: Callable[[Fate], bool]) -> None:
+    with destination(output) as file:
+        write_roster(kept.with_cohorts(like), file)
+    if output:
+        whose = "those who may not have been notified" if like is unnotified else "what failed"
+        note(f"roster of {whose}: {output}")

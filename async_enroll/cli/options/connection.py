@@ -1,0 +1,163 @@
+"""Which site, and how to sign in on it: from options and the environment."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+from typing import Annotated
+
+from attrs import frozen
+from cyclopts import Group, Parameter
+from cyclopts.types import PositiveFloat
+
+from async_enroll.cli.console import warn
+from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.tuning import Tuning
+from async_enroll.client import EnrollmentClient
+from async_enroll.delivery.event_log import OnEvent
+from async_enroll.errors import ConfigurationError
+from async_enroll.http.client_credentials import ClientCredentials
+from async_enroll.http.site import site_url
+from async_enroll.http.tokens import BearerToken
+from async_enroll.http.transport import Transport
+from async_enroll.models import ListingKind
+
+_URL = "ASYNC_ENROLL_URL"
+_TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
+_CLIENT_ID = "ASYNC_ENROLL_CLIENT_ID"
+_SECRET = "ASYNC_ENROLL_CLIENT_SECRET"  # noqa: S105  # its name
+_SECRET_FILE = "ASYNC_ENROLL_CLIENT_SECRET_FILE"  # noqa: S105  # its name
+_READABLE_BY_OTHERS = 0o044
+
+
+@Parameter(name="*", group=Group("Connection", sort_key=2))
+@frozen(kw_only=True)
+class Connection:
+    """The options that all commands which speak to a site have in common."""
+
+    url: Annotated[str | None, Parameter(env_var=_URL)] = None
+    """The site, like https://courses.example.org."""
+    token_file: Path | None = None
+    """A file that holds the token; without it, ASYNC_ENROLL_TOKEN does."""
+    client_cert: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    """A client certificate with its key, in PEM, for a site that asks for one."""
+    allow_http: Flag = False
+    """Use plain http also beyond this machine: everyone on the way can read the token."""
+    timeout: PositiveFloat = 60.0
+    """Seconds to wait for the answer to a call."""
+    listing: ListingKind = "auto"
+    """Where enrollments are read: so2, MOOCit's reporting API; core, Open edX's own list."""
+
+    def client(self, *, concurrency: int) -> EnrollmentClient:
+        """A client for the site, for queries. Raises ConfigurationError for what cannot work."""
+        return EnrollmentClient(
+            self.site(),
+            self._auth(),
+            concurrency=concurrency,
+            timeout=self.timeout,
+            listing=self.listing,
+            ssl_context=self._tls(),
+            allow_http=self.allow_http,
+        )
+
+    def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
+        """A client for the site, for jobs. Raises ConfigurationError for what cannot work."""
+        return EnrollmentClient(
+            self.site(),
+            self._auth(),
+            window=tuning.window(),
+            concurrency=tuning.concurrency,
+            batch=tuning.limits(),
+            settle=tuning.settle,
+            timeout=self.timeout,
+            listing=self.listing,
+            ssl_context=self._tls(),
+            allow_http=self.allow_http,
+            on_event=on_event,
+        )
+
+    def transport(self) -> Transport:
+        """Single exchanges with the site. Raises ConfigurationError for what cannot work."""
+        site = site_url(self.site(), allow_http=self.allow_http)
+        return Transport(
+            site, self._auth(), timeout=self.timeout, session=None, ssl_context=self._tls()
+        )
+
+    def site(self) -> str:
+        """The site. Raises ConfigurationError where none is given."""
+        if not self.url:
+            raise ConfigurationError(f"no site is given: set {_URL} or use --url")
+        return self.url
+
+    def _tls(self) -> ssl.SSLContext | None:
+        if self.client_cert is None:
+            return None
+        path, context = self.client_cert, ssl.create_default_context()
+        try:
+            with path.open("rb") as file:
+                _warn_if_others_can_read(path, file.fileno())
+            context.load_cert_chain(path, password=lambda: "")  # else OpenSSL asks a terminal
+        except ssl.SSLError:
+            raise ConfigurationError(
+                f"client certificate {path}: expected a certificate and its key, "
+                "without a passphrase, in PEM"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(f"client certificate {path}: {error.strerror}") from None
+        return context
+
+    def _auth(self) -> BearerToken | ClientCredentials:
+        """How to sign in. Raises ConfigurationError where it is not clear.
+
+        A file that is named on the command line wins over the environment.
+        """
+        if self.token_file is not None:
+            return BearerToken(_content("token file", self.token_file))
+        token, credentials = os.environ.get(_TOKEN), _credentials()
+        if token and credentials:
+            raise ConfigurationError(
+                f"both a token and client credentials are given: unset {_TOKEN} or {_CLIENT_ID}"
+            )
+        if credentials:
+            return credentials
+        if not token:
+            raise ConfigurationError(
+                f"no token is given: set {_TOKEN} or use --token-file, "
+                f"or set {_CLIENT_ID} and {_SECRET}"
+            )
+        return BearerToken(token)
+
+
+def _credentials() -> ClientCredentials | None:
+    """What the environment has of a client id and secret; None where it has neither."""
+    client_id, secret, file = map(os.environ.get, (_CLIENT_ID, _SECRET, _SECRET_FILE))
+    if not (client_id or secret or file):
+        return None
+    if not client_id:
+        raise ConfigurationError(f"a client secret is given without its id: set {_CLIENT_ID}")
+    if secret and file:
+        raise ConfigurationError(
+            f"the client secret is given twice: unset {_SECRET} or {_SECRET_FILE}"
+        )
+    if file:
+        secret = _content("client secret file", Path(file))
+    if not secret:
+        raise ConfigurationError(f"no client secret is given: set {_SECRET} or {_SECRET_FILE}")
+    return ClientCredentials(client_id, secret)
+
+
+def _content(kind: str, path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            _warn_if_others_can_read(path, file.fileno())
+            return file.read()
+    except OSError as error:
+        raise ConfigurationError(f"{kind} {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{kind} {path}: not a text file") from None
+
+
+def _warn_if_others_can_read(path: Path, descriptor: int) -> None:
+    if os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS:
+        warn(f"{path} can be read by others; make it yours alone: chmod 600 {path}")

@@ -1,0 +1,91 @@
+"""Files that results go to, looked at before any work is done for them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from async_enroll.errors import ConfigurationError
+from async_enroll.files import is_stream, private_file
+from async_enroll.reports.export import FORMS, check
+
+PAGE = ".html"
+REPORTS = (*FORMS, PAGE)
+"""The suffixes that a report can have."""
+
+
+def check_suffix(path: Path, option: str, suffixes: Collection[str]) -> None:
+    """Make sure that the suffix of `path`, given with `option`, names a format.
+
+    Raises:
+        ConfigurationError: where it does not.
+
+    """
+    if path.suffix not in suffixes:
+        raise ConfigurationError(f"{option} {path}: expected a name in {' or '.join(suffixes)}")
+
+
+def check_destination(path: Path, option: str) -> None:
+    """Make sure that a file can be written at `path`, given with `option`.
+
+    Raises:
+        ConfigurationError: where it cannot.
+
+    """
+    if path.is_dir():
+        raise ConfigurationError(f"{option} {path}: is a directory")
+    if path.is_symlink() and not path.exists():
+        raise ConfigurationError(f"{option} {path}: is a link to nothing")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise ConfigurationError(f"{option} {path}: cannot be written")
+    if is_stream(path):
+        return
+    folder = (path.resolve() if path.is_symlink() else path).parent
+    if not folder.is_dir():
+        raise ConfigurationError(f"{option} {path}: there is no directory {folder}")
+    try:
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        words = f"{option} {path}: cannot write in {folder}: {error.strerror}"
+        raise ConfigurationError(words) from None
+
+
+@contextmanager
+def destination(path: Path | None) -> Iterator[IO[str]]:
+    """A private file at `path` to print into, or standard output."""
+    if path is None:
+        yield sys.stdout
+    else:
+        with private_file(path, newline="") as file:
+            yield file
+
+
+def check_apart(path: Path | None, option: str, roster: str) -> None:
+    """Make sure that what is written to `path`, given with `option`, spares the roster.
+
+    Raises:
+        ConfigurationError: where it is the roster itself.
+
+    """
+    if path and path.exists() and Path(roster).exists() and path.samefile(roster):
+        raise ConfigurationError(f"{option} {path}: is the roster itself")
+
+
+def check_report(path: Path | None, option: str) -> None:
+    """Make sure that a report can be written at `path`, if there is to be one.
+
+    Raises:
+        ConfigurationError: where it cannot.
+
+    """
+    if path is None:
+        return
+    check_suffix(path, option, REPORTS)
+    check_destination(path, option)
+    if path.suffix != PAGE:
+        check(path.suffix)

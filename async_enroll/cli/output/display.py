@@ -1,0 +1,50 @@
+"""What the command line makes of a job's events: progress now, a picture of it later."""
+
+from __future__ import annotations
+
+from async_enroll.cli.output.progress import JobProgress
+from async_enroll.events import (
+    BatchAnswered,
+    BatchSettled,
+    Continued,
+    Event,
+    JobStarted,
+    Throttled,
+)
+from async_enroll.http.failures import Meaning
+from async_enroll.models import RequestWindow
+from async_enroll.reports.timeline import Hold, Timeline
+from async_enroll.results import failing
+
+_UNSENT = {Meaning.UNREACHABLE, Meaning.NO_TOKEN}
+
+
+class JobDisplay:
+    """Listens to one job.
+
+    `begun`: whether it has started; a job that an earlier run has finished does not.
+    `sent`: whether a call that carries learners has been sent.
+    """
+
+    def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
+        self.progress: JobProgress = JobProgress(window, quiet=quiet)
+        self.timeline: Timeline = Timeline()
+        self.begun: bool = False
+        self.sent: bool = False
+
+    def tell(self, event: Event) -> None:
+        """Take note of an event."""
+        self.progress.tell(event)
+        match event:
+            case JobStarted():
+                self.begun = True
+                self.timeline.resume(event.at)
+            case BatchAnswered() if event.meaning not in _UNSENT:
+                self.sent = True
+            case BatchSettled():
+                failed = sum(len(block.only(failing)) for block in event.blocks)
+                self.timeline.add(event.at, event.pairs, failed)
+            case Throttled(seconds=float() as seconds):
+                self.timeline.pause(event.at, seconds, Hold.THROTTLE)
+            case Continued():
+                self.timeline.pause(event.at - event.seconds, event.seconds, Hold.OUTAGE)

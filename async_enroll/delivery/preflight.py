@@ -1,0 +1,203 @@
+"""Which courses and cohorts are good, found out without touching anybody.
+
+An identifier that is neither a user nor a plausible address changes nothing, mails
+nothing and leaves no record, yet its call fails as any other when a course is missing or
+forbidden or a cohort unknown. So one call with it tells of many courses.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+
+import anyio
+
+from async_enroll.errors import EnrollError, PlatformError
+from async_enroll.http.failures import Failure, Meaning
+from async_enroll.models import NOBODY, Action, Batch, BatchLimits
+from async_enroll.planning.batching import (
+    Chunker,
+    Place,
+    Target,
+    halves,
+    places,
+)
+from async_enroll.platform.json import BulkAnswer
+
+_CERTAIN = 3
+"""How often the platform must fail on a course alone: one failure may be passing."""
+
+_REMEMBERED = 600.0
+"""For how many seconds a place that was found to be good is taken to be so by later jobs."""
+
+_AT_FAULT = (Meaning.MISSING, Meaning.REFUSED, Meaning.UNDONE)
+_UNDECIDED = (
+    Meaning.UNKNOWN,
+    Meaning.THROTTLED,
+    Meaning.TOO_LARGE,
+    Meaning.INTERCEPTED,
+    Meaning.MASKED,
+)
+
+
+class GoodPlaces:
+    """The places that preflights of one client have found to be good, for all of its jobs.
+
+    `asked`: those that are being asked about right now, each with what is set afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.asked: dict[Place, anyio.Event] = {}
+        self._until: dict[Place, float] = {}
+
+    def add(self, places: Iterable[Place]) -> None:
+        """Remember places, for ten minutes from now."""
+        self._until.update(dict.fromkeys(places, anyio.current_time() + _REMEMBERED))
+
+    def forget(self, places: Iterable[Place]) -> None:
+        """Have places asked about again."""
+        for place in places:
+            self._until.pop(place, None)
+
+    def __contains__(self, place: Place) -> bool:
+        return anyio.current_time() < self._until.get(place, 0.0)
+
+
+class Vetting:
+    """What is known of the places of a job; each is asked about once.
+
+    `call` sends a batch without effect, and again where its fate is not known. `remembered`
+    spares the job what others have found out; `until_stopped` gives a scope to wait in for
+    those, which ends when the job is to stop.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[Batch], Awaitable[BulkAnswer | Failure]],
+        limits: BatchLimits,
+        remembered: GoodPlaces,
+        until_stopped: Callable[[], anyio.CancelScope] = anyio.CancelScope,
+    ) -> None:
+        self._call = call
+        self._limits = limits
+        self._remembered = remembered
+        self._until_stopped = until_stopped
+        self.bad: dict[Place, EnrollError] = {}
+        """The places that the platform refuses, and why."""
+        self._good: set[Place] = set()
+
+    async def vet(self, asked: Collection[Place], *, again: bool = False) -> None:
+        """Find out which places are bad; `again` also of those that were good before.
+
+        Afterwards each is known to be good or bad, unless the job has been stopped.
+        """
+        if again:
+            self._good.difference_update(asked)
+            self._remembered.forget(asked)
+        while new := [place for place in dict.fromkeys(asked) if not self._is_known(place)]:
+            free = [place for place in new if place not in self._remembered.asked]
+            if free:
+                if not await self._ask(free):
+                    return
+                continue
+            with self._until_stopped() as wait:
+                await self._remembered.asked[new[0]].wait()
+            if wait.cancelled_caught:
+                return
+
+    def blame(self, batch: Batch, failure: Failure) -> bool:
+        """Take the places of a batch for bad whose courses a refusal names, if it names any."""
+        named = _named(batch, failure)
+        self.bad.update(dict.fromkeys(named, _why(failure)))
+        self._remembered.forget(named)
+        return bool(named)
+
+    def _is_known(self, place: Place) -> bool:
+        if place in self.bad or place in self._good:
+            return True
+        if place in self._remembered:
+            self._good.add(place)  # for as long as the job lasts
+            return True
+        return False
+
+    async def _ask(self, some: list[Place]) -> bool:
+        """Ask about places; whether all of them are known now."""
+        answered = anyio.Event()
+        self._remembered.asked.update(dict.fromkeys(some, answered))
+        try:
+            for batch in _preflights(some, self._limits):
+                await self._vet(batch)
+        finally:
+            for place in some:
+                del self._remembered.asked[place]
+            answered.set()
+        return all(map(self._is_known, some))
+
+    async def _vet(self, batch: Batch) -> None:
+        alone = batch.pairs == 1
+        failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
+        if failure is None:
+            self._good.update(places(batch))
+            self._remembered.add(places(batch))
+        elif failure.meaning in _AT_FAULT + _UNDECIDED:
+            if not alone and self.blame(batch, failure):
+                rest = [place for place in places(batch) if place not in self.bad]
+                parts = _preflights(rest, self._limits)
+            elif not alone:
+                parts = iter(halves(batch))
+            else:
+                self.bad.update(dict.fromkeys(places(batch), _why(failure)))
+                return
+            for part in parts:
+                await self._vet(part)
+
+    async def _failure(self, batch: Batch, *, tries: int) -> Failure | None:
+        reply = await self._call(batch)
+        if isinstance(reply, BulkAnswer):
+            return None
+        if reply.meaning is Meaning.UNDONE and tries > 1:
+            return await self._failure(batch, tries=tries - 1)
+        return reply
+
+
+def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
+    """The calls that ask about places: a course not twice in one, nor with and without cohort."""
+    rounds: defaultdict[tuple[bool, int], list[Place]] = defaultdict(list)
+    seen: defaultdict[str, int] = defaultdict(int)
+    for place in asked:
+        cohorted = place.cohort is not None
+        rounds[cohorted, seen[place.course_id] if cohorted else 0].append(place)
+        seen[place.course_id] += cohorted
+    for (cohorted, _), some in rounds.items():
+        target = Target(
+            Action.ENROLL,
+            tuple(place.course_id for place in some),
+            tuple(place.cohort or "" for place in some) if cohorted else None,
+        )
+        chunker = Chunker(target, limits)
+        yield from [*chunker.feed([NOBODY]), *chunker.flush()]
+
+
+def _named(batch: Batch, failure: Failure) -> list[Place]:
+    """The places whose courses a refusal names."""
+    if failure.meaning not in (Meaning.REFUSED, Meaning.MISSING):
+        return []
+    # `Course key not valid: KEY`, `Course not found: KEY.`; a key may end in a dot itself.
+    said = set(str(failure.error).split())
+    named = said | {word[:-1] for word in said if word.endswith((".", ",", ";"))}
+    return [place for place in places(batch) if place.course_id in named]
+
+
+def _why(failure: Failure) -> EnrollError:
+    words = str(failure.error)
+    match failure.meaning:
+        case Meaning.MISSING:
+            return PlatformError(f"the course does not exist ({words})", status=404)
+        case Meaning.UNDONE:
+            return PlatformError(
+                f"the platform fails on this course; may the token's user enter it? ({words})",
+                status=500,
+            )
+        case meaning if meaning in _UNDECIDED:
+            return EnrollError(f"not sent: whether the course exists cannot be told ({words})")
+    return failure.error

@@ -1,0 +1,1 @@
+"""One exchange with a site: transport, signing in, and what a failure means."""

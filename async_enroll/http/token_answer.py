@@ -1,0 +1,63 @@
+"""What the token endpoint of a site gives, read without ever showing the token."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import orjson
+from attrs import field, frozen
+
+from async_enroll.errors import UnexpectedResponse
+
+
+@frozen
+class TokenAnswer:
+    """A token that a site has given out; `lifetime` is in seconds, None where it is not told.
+
+    `kind` is lower-case, as in ``bearer``; None where it is not told.
+    """
+
+    token: str = field(repr=False)
+    lifetime: float | None
+    kind: str | None
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` can stand in an ``Authorization`` header, after the scheme."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def token_answer(body: bytes) -> TokenAnswer:
+    """Read the answer of the token endpoint (RFC 6749, 5.1).
+
+    Raises:
+        UnexpectedResponse: naming the path; neither it nor its context shows the token.
+
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:  # holds the answer, and must not be the context of ours
+        value = None
+    if not isinstance(value, dict):
+        raise UnexpectedResponse("the answer is not a JSON object")
+    token = value.get("access_token")
+    if not isinstance(token, str) or not is_token(token):
+        expected = "missing" if token is None else "not a token"
+        raise UnexpectedResponse(expected, path="access_token")
+    kind = value.get("token_type")
+    if kind is not None and not isinstance(kind, str):
+        raise UnexpectedResponse("expected a string", path="token_type")
+    return TokenAnswer(token, _lifetime(value.get("expires_in")), kind and kind.lower())
+
+
+def _lifetime(value: Any) -> float | None:
+    # Some servers write the number as a string.
+    try:
+        seconds = None if value is None else float(value)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if seconds is not None and (isinstance(value, bool) or not 0 < seconds < math.inf):
+        words = f"expected seconds, more than 0, found {value!r:.60}"
+        raise UnexpectedResponse(words, path="expires_in")
+    return seconds

@@ -1,0 +1,386 @@
+"""One HTTP exchange with the platform: bytes out, bytes in, failures in words.
+
+Nothing here knows what the bytes mean. No redirect is followed, so that no credential
+ever goes where it was not meant to, and no POST is turned into a GET.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from io import BytesIO
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import anyio
+from anyio.lowlevel import checkpoint
+from yarl import URL
+
+from async_enroll.cancellation import ended, is_cancelled
+from async_enroll.errors import (
+    ConfigurationError,
+    EnrollError,
+    TransportError,
+    UnexpectedResponse,
+)
+from async_enroll.http.answer import Answer
+from async_enroll.http.network_errors import (
+    PROXY_AUTHENTICATION_REQUIRED,
+    Way,
+    explained,
+    not_let_through,
+    too_slow,
+)
+from async_enroll.http.proxy import Proxy
+from async_enroll.http.tokens import Auth, Secret, SignIn, from_source, problem_of_header
+from async_enroll.http.unpacking import Gunzip
+
+T = TypeVar("T")
+
+LARGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer that is read whole, beyond which it is given up."""
+
+LARGEST_FORM_ANSWER = 1024 * 1024
+"""The same, for the answer to a form."""
+
+# The shortest keep-alive in common use is Apache's, 5 s.
+_KEEP_ALIVE = 4.0
+
+# Bytes of a status line, and of a header: sites and proxies send cookies and policies of more
+# than aiohttp's 8 kB.
+_LONGEST_LINE = 64 * 1024
+
+_OK = 200
+_JSON = {
+    # Both required by the platform's reference, also on a GET.
+    "Access-Control-Request-Headers": "authorization",
+    "Content-Type": "application/json",
+}
+_ADDRESS = re.compile("[!-~]+")
+_USER_AGENT = f"async-enroll/{version('async_enroll')}"
+
+_log = logging.getLogger("async_enroll")
+
+
+def _ours_alone(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
+    """Put our credentials, or none, in place of those that a session adds by itself."""
+
+    async def send(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        request.headers.pop("Authorization", None)
+        if signed is not None:
+            request.headers["Authorization"] = signed.value
+        return await handler(request)
+
+    return send
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError("the client works on asyncio; no loop of it runs here") from None
+
+
+def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+    # Without its `trust_env`, which reads credentials from ~/.netrc, too.
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+class Pieces:
+    """The body of an answer, piece by piece as it arrives, unpacked where it is compressed."""
+
+    def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
+        self._transport = transport
+        self._content = response.content
+        headers = response.headers
+        packed = headers.get("Content-Encoding", "").strip().lower()
+        self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
+        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
+        self.framed: bool = chunked or "Content-Length" in headers
+        """Whether the answer says where its body ends; otherwise the connection's end does."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._next() if self._gunzip is None else await self._unpacked(self._gunzip)
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def _next(self) -> bytes:
+        return await self._transport.in_words(self._content.readany())
+
+    async def _unpacked(self, gunzip: Gunzip) -> bytes:
+        """The next piece; an empty one at the end."""
+        site = self._transport.site.origin()
+        while True:
+            if gunzip.has_more:
+                await checkpoint()  # others, too, have something to do
+                data = b""
+            elif not (data := await self._next()):
+                if gunzip.is_whole:
+                    return b""
+                raise TransportError(f"the answer from {site} was cut short", sent=True)
+            try:
+                piece = gunzip.unpack(data)
+            except ValueError:
+                words = f"the answer from {site} is not compressed as it says"
+                raise TransportError(words, sent=True) from None
+            if piece:
+                return piece
+
+
+class Transport:
+    """Sends requests to one site, with its credentials.
+
+    `timeout`: seconds for one call; for a streamed answer, seconds of silence. `ssl_context`
+    and `trust_env`, whether a proxy of the environment is used, are for the transport's own
+    sessions; one of an application's brings its own.
+
+    Raises:
+        ConfigurationError: where the environment names no usable proxy.
+
+    """
+
+    def __init__(
+        self,
+        site: URL,
+        auth: Auth | SignIn,
+        *,
+        timeout: float,
+        session: aiohttp.ClientSession | None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = True,
+    ) -> None:
+        self.site = site
+        self.timeout = timeout
+        self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
+        self._given = session
+        self._session = self._session_for_fresh = session
+        self._ssl_context = ssl_context
+        self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
+        """The proxy that the environment names for the site, be it one that is not used."""
+        self._way = Way(site, self.proxy, timeout)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._credentials = 0
+        self._renewing = anyio.Lock()
+
+    async def __aenter__(self) -> Self:
+        self._loop = _running_loop()
+        if self._given is None:
+            tls = self._ssl_context or True
+            # The throttle bounds what is in flight; a second bound could only dead-lock.
+            self._session = _new_session(
+                aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
+            )
+            self._session_for_fresh = _new_session(
+                aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True)
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        sessions = self._session, self._session_for_fresh
+        self._session = self._session_for_fresh = None
+        if self._given is None:
+            # To the end, also where this is cancelled: whoever is, leaves in a hurry.
+            await ended(*[asyncio.ensure_future(one.close()) for one in filter(None, sessions)])
+
+    async def renew(self, refused: int) -> bool:
+        """Whether there are newer credentials than those refused; one renewal serves all."""
+        async with self._renewing:
+            if self._credentials == refused and await from_source(self._auth.renew):
+                self._credentials += 1
+            return self._credentials > refused
+
+    async def sign_in(self) -> str:
+        """Have a token at hand, as every request has; give the scheme that it is sent with.
+
+        Raises:
+            EnrollError: where there is none.
+
+        """
+        signed, _ = await self._signed()
+        return signed.value.split()[0]
+
+    async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
+        """POST a form, without the token, which it may be for; otherwise as `call`."""
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = BytesIO(urlencode(form.value).encode())
+        async with self._exchange(
+            "POST", url, body, kind, None, self._in_all(), fresh=True
+        ) as response:
+            return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
+
+    async def call(
+        self, method: str, url: URL, body: bytes | None = None, *, fresh: bool = False
+    ) -> Answer:
+        """Send a request and read its answer whole, within `timeout` seconds.
+
+        `fresh`: on a connection of its own. One that has been idle may be closing at the other
+        end already, which leaves the fate of a POST unknown; a GET is sent again by itself.
+
+        Raises:
+            TransportError: where no whole answer came.
+
+        """
+        # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
+        sent = BytesIO(body) if body is not None else None
+        signed, credentials = await self._signed()
+        async with self._exchange(
+            method, url, sent, _JSON, signed, self._in_all(), fresh=fresh
+        ) as response:
+            return await self._read_whole(response, credentials)
+
+    @asynccontextmanager
+    async def stream(self, url: URL) -> AsyncIterator[Answer | Pieces]:
+        """Send a GET; give the pieces of its body as they arrive.
+
+        An answer other than 200 is given whole, as an `Answer`.
+
+        Raises:
+            TransportError: also while the pieces are read, where the body is cut short or
+                nothing arrives for `timeout` seconds.
+
+        """
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self.timeout / 2, sock_read=self.timeout
+        )
+        signed, credentials = await self._signed()
+        async with self._exchange("GET", url, None, _JSON, signed, timeout) as response:
+            if response.status == _OK:
+                yield Pieces(self, response)
+            else:
+                yield await self._read_whole(response, credentials)
+
+    def _in_all(self) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
+
+    async def _signed(self) -> tuple[Secret[str], int]:
+        """The credentials of a request, and how often these were renewed before."""
+        self._check_loop()
+        given = Secret(await from_source(self._auth.authorization))
+        if problem := problem_of_header(given.value):
+            raise ConfigurationError(problem)
+        return given, self._credentials  # not of before: it may have waited for a renewal
+
+    def _check_loop(self) -> None:
+        if self._loop is not None and self._loop is not _running_loop():
+            raise ConfigurationError(
+                "the client was opened on another event loop; open one on each loop"
+            )
+
+    @asynccontextmanager
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        body: BytesIO | None,
+        headers: Mapping[str, str],
+        signed: Secret[str] | None,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        fresh: bool = False,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        self._check_loop()
+        session = self._session_for_fresh if fresh else self._session
+        if session is None:
+            raise ConfigurationError("the client is not open; use it in an `async with` block")
+        if session.closed:
+            raise ConfigurationError(
+                "the session that the client was given is closed; leave it open for the client"
+            )
+        if not _ADDRESS.fullmatch(url.raw_path_qs):
+            raise UnexpectedResponse("expected an address, found characters that none has")
+        # A session of an application's may have credentials of its own, as those in ~/.netrc.
+        competes = session.trust_env or session.auth is not None
+        started = time.monotonic()
+        # The token is in none of our variables: tools that show tracebacks show these as well.
+        response = await self.in_words(
+            session.request(
+                method,
+                url,
+                data=body,
+                headers={
+                    "Accept": "application/json",
+                    "Accept-Encoding": "gzip",
+                    "User-Agent": _USER_AGENT,
+                    **headers,
+                    **({"Connection": "close"} if self._given else {}),
+                    **(
+                        {"Authorization": signed.value}
+                        if signed is not None and not competes
+                        else {}
+                    ),
+                },
+                # In place of the session's own middlewares, which aiohttp does not tell.
+                middlewares=[_ours_alone(signed)] if competes else None,
+                timeout=timeout,
+                allow_redirects=False,
+                raise_for_status=False,
+                auto_decompress=False,  # by itself it would unpack a piece whole
+                max_line_size=_LONGEST_LINE,
+                max_field_size=_LONGEST_LINE,
+                proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
+            )
+        )
+        try:
+            if response.status == PROXY_AUTHENTICATION_REQUIRED:
+                raise not_let_through(self._way)
+            yield response
+        finally:
+            response.close()  # the socket, too, unless the answer was read to its end
+            elapsed = time.monotonic() - started
+            _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
+
+    async def _read_whole(
+        self,
+        response: aiohttp.ClientResponse,
+        credentials: int,
+        *,
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
+        body = bytearray()
+        async for piece in Pieces(self, response):
+            body += piece
+            if len(body) > largest:
+                raise TransportError(f"the answer is larger than {largest} bytes", sent=True)
+        host = response.url.host
+        return Answer(response.status, response.headers, bytes(body), credentials, host)
+
+    async def in_words(self, doing: Awaitable[T]) -> T:
+        """Await `doing`; raise what goes wrong on the network as a `TransportError`."""
+        failure: EnrollError
+        try:
+            return await doing
+        except (aiohttp.ClientError, TimeoutError) as error:
+            failure = explained(error, self._way)
+        except (ValueError, RuntimeError) as error:  # aiohttp's, before anything is sent
+            failure = ConfigurationError(f"the request cannot be sent: {error}")
+        except asyncio.CancelledError:
+            if is_cancelled():
+                raise
+            words = f"a call to {self.site.origin()} was cut off: its session was closed"
+            failure = TransportError(words, sent=True)
+        # Raised only here: aiohttp's exceptions can hold the request's headers, and so the
+        # token, and inside the `except` they would be the context of ours.
+        raise failure
+
+    def too_slow(self) -> TransportError:
+        """The failure of an exchange that takes longer than it may."""
+        return too_slow(self._way)

@@ -1,0 +1,1 @@
+"""A whole job: its inputs, its run, its end."""

@@ -1,0 +1,1 @@
+"""When the next call may go, and how large it may be."""

@@ -1,0 +1,1 @@
+"""From desired pairs to few batches."""

@@ -1,0 +1,279 @@
+"""Grouping, chunking, splitting: how wanted pairs become few calls. Pure.
+
+A call is a cross product, every identifier in every course, and calls are the scarce
+thing: the platform takes so many a minute, whatever they carry.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+from attrs import evolve, frozen
+
+from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
+from async_enroll.planning.desired import Wanted, Wish
+from async_enroll.planning.packing import packed
+from async_enroll.platform.json import bulk_body
+
+# Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
+# space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py). NUL it refuses,
+# with the whole call.
+_NOT_IN_LIST = re.compile(r"[,\s\0]")
+_NAMES = {",": "a comma", "\0": "a NUL character"}
+
+_LONGEST_IDENTIFIER = 255
+"""In characters: what is longer the platform cannot store (`CourseEnrollmentAllowed.email`)."""
+
+
+def why_unsendable(identifier: str) -> str | None:
+    """Why an identifier cannot be part of a call, in words; None where it can."""
+    if len(identifier) > _LONGEST_IDENTIFIER:
+        return f"is longer than {_LONGEST_IDENTIFIER} characters"
+    return _why_not_in_list(identifier) or _why_no_text(identifier)
+
+
+def why_unsendable_course(key: str, limits: BatchLimits) -> str | None:
+    """Why a course key cannot be part of a call, in words; None where it can."""
+    return _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits)
+
+
+def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
+    """Why a cohort cannot be part of a call, in words; None where it can."""
+    for character, words in _NAMES.items():
+        if character in name:
+            return f"holds {words}"
+    return _why_no_text(name) or _why_too_long(name, limits)
+
+
+def _why_not_in_list(text: str) -> str | None:
+    found = _NOT_IN_LIST.search(text)
+    return f"holds {_NAMES.get(found[0], 'white space')}" if found else None
+
+
+def _why_no_text(text: str) -> str | None:
+    if not text:
+        return "is empty"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "holds half a character"
+    return None
+
+
+def _why_too_long(text: str, limits: BatchLimits) -> str | None:
+    # A quarter of the body at six bytes for one, the most that JSON takes: so a call always
+    # has room for one pair, its identifier, course key and cohort.
+    longest = limits.bytes // 4 // 6
+    return f"is longer than {longest} bytes" if len(text.encode()) > longest else None
+
+
+@frozen
+class Target:
+    """Where identifiers go together: one action on some courses, with a cohort for all or none."""
+
+    action: Action
+    courses: tuple[str, ...]
+    cohorts: tuple[str, ...] | None = None
+
+    def batch(self, identifiers: Iterable[str]) -> Batch:
+        """The batch that takes `identifiers` there."""
+        return Batch(self.action, self.courses, tuple(identifiers), self.cohorts)
+
+    def parts(self, count: int) -> Iterator[Target]:
+        """The same courses as `count` targets of nearly equal size."""
+        for part in range(count):
+            some = slice(len(self.courses) * part // count, len(self.courses) * (part + 1) // count)
+            yield Target(self.action, self.courses[some], self.cohorts and self.cohorts[some])
+
+
+@frozen
+class Place:
+    """A course and the cohort, if any, that learners are placed in there."""
+
+    course_id: str
+    cohort: str | None
+
+
+def places(batch: Batch | Target) -> list[Place]:
+    """Where a batch leads, in the order of its courses."""
+    cohorts = batch.cohorts or [None] * len(batch.courses)
+    return [Place(*both) for both in zip(batch.courses, cohorts, strict=True)]
+
+
+def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
+    """What is left of a batch without bad places, and a batch for each of these."""
+    whole = places(batch)
+    if not any(place in bad for place in whole):
+        return batch, []
+    good = [place for place in whole if place not in bad]
+    return (
+        _only(batch, good) if good else None,
+        [_only(batch, [place]) for place in whole if place in bad],
+    )
+
+
+def _only(batch: Batch, some: list[Place]) -> Batch:
+    cohorts = tuple(place.cohort or "" for place in some) if batch.cohorts is not None else None
+    return evolve(batch, courses=tuple(place.course_id for place in some), cohorts=cohorts)
+
+
+def targets(wishes: Iterable[Wish]) -> list[Target]:
+    """The targets of a learner of whom this is wanted, each course once.
+
+    Courses of different actions cannot share a call, nor can those with and without a
+    cohort. The courses of a target are sorted, so that equal ones are equal targets.
+    """
+    alike: dict[tuple[Action, bool], list[Wish]] = defaultdict(list)
+    for wish in sorted(wishes, key=lambda wish: wish.course_id):
+        alike[wish.action, wish.cohort is not None].append(wish)
+    return [
+        Target(
+            action,
+            tuple(wish.course_id for wish in some),
+            tuple(wish.cohort or "" for wish in some) if cohorted else None,
+        )
+        for (action, cohorted), some in alike.items()
+    ]
+
+
+class Chunker:
+    """Feed identifiers for one target, get batches within `limits` as they become full.
+
+    Where a call cannot hold all the courses, or holds them with few identifiers, the
+    courses are sent in parts: in as many as make the fewest calls.
+    """
+
+    def __init__(self, target: Target, limits: BatchLimits) -> None:
+        self._target = target
+        self._limits = limits
+        self._waiting: list[str] = []
+        courses = len(target.courses)
+        self._choices = range(-(-courses // limits.pairs), courses + 1)
+        self._parts = min(self._choices, key=lambda parts: parts / self._capacity(parts))
+        self._size = self._capacity(self._parts)
+
+    def feed(self, identifiers: Iterable[str]) -> list[Batch]:
+        """Take identifiers; give the batches that are full with them."""
+        self._waiting += identifiers
+        if len(self._waiting) < self._size:
+            return []
+        full = len(self._waiting) // self._size * self._size
+        some, self._waiting = self._waiting[:full], self._waiting[full:]
+        return self._batches(some, self._parts)
+
+    def flush(self) -> list[Batch]:
+        """Give what is left, in as few calls as it takes."""
+        rest, self._waiting = self._waiting, []
+        if not rest:
+            return []
+        parts = min(self._choices, key=lambda parts: parts * -(-len(rest) // self._capacity(parts)))
+        return self._batches(rest, parts)
+
+    def _capacity(self, parts: int) -> int:
+        """How many identifiers a call takes when the courses are sent in so many parts."""
+        courses = -(-len(self._target.courses) // parts)
+        return min(self._limits.identifiers, self._limits.pairs // courses)
+
+    def _batches(self, identifiers: Sequence[str], parts: int) -> list[Batch]:
+        size = self._capacity(parts)
+        return [
+            batch
+            for start in range(0, len(identifiers), size)
+            for target in self._target.parts(parts)
+            for batch in _within_bytes(
+                target.batch(identifiers[start : start + size]), self._limits.bytes
+            )
+        ]
+
+
+def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
+    """The calls for what is wanted: few, and the same for the same work.
+
+    Never more than if learners of whom the same is wanted shared calls, or if those of
+    the same course did.
+    """
+    by_target: dict[Target, list[str]] = defaultdict(list)
+    by_course: dict[Target, list[str]] = defaultdict(list)
+    kinds: dict[tuple[Action, bool], dict[tuple[int, ...], list[str]]] = {}
+    for numbers, identifiers in wanted.groups().items():
+        for kind, some in _by_kind(wanted.wishes, numbers).items():
+            kinds.setdefault(kind, {}).setdefault(tuple(some), []).extend(identifiers)
+            (target,) = targets(wanted.wishes[number] for number in some)
+            by_target[target] += identifiers
+            for single in target.parts(len(target.courses)):
+                by_course[single] += identifiers
+    packings = [
+        batch
+        for groups in kinds.values()
+        for numbers, identifiers in packed(groups, limits)
+        for target in targets(wanted.wishes[number] for number in numbers)
+        for batch in _within_bytes(target.batch(identifiers), limits.bytes)
+    ]
+    return min(packings, _chunked(by_target, limits), _chunked(by_course, limits), key=len)
+
+
+def _by_kind(
+    wishes: Sequence[Wish], numbers: Iterable[int]
+) -> dict[tuple[Action, bool], list[int]]:
+    """The numbers of wishes by what they must have in common to share a call."""
+    kinds: dict[tuple[Action, bool], list[int]] = defaultdict(list)
+    for number in numbers:
+        kinds[wishes[number].action, wishes[number].cohort is not None].append(number)
+    return kinds
+
+
+def _chunked(groups: Mapping[Target, Iterable[str]], limits: BatchLimits) -> list[Batch]:
+    batches: list[Batch] = []
+    for target, identifiers in groups.items():
+        chunker = Chunker(target, limits)
+        batches += [*chunker.feed(identifiers), *chunker.flush()]
+    return batches
+
+
+def halves(batch: Batch) -> tuple[Batch, Batch]:
+    """The same pairs as two batches: half the identifiers each or, of one, half the courses."""
+    if len(batch.identifiers) > 1:
+        middle = len(batch.identifiers) // 2
+        return (
+            evolve(batch, identifiers=batch.identifiers[:middle]),
+            evolve(batch, identifiers=batch.identifiers[middle:]),
+        )
+    first, second = Target(batch.action, batch.courses, batch.cohorts).parts(2)
+    return first.batch(batch.identifiers), second.batch(batch.identifiers)
+
+
+def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
+    """The first of the fewest equal parts with so many pairs at most, and the rest of the batch.
+
+    Identifiers are divided; the courses, where there is a single identifier.
+    """
+    if batch.pairs <= max(1, pairs):
+        return batch, None
+    identifiers, courses = len(batch.identifiers), len(batch.courses)
+    if identifiers > 1:
+        parts = -(-identifiers // max(1, pairs // courses))
+        size = -(-identifiers // parts)
+        return (
+            evolve(batch, identifiers=batch.identifiers[:size]),
+            evolve(batch, identifiers=batch.identifiers[size:]),
+        )
+    size = -(-courses // -(-courses // max(1, pairs)))
+    whole = places(batch)
+    return _only(batch, whole[:size]), _only(batch, whole[size:])
+
+
+# Of characters that take the most bytes in JSON: a batch has room for any reason, since the
+# one that it is sent with is not known when it is planned.
+_LONGEST_REASON = "\x01" * LONGEST_REASON
+
+
+def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
+    # false is the longer of the two values that a flag can have.
+    body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
+    if len(body) <= size:
+        yield batch
+    else:
+        for half in halves(batch):
+            yield from _within_bytes(half, size)

@@ -1,0 +1,147 @@
+"""Open edX's own list of enrollments, which every site has."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, aclosing
+from datetime import UTC, datetime
+
+import anyio
+from attrs import evolve
+from yarl import URL
+
+from async_enroll.errors import TransportError
+from async_enroll.http.failures import Failure, Meaning, classify, classify_listing
+from async_enroll.http.renewal import renewed
+from async_enroll.http.transport import Transport
+from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
+from async_enroll.pacing.throttle import Throttle
+from async_enroll.platform.accounts import Accounts, Lookup
+from async_enroll.platform.json import Page, page
+from async_enroll.platform.pagination import Trail
+from async_enroll.platform.query_filters import is_since, matching, oldest, parameters
+
+CORE_LIST = "api/enrollment/v1/enrollments"
+
+# openedx/core/djangoapps/enrollments: paginators.py, forms.py
+_PAGE_SIZE = 100
+_MOST_USERNAMES = 100
+# A single one that holds other characters, and the platform refuses the request.
+_USERNAME = re.compile(r"[-a-zA-Z0-9_]{2,30}")
+
+
+class Core:
+    """The list, read page by page; each page takes a place in the request window.
+
+    Its records tell no addresses: those of a page are asked for at once, where the site
+    tells them, by a request outside of the window.
+    """
+
+    def __init__(self, transport: Transport, throttle: Throttle, accounts: Accounts) -> None:
+        self._transport = transport
+        self._throttle = throttle
+        self._accounts = accounts
+        self._line = anyio.Lock()
+
+    async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records that `query` asks for, in lists, some of them empty.
+
+        Raises:
+            EnrollError: of the kind that the answer calls for, also after some records.
+
+        """
+        now = datetime.now(UTC)
+        filters = parameters(query)
+        filters.pop("days", None)  # which the platform does not know
+        wanted, since = matching(query, now), oldest(query, now)
+        async with aclosing(self._pages(filters)) as pages:
+            async for found in pages:
+                yield await self._with_addresses(list(filter(wanted, found.records)))
+                if since and found.newest_first and _ends_before(found, since):
+                    return
+
+    async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records of those looked for, with their addresses where these were given.
+
+        Whose username the list cannot be asked for is left out: to read whole courses for
+        them would cost more of the window than it is worth.
+        """
+        addresses = [identifier for identifier in lookup.identifiers if "@" in identifier]
+        usernames = await lookup.usernames.of(addresses)
+        email_of = {identity_key(name): email for email, name in usernames.items() if name}
+        named = [one for one in lookup.identifiers if "@" not in one]
+        named += filter(None, usernames.values())  # as the platform spells them
+        names = {identity_key(name): name for name in named if _USERNAME.fullmatch(name)}
+        for filters in _filters(sorted(names.values()), lookup.courses):
+            async with aclosing(self._pages(filters)) as pages:
+                async for found in pages:
+                    yield [
+                        evolve(record, email=email_of.get(identity_key(record.username)))
+                        for record in found.records
+                        if record.course_id in lookup.courses
+                    ]
+
+    async def _with_addresses(self, records: list[Enrollment]) -> list[Enrollment]:
+        email_of = await self._accounts.addresses(record.username for record in records)
+        if not email_of:
+            return records
+        return [evolve(record, email=email_of.get(record.username)) for record in records]
+
+    async def _pages(self, filters: dict[str, str]) -> AsyncGenerator[Page]:
+        start = self._transport.site / CORE_LIST
+        trail = Trail(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
+        count = 0
+        first = True
+        while True:
+            found = page(await self._body(trail.page, first=first), start=count)
+            yield found
+            if not trail.follow(found.next):
+                return
+            count += len(found.records)
+            first = False
+
+    async def _body(self, url: URL, *, first: bool) -> bytes:
+        """Ask for a page, again while the throttle refuses it."""
+        refusals = self._throttle.refusals()
+        while True:
+            reply = await self._ask(url, first=first)
+            if not isinstance(reply, Failure):
+                return reply
+            if reply.meaning is not Meaning.THROTTLED or not refusals.again():
+                raise reply.error
+
+    async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:
+        async with AsyncExitStack() as stack:
+            # All queries have one page in line, and so leave room for others.
+            async with self._line:
+                turn = await stack.enter_async_context(self._throttle.turn())
+            try:
+                answer = await self._transport.call("GET", url)
+                if not answer.ok and await renewed(self._transport, answer):
+                    answer = await self._transport.call("GET", url)
+            except TransportError as error:
+                if not error.sent:
+                    turn.unsent()
+                raise
+            if answer.ok:
+                return answer.body
+            failure = classify_listing(answer) if first else classify(answer)
+            if failure.meaning is Meaning.THROTTLED:
+                turn.refused(failure.retry_after)
+            return failure
+
+
+def _ends_before(found: Page, since: datetime) -> bool:
+    return bool(found.records) and not is_since(found.records[-1].created, since)
+
+
+def _filters(names: list[str], courses: tuple[str, ...]) -> list[dict[str, str]]:
+    """Filters that together let `names` pass in `courses`: of a few names, in all courses."""
+    groups = [
+        {"username": ",".join(names[start : start + _MOST_USERNAMES])}
+        for start in range(0, len(names), _MOST_USERNAMES)
+    ]
+    if len(names) < len(courses):
+        return groups
+    return [{"course_id": course_id, **group} for course_id in courses for group in groups]

@@ -1,0 +1,129 @@
+"""The enrollments of a site, from whichever listing it has."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Protocol, get_args
+
+import anyio
+
+from async_enroll.errors import ConfigurationError, NoSuchEndpoint, TransportError
+from async_enroll.http.transport import Transport
+from async_enroll.models import Enrollment, EnrollmentQuery, ListingKind
+from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.throttle import Throttle
+from async_enroll.platform.accounts import Accounts, Lookup
+from async_enroll.platform.core_listing import Core
+from async_enroll.platform.so2_listing import Reporting
+
+
+class Listing(Protocol):
+    """A listing of enrollments. What it gives may be empty lists; none comes before an answer."""
+
+    def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records that `query` asks for."""
+        ...
+
+    def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give records of those looked for, and maybe others, with the addresses looked for.
+
+        Whom to find would cost too much is left out.
+        """
+        ...
+
+
+_Ask = Callable[[Listing], AsyncGenerator[list[Enrollment]]]
+
+
+class Reader:
+    """Reads from the first of the `listings` that the site has.
+
+    Which one that is, the first query finds out; others wait for it. It is remembered once
+    that listing has answered.
+    """
+
+    def __init__(self, listings: list[Listing]) -> None:
+        self._listings = listings
+        self._found = listings[0] if len(listings) == 1 else None
+        self._finding = anyio.Lock()
+        self._silent: TransportError | None = None
+
+    def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
+        """Give the records that `query` asks for, in lists, as they arrive.
+
+        Raises:
+            EnrollError: of the kind that the answer calls for, also after some records.
+
+        """
+        return self._read(lambda listing: listing.enrollments(query))
+
+    def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
+        """Give records of those looked for, and maybe others, with the addresses looked for.
+
+        Whom to find would cost too much is left out. Raises as `enrollments` does.
+        """
+        return self._read(lambda listing: listing.about(lookup))
+
+    async def _read(self, ask: _Ask) -> AsyncGenerator[list[Enrollment]]:
+        lists, first = await self._begin(ask)
+        async with aclosing(lists):
+            if first:
+                yield first
+            async for records in lists:
+                if records:
+                    yield records
+
+    async def _begin(
+        self, ask: _Ask
+    ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
+        """Begin to read; give what was read of it already in order to find the listing."""
+        if self._found is None:
+            silent_before = self._silent
+            async with self._finding:
+                if self._silent and self._silent is not silent_before:
+                    raise self._silent  # one wait for a site that is down is enough for all
+                if self._found is None:
+                    return await self._find(ask)
+        return ask(self._found), None
+
+    async def _find(
+        self, ask: _Ask
+    ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
+        missing: NoSuchEndpoint | None = None
+        for listing in self._listings:
+            lists = ask(listing)
+            try:
+                first = await anext(lists, None)
+            except NoSuchEndpoint as error:
+                missing = error
+                continue
+            except TransportError as error:
+                self._silent = error
+                raise
+            if first is not None:
+                self._found = listing
+            return lists, first
+        raise NoSuchEndpoint(
+            "the site lists no enrollments, neither as MOOCit nor as Open edX does", status=404
+        ) from missing
+
+
+def reader(
+    kind: ListingKind, transport: Transport, throttle: Throttle, slots: Slots, accounts: Accounts
+) -> Reader:
+    """A reader of one kind of listing, or of whichever the site has.
+
+    Raises:
+        ConfigurationError: where there is no such kind.
+
+    """
+    listings: dict[str, list[Listing]] = {
+        "so2": [Reporting(transport, throttle, slots)],
+        "core": [Core(transport, throttle, accounts)],
+    }
+    listings["auto"] = [*listings["so2"], *listings["core"]]
+    if kind not in listings:
+        expected = ", ".join(map(repr, get_args(ListingKind)))
+        raise ConfigurationError(f"listing is {kind!r}; expected one of {expected}")
+    return Reader(listings[kind])

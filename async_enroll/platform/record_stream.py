@@ -1,0 +1,209 @@
+"""The enrollment listing while it arrives: bytes in, enrollments out.
+
+A listing can hold hundreds of thousands of records in one body, so it is never held
+whole. Four forms are in use on such platforms: a JSON array, records separated by
+commas without brackets (the published reference), a page object whose ``next`` (in it or
+in its ``pagination``) names the following page, and one record a line. The first bytes
+tell which.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum, auto
+from json import JSONDecoder
+from typing import Any
+
+import orjson
+
+from async_enroll.errors import UnexpectedResponse
+from async_enroll.models import Enrollment
+from async_enroll.platform.json import enrollments, next_page
+
+LARGEST_RECORD = 1024 * 1024
+"""Bytes without a complete record after which a listing is given up as garbled."""
+
+_TRIES = 4
+"""How many cuts between records are guessed at before the records are followed one by one."""
+
+_FIRST_KEY = re.compile(rb'\{\s*"([^"\\]*)"\s*:')
+_PAGE_KEYS = frozenset(
+    b"count current_page next num_pages pagination previous results start".split()
+)
+_RESULTS = re.compile(rb'"results"\s*:\s*\[')
+_BETWEEN = re.compile(r"\s*,?\s*")
+_read_value = JSONDecoder().raw_decode
+# A raw line break cannot stand inside a JSON string: this only matches between records.
+_LINE_END = re.compile(rb"\}\s*\n\s*\{")
+
+
+class _Part(Enum):
+    START = auto()
+    HEADER = auto()
+    RECORDS = auto()
+    TRAILER = auto()
+
+
+class ListingReader:
+    """Reads one body of the listing, in whatever pieces it arrives.
+
+    `feed` gives the enrollments that are complete so far; `close` says that the body
+    has ended, and gives the address of the next page, None where there is none.
+    """
+
+    def __init__(self, *, start: int = 0) -> None:
+        self.count: int = start
+        """How many records were read, those of earlier pages (`start`) included."""
+        self._start = start
+        self._part = _Part.START
+        self._rest = b""
+        self._bracketed = False
+        self._page_header = b""
+        self._comma = False
+
+    def feed(self, data: bytes) -> list[Enrollment]:
+        """Take the next piece of the body; give the records that it completes.
+
+        Raises:
+            UnexpectedResponse: where the body is no listing, naming the path.
+
+        """
+        self._rest += data
+        if self._part is _Part.START:
+            self._recognise()
+        if self._part is _Part.HEADER:
+            self._skip_header()
+        found = self._records() if self._part is _Part.RECORDS else []
+        if len(self._rest) > LARGEST_RECORD:
+            raise self._garbled()
+        return found
+
+    def close(self, *, framed: bool = True) -> str | None:
+        """Say that the body has ended; give the `next` of a page object.
+
+        `framed`: whether HTTP told where the body ends, or it ended with the connection. A
+        body that has no brackets either may then have been cut between two records.
+
+        Raises:
+            UnexpectedResponse: where the body ended inside or between records, or may have.
+
+        """
+        # No records at all is the reference's form, too.
+        empty = self._part is _Part.START and not self._rest.strip()
+        if empty or (self._part is _Part.RECORDS and not self._bracketed):
+            if self._comma or self._rest.strip():
+                raise self._ended_early()
+            if not framed:
+                raise UnexpectedResponse(
+                    f"the listing ends with the connection, after {self.count} records, and so "
+                    "may have been cut short; the site should send its length"
+                )
+            return None
+        if self._part is not _Part.TRAILER:
+            raise self._ended_early()
+        if self._page_header:
+            return self._next_page()
+        if self._rest[1:].strip():
+            raise UnexpectedResponse(f"more data after the end of the {self.count} records")
+        return None
+
+    def _recognise(self) -> None:
+        self._rest = self._rest.lstrip()
+        if not self._rest:
+            return
+        if self._rest.startswith(b"["):
+            self._rest = self._rest[1:]
+            self._bracketed = True
+            self._part = _Part.RECORDS
+        elif self._rest.startswith(b"{"):
+            first_key = _FIRST_KEY.match(self._rest)
+            if first_key or b"}" in self._rest:
+                is_page = first_key is not None and first_key[1] in _PAGE_KEYS
+                self._part = _Part.HEADER if is_page else _Part.RECORDS
+        else:
+            kind = "an HTML page" if self._rest.startswith(b"<") else repr(self._rest[:20])
+            raise UnexpectedResponse(f"expected a JSON listing of enrollments, found {kind}")
+
+    def _skip_header(self) -> None:
+        results = _RESULTS.search(self._rest)
+        if results:
+            self._page_header = self._rest[: results.end()]
+            self._rest = self._rest[results.end() :]
+            self._bracketed = True
+            self._part = _Part.RECORDS
+
+    def _records(self) -> list[Enrollment]:
+        self._step_over_comma()
+        values, self._rest = _complete_values(self._rest)
+        found = enrollments(values, start=self.count)
+        if found:
+            self.count += len(found)
+            self._comma = False
+            self._step_over_comma()
+        if self._bracketed and self._rest.startswith(b"]"):
+            if self._comma:
+                raise self._garbled()
+            self._part = _Part.TRAILER
+        return found
+
+    def _step_over_comma(self) -> None:
+        self._rest = self._rest.lstrip()
+        between_records = self.count > self._start and not self._comma
+        if between_records and self._rest.startswith(b","):
+            self._comma = True
+            self._rest = self._rest[1:].lstrip()
+
+    def _next_page(self) -> str | None:
+        try:
+            page = orjson.loads(self._page_header + self._rest)
+        except orjson.JSONDecodeError:
+            raise self._ended_early() from None
+        return next_page(page)
+
+    def _ended_early(self) -> UnexpectedResponse:
+        return UnexpectedResponse(f"the listing ends early, after {self.count} records")
+
+    def _garbled(self) -> UnexpectedResponse:
+        return UnexpectedResponse("expected a record", path=f"records[{self.count}]")
+
+
+def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
+    """Split off the complete values at the front of `data`.
+
+    A cut behind some ``}`` is a cut between records exactly if what stands before it
+    parses as the items of an array; otherwise the ``}`` was inside a record or behind the
+    last one, and the one before it is tried. After a few of these, the front is followed
+    value by value, which takes longer.
+    """
+    end = len(data)
+    for _ in range(_TRIES):
+        end = data.rfind(b"}", 0, end)
+        if end < 0:
+            return [], data
+        if (values := _values(data[: end + 1])) is not None:
+            return values, data[end + 1 :]
+    end = _end_of_values(data)
+    return _values(data[:end]) or [], data[end:]
+
+
+def _values(data: bytes) -> list[Any] | None:
+    """The values in `data`, as items of an array or one a line; None where it holds others."""
+    try:
+        values: list[Any] = orjson.loads(b"[%b]" % _LINE_END.sub(b"},{", data))
+    except orjson.JSONDecodeError:
+        return None
+    return values
+
+
+def _end_of_values(data: bytes) -> int:
+    """Where the last complete object of those at the front ends."""
+    text = data.decode("latin-1")  # a character a byte; JSON's own are the same in both
+    end = start = 0
+    while text.startswith("{", start):
+        try:
+            _, end = _read_value(text, start)
+        except (ValueError, RecursionError):
+            break
+        between = _BETWEEN.match(text, end)
+        start = between.end() if between else end
+    return end

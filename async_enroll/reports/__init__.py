@@ -1,0 +1,1 @@
+"""Results in: report, summary, timeline, files, the HTML page."""

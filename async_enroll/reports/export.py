@@ -1,0 +1,229 @@
+"""Results as files: each form written in one pass, from any iterable, in constant memory.
+
+What a file cannot hold, half a character in an identifier, is written out: one such pair
+must not cost a report of millions.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+from attrs import evolve
+
+from async_enroll.errors import ConfigurationError
+from async_enroll.files import private_binary_file, private_file, safe_cell
+from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.platform.json import result_object
+from async_enroll.results import UNNOTIFIED
+
+FORMS = (".csv", ".json", ".jsonl", ".parquet")
+"""The suffixes that `write` knows."""
+
+_COLUMNS = (
+    "identifier",
+    "course_id",
+    "action",
+    "outcome",
+    "ok",
+    "error",
+    "notified",
+    "attempts",
+)
+_ROSTER_COLUMNS = ("identifier", "course_id", "action", "cohort", "error")
+_LINES = 1000
+_ROW_GROUP = 50_000
+
+
+def write(
+    path: str | os.PathLike[str], results: Iterable[EnrollmentResult], *, pending: int = 0
+) -> None:
+    """Write `results` to a file in the form that its suffix names, one of `FORMS`. Blocks.
+
+    The file has mode 0600 and takes its place at `path` once it is whole; where anything
+    fails, also the iteration, `path` is as before. `pending`: how many pairs have no result
+    yet, for the forms that tell.
+
+    Raises:
+        ConfigurationError: where the suffix is none of `FORMS`, or `check` finds fault with it.
+        OSError: where the file cannot be written.
+
+    """
+    suffix = Path(path).suffix
+    check(suffix)
+    if suffix == ".parquet":
+        with private_binary_file(path) as binary:
+            write_parquet(results, binary)
+        return
+    with private_file(path, newline="") as file:
+        if suffix == ".csv":
+            write_csv(results, file)
+        elif suffix == ".json":
+            file.writelines(json_pieces(results, pending=pending))
+        else:
+            write_jsonl(results, file)
+
+
+def check(suffix: str) -> None:
+    """Make sure that `write` can write the form, before the results are there to be lost.
+
+    Raises:
+        ConfigurationError: where `suffix` is none of `FORMS`, or needs a package that is missing.
+
+    """
+    if suffix not in FORMS:
+        raise ConfigurationError(f"expected a name in {' or '.join(FORMS)}, found {suffix!r}")
+    if suffix == ".parquet":
+        _pyarrow()
+
+
+def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
+    """One row a pair below a header; `file` is opened with ``newline=""``.
+
+    A cell that a spreadsheet would take for a formula starts with an apostrophe. Nothing
+    is empty, but `error` where there is none and `notified` where nobody knows.
+    """
+    rows = csv.writer(file)
+    rows.writerow(_COLUMNS)
+    rows.writerows(
+        (
+            _cell(result.identifier),
+            _cell(result.course_id),
+            result.action.value,
+            result.outcome.value,
+            "true" if result.outcome.ok else "false",
+            _cell(result.error) if result.error else "",
+            "" if result.notified is None else "true" if result.notified else "false",
+            result.attempts,
+        )
+        for result in results
+    )
+
+
+def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[str]) -> None:
+    """Results as a roster to be mended and applied again: CSV, as `write_csv`.
+
+    `rows` has results, each with the cohort that was asked for. The column `error` tells
+    what to mend, or that the learner may not have been notified; reading the roster passes
+    over it.
+    """
+    cells = csv.writer(file)
+    cells.writerow(_ROSTER_COLUMNS)
+    cells.writerows(
+        (
+            _cell(result.identifier),
+            _cell(result.course_id),
+            result.action.value,
+            _cell(cohort or ""),
+            _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
+        )
+        for result, cohort in rows
+    )
+
+
+def write_jsonl(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
+    """One JSON object a line, a result in full."""
+    lines = map(_json, results)
+    while piece := b"\n".join(islice(lines, _LINES)):
+        file.write(f"{piece.decode()}\n")
+
+
+def json_pieces(results: Iterable[EnrollmentResult], *, pending: int = 0) -> Iterator[str]:
+    """One JSON object, piece by piece: `results` in full, then the account of them.
+
+    `counts` by outcome and `pending`, the number of pairs that have no result yet, come
+    after the results, so that one pass is enough; `ok` is whether every pair is as asked.
+    """
+    counts: Counter[Outcome] = Counter()
+    separator = '{"results": [\n'
+    for result in results:
+        counts[result.outcome] += 1
+        yield f"{separator}{_json(result).decode()}"
+        separator = ",\n"
+    account = {
+        "counts": {outcome.value: count for outcome, count in counts.items()},
+        "ok": pending == 0 and all(outcome.ok for outcome in counts),
+        "pending": pending,
+    }
+    yield "" if counts else separator
+    yield f"\n], {orjson.dumps(account).decode()[1:]}\n"
+
+
+def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
+    """The columns of the CSV form, typed; no cell is altered.
+
+    Raises:
+        ConfigurationError: where pyarrow is not installed.
+
+    """
+    pyarrow = _pyarrow()
+    repeating = pyarrow.dictionary(pyarrow.int32(), pyarrow.string())
+    schema = pyarrow.schema(
+        [
+            pyarrow.field("identifier", pyarrow.string(), nullable=False),
+            pyarrow.field("course_id", repeating, nullable=False),
+            pyarrow.field("action", repeating, nullable=False),
+            pyarrow.field("outcome", repeating, nullable=False),
+            pyarrow.field("ok", pyarrow.bool_(), nullable=False),
+            pyarrow.field("error", pyarrow.string()),
+            pyarrow.field("notified", pyarrow.bool_()),
+            pyarrow.field("attempts", pyarrow.int16(), nullable=False),
+        ]
+    )
+    left = iter(results)
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as rows:
+        while group := list(islice(left, _ROW_GROUP)):
+            rows.write_batch(pyarrow.record_batch(_columns(group), schema=schema))
+
+
+def _columns(group: list[EnrollmentResult]) -> list[list[Any]]:
+    return [
+        [_whole(result.identifier) for result in group],
+        [_whole(result.course_id) for result in group],
+        [result.action.value for result in group],
+        [result.outcome.value for result in group],
+        [result.outcome.ok for result in group],
+        [result.error and _whole(result.error) for result in group],
+        [result.notified for result in group],
+        [result.attempts for result in group],
+    ]
+
+
+def _pyarrow() -> Any:
+    # A large package, and only one form needs it: it comes with an extra, when it is used.
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise ConfigurationError(
+            'Parquet needs pyarrow: pip install "async_enroll[files]"'
+        ) from None
+    return pyarrow
+
+
+def _json(result: EnrollmentResult) -> bytes:
+    try:
+        return orjson.dumps(result_object(result))
+    except orjson.JSONEncodeError:
+        written_out = evolve(
+            result,
+            identifier=_whole(result.identifier),
+            course_id=_whole(result.course_id),
+            error=result.error and _whole(result.error),
+        )
+        return orjson.dumps(result_object(written_out))
+
+
+def _cell(text: str) -> str:
+    return safe_cell(_whole(text))
+
+
+def _whole(text: str) -> str:
+    """`text`, with halves of characters written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,151 @@
+"""The report as a page for people: one HTML file that loads nothing from anywhere.
+
+Identifiers, course keys and the platform's words are other people's. The template escapes
+them; `words.visible` writes out what cannot be seen; and the page's own policy lets nothing
+run but its own script, and nothing leave.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import IO
+
+from attrs import frozen
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+
+from async_enroll.models import Outcome
+from async_enroll.reports.html import chart, rows
+from async_enroll.reports.html.words import OUTCOMES, duration, share, visible
+from async_enroll.reports.summary import Summary
+from async_enroll.reports.timeline import Timeline
+
+# Nothing is told by colour alone: each of these has lines of its own.
+_PATTERNS = {
+    "lines-allowed": "M1 0V6M4 0V6",
+    "lines-withdrawn": "M0 3H6",
+    "lines-invalid_identifier": "M1.5 0V3M4.5 3V6",
+    "lines-error": "M-1 1L1 -1M0 6L6 0M5 7L7 5",
+    "lines-rejected": "M-1 5L1 7M0 0L6 6M5 -1L7 1",
+    "lines-unconfirmed": "M0 0L6 6M0 6L6 0",
+    "lines-outage": "M-1 1L1 -1M0 6L6 0M5 7L7 5",
+}
+
+
+@frozen
+class _OutcomeRow:
+    value: str
+    name: str
+    meaning: str
+    asked: bool
+    count: int
+    share: str
+
+
+@frozen
+class _Moment:
+    machine: str
+    people: str
+
+
+def write_page(
+    file: IO[str],
+    summary: Summary,
+    *,
+    title: str,
+    settings: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    timeline: Timeline | None = None,
+    notes: Sequence[str] = (),
+    pending: int = 0,
+) -> None:
+    """Write the page of a job to `file`.
+
+    `settings` says how the job was run, `notes` what its reader must know first. `pending`:
+    how many pairs have no result yet. Times are shown as in the reader's own place.
+    """
+    reasons = summary.reasons
+    pairs = settings.items() if isinstance(settings, Mapping) else settings
+    file.writelines(
+        _template().generate(
+            title=visible(title),
+            notes=[visible(note) for note in notes],
+            settings=[(visible(name), visible(value)) for name, value in pairs],
+            summary=summary,
+            ok=summary.ok and not pending,
+            whole=summary.pairs + pending,
+            pending=pending,
+            waiting=summary.counts.get(Outcome.ALLOWED, 0),
+            worked=_worked(summary, timeline),
+            bar=rows.bar(summary.counts),
+            outcomes=_outcomes(summary),
+            names={outcome: name for outcome, (name, _) in OUTCOMES.items()},
+            groups=rows.groups(reasons),
+            kept=sum(len(reason.failures) for reason in reasons),
+            courses=list(rows.courses(summary)),
+            chart=timeline and chart.draw(timeline),
+            holds=chart.HOLDS,
+            island=rows.island(reasons),
+            written=time.time(),
+        )
+    )
+
+
+def _worked(summary: Summary, timeline: Timeline | None) -> float | None:
+    if timeline and timeline.buckets:
+        return timeline.worked
+    if summary.started is None or summary.ended is None:
+        return None
+    return summary.ended - summary.started
+
+
+def _outcomes(summary: Summary) -> list[_OutcomeRow]:
+    counts, pairs = summary.counts, summary.pairs
+    return [
+        _OutcomeRow(
+            outcome.value,
+            *OUTCOMES[outcome],
+            outcome.ok,
+            counts.get(outcome, 0),
+            share(counts.get(outcome, 0), pairs),
+        )
+        for outcome in Outcome
+    ]
+
+
+@cache
+def _template() -> Template:
+    style, script = _text("page.css"), _text("page.js")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"duration": duration, "moment": _moment}
+    # Our own, and not to be escaped: browsers know them by their hashes.
+    environment.globals |= {
+        "style": Markup(style),  # noqa: S704
+        "script": Markup(script),  # noqa: S704
+        "policy": Markup(  # noqa: S704
+            "default-src 'none'; base-uri 'none'; form-action 'none'; "
+            f"style-src '{_hash(style)}'; script-src '{_hash(script)}'"
+        ),
+        "patterns": _PATTERNS,
+    }
+    return environment.from_string(_text("page.html.j2"))
+
+
+def _text(name: str) -> str:
+    return files(__name__).joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _moment(seconds: float) -> _Moment:
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return _Moment(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M:%S} UTC")

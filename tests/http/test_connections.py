@@ -1,0 +1,155 @@
+"""Connections: which are used again, by whom, on which loop, and what happens when they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import anyio
+import pytest
+from yarl import URL
+
+from async_enroll import (
+    BatchLimits,
+    ConfigurationError,
+    EnrollError,
+    EnrollmentClient,
+    TransportError,
+)
+from async_enroll.http.tokens import BearerToken
+from async_enroll.http.transport import Transport
+from async_enroll.sandbox import Platform
+from tests.servers import answer, talking, whole_request
+
+COURSE = "course-v1:Org+C0+2026"
+
+
+@asynccontextmanager
+async def hanging_up(target: str | None = None) -> AsyncIterator[tuple[str, list[str]]]:
+    """Close each connection on its second request, without an answer.
+
+    Give the URL, and the methods of the requests that were answered.
+    """
+    answered: list[str] = []
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head, body = await whole_request(reader)
+        method, path, _ = head.decode().split(" ", 2)
+        if target is None and b"Connection: close" in head:
+            writer.write(answer("200 OK", b"{}", "Connection: close"))
+        elif target is None:
+            writer.write(answer("200 OK", b"{}"))
+        else:
+            headers = [line.split(": ", 1) for line in head.decode().split("\r\n")[1:-2]]
+            kept = {name: value for name, value in headers if name == "Authorization"}
+            async with aiohttp.request(
+                method,
+                URL(target + path, encoded=True),
+                headers={**kept, "Content-Type": "application/json"},
+                data=body,
+            ) as came_back:
+                writer.write(answer(f"{came_back.status} Something", await came_back.read()))
+        answered.append(method)
+        await writer.drain()
+        await reader.read(1)
+
+    async with talking(conversation) as url:
+        yield url, answered
+
+
+@pytest.mark.parametrize("own_session", [True, False])
+async def test_a_fresh_connection(own_session: bool) -> None:
+    async with hanging_up() as (url, answered), aiohttp.ClientSession() as theirs:
+        site, auth = URL(url), BearerToken("token")
+        session = None if own_session else theirs
+        async with Transport(site, auth, timeout=5, session=session) as transport:
+            for _ in range(3):
+                assert (await transport.call("GET", site)).ok
+                assert (await transport.call("POST", site, b"{}", fresh=True)).ok
+    assert answered == ["GET", "POST"] * 3
+
+
+@pytest.mark.parametrize("mail", [True, False])
+async def test_a_site_that_ends_idle_connections(platform: Platform, mail: bool) -> None:
+    people = [f"learner{number}" for number in range(10)]
+    async with hanging_up(platform.url) as (url, answered):
+        async with EnrollmentClient(
+            url, platform.token, batch=BatchLimits(identifiers=1), concurrency=2
+        ) as client:
+            report = await client.bulk_enroll(people, [COURSE], email_students=mail)
+    assert report.ok
+    assert {result.attempts for result in report.results} == {1}
+    assert len(platform.outbox) == (10 if mail else 0)
+    assert answered.count("POST") == len(platform.requests)
+
+
+async def test_a_session_that_is_closed_while_calls_are_under_way() -> None:
+    people = [f"learner{number}@example.org" for number in range(40)]
+    async with Platform(window=None, seconds_per_call=0.1) as slow:
+        slow.add_course(COURSE)
+        # With a limit, calls wait for a connection, whose future is cancelled.
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
+        async with EnrollmentClient(
+            slow.url,
+            slow.token,
+            session=session,
+            batch=BatchLimits(identifiers=2),
+            settle=0.2,
+            patience=1,
+        ) as client:
+            async with anyio.create_task_group() as tasks:
+
+                async def close() -> None:
+                    while len(slow.requests) < 3:
+                        await anyio.sleep(0.01)
+                    await session.close()
+
+                tasks.start_soon(close)
+                with pytest.raises(EnrollError, match="session") as raised:
+                    await client.bulk_enroll(people, [COURSE])
+    assert raised.value.report is not None
+    done = raised.value.report.results
+    assert not any(slow.is_allowed(one.identifier, COURSE) for one in done if one.attempts == 0)
+
+
+async def test_a_call_whose_future_is_cancelled() -> None:
+    async with hanging_up() as (url, _):
+        async with Transport(URL(url), BearerToken("x"), timeout=5, session=None) as transport:
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            with pytest.raises(TransportError, match="was cut off") as raised:
+                await transport.in_words(future)
+            assert raised.value.sent
+            with anyio.move_on_after(0.01) as scope:
+                await transport.in_words(anyio.sleep(5))
+            assert scope.cancelled_caught
+
+
+def test_another_loop_than_the_one_it_was_opened_on() -> None:
+    client = EnrollmentClient("http://127.0.0.1:1", "token")
+
+    async def use() -> list[object]:
+        return [record async for record in client.enrollments()]
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(client.__aenter__())
+        with pytest.raises(ConfigurationError, match="opened on another event loop"):
+            second.run(use())
+        with pytest.raises(ConfigurationError, match="opened on another event loop"):
+            second.run(client.bulk_enroll(["jane"], [COURSE]))
+        first.run(client.__aexit__(None, None, None))
+
+
+def test_no_loop_of_asyncio() -> None:
+    opening = EnrollmentClient("http://127.0.0.1:1", "token").__aenter__()
+    with pytest.raises(ConfigurationError, match="works on asyncio"):
+        opening.send(None)  # as another event loop would
+
+
+@pytest.mark.parametrize("path", ["/a\0b", "/a b", "/a\r\nHost: evil", "/\u00e9"])
+async def test_an_address_that_cannot_be_asked_for(path: str) -> None:
+    async with hanging_up() as (url, answered):
+        async with Transport(URL(url), BearerToken("x"), timeout=5, session=None) as transport:
+            with pytest.raises(EnrollError, match="expected an address"):
+                await transport.call("GET", URL(f"{url}{path}", encoded=True))
+    assert not answered

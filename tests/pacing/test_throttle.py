@@ -1,0 +1,179 @@
+"""Whose turn it is."""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+
+from async_enroll import RequestWindow, TransportError
+from async_enroll.pacing.throttle import Throttle, Work
+from tests.clock import simulated
+
+
+@simulated
+async def test_first_come_first_served() -> None:
+    throttle = Throttle(RequestWindow(2, 0.2), concurrency=1, patience=300)
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        async with throttle.turn():
+            order.append(number)
+
+    async with anyio.create_task_group() as calls:
+        for number in range(6):
+            calls.start_soon(call, number)
+    assert order == list(range(6))
+
+
+@simulated
+async def test_concurrency_bounds_what_is_in_flight() -> None:
+    throttle = Throttle(RequestWindow(100, 60), concurrency=3, patience=300)
+    in_flight = peak = 0
+
+    async def call() -> None:
+        nonlocal in_flight, peak
+        async with throttle.turn() as turn:
+            in_flight += 1
+            peak = max(peak, in_flight)
+            await anyio.sleep(0.01)
+            in_flight -= 1
+            turn.borne(1)
+
+    async with anyio.create_task_group() as calls:
+        for _ in range(12):
+            calls.start_soon(call)
+    assert peak == 3
+
+
+@simulated
+async def test_a_refusal_holds_all_calls_and_then_spreads_them() -> None:
+    throttle = Throttle(RequestWindow(10, 1), concurrency=8, patience=300)
+    async with throttle.turn() as turn:
+        turn.refused(0.2)
+    start = anyio.current_time()
+    times: list[float] = []
+
+    async def call() -> None:
+        async with throttle.turn():
+            times.append(anyio.current_time() - start)
+
+    async with anyio.create_task_group() as calls:
+        for _ in range(4):
+            calls.start_soon(call)
+    assert times[0] >= 0.19
+    assert times[-1] >= 0.2 + 2 * 0.1  # a tenth of the window each, not all at once
+
+
+@simulated
+async def test_a_hold_holds_what_has_no_place_in_the_window() -> None:
+    throttle = Throttle(RequestWindow(120, 60), concurrency=8, patience=300)
+    throttle.hold(100)
+    await throttle.unheld()
+    assert anyio.current_time() == pytest.approx(100, abs=0.01)
+
+
+@simulated
+async def test_a_hold_beyond_patience_is_told_to_all_and_comes_to_an_end() -> None:
+    throttle = Throttle(RequestWindow(1, 60), concurrency=8, patience=300)
+    told: list[str] = []
+
+    async def call(wait: Callable[[], Awaitable[None]]) -> None:
+        with pytest.raises(TransportError) as raised:
+            await wait()
+        assert not raised.value.sent
+        told.append(str(raised.value))
+
+    async def in_turn() -> None:
+        async with throttle.turn():
+            raise AssertionError("nothing may be sent")
+
+    async with throttle.turn():
+        pass
+    async with anyio.create_task_group() as calls:
+        for _ in range(3):
+            calls.start_soon(call, in_turn)  # waits for the window
+        throttle.hold(10)
+        calls.start_soon(call, throttle.unheld)
+        await anyio.sleep(1)
+        throttle.hold(86_400)
+    await call(in_turn)
+    await call(throttle.unheld)
+    assert anyio.current_time() < 2
+    assert len(told) == 6
+    assert told[0] == "the site asks to wait for 86,400 s more; patience is 300 s"
+    await anyio.sleep(86_400)
+    async with throttle.turn() as turn:
+        turn.refused(1)  # which does not end patience at once
+    async with throttle.turn():
+        pass
+
+
+@simulated
+async def test_a_request_that_is_refused_again_and_again_is_given_up() -> None:
+    """Where others are answered, its refusals are no reason to stop them."""
+    throttle = Throttle(RequestWindow(120, 60), concurrency=8, patience=300)
+    refusals = throttle.refusals()
+    again = True
+    while again:
+        async with throttle.turn() as turn:
+            turn.refused(10)
+        again = refusals.again()
+        async with throttle.turn():
+            pass
+    assert 300 <= anyio.current_time() <= 350
+
+
+@simulated
+async def test_a_site_that_refuses_everything_stops_whoever_waits() -> None:
+    throttle = Throttle(RequestWindow(120, 60), concurrency=8, patience=300)
+    refusals = throttle.refusals()
+
+    async def insist() -> None:
+        while True:
+            async with throttle.turn() as turn:
+                turn.refused(10)
+            assert refusals.again()
+
+    with pytest.raises(TransportError, match="refuses every call; patience is 300 s"):
+        await insist()
+    assert 280 <= anyio.current_time() <= 300
+
+
+@simulated
+async def test_cancelled_callers_leave_their_places() -> None:
+    throttle = Throttle(RequestWindow(2, 0.3), concurrency=1, patience=300)
+    with anyio.move_on_after(0.05):
+        async with throttle.turn():  # in flight when cancelled: counts as sent
+            await anyio.sleep_forever()
+    async with anyio.create_task_group() as calls:
+        for _ in range(5):
+            calls.start_soon(throttle.turn().__aenter__)
+        await anyio.sleep(0.05)
+        calls.cancel_scope.cancel()
+    start = anyio.current_time()
+    async with throttle.turn():
+        pass
+    assert anyio.current_time() - start < 0.3
+
+
+@simulated
+async def test_a_call_without_an_answer_tells_nothing_of_the_way() -> None:
+    throttle = Throttle(RequestWindow(10, 60), concurrency=8, patience=300)
+    async with throttle.turn() as turn:
+        turn.borne(0)
+    async with throttle.turn():
+        pass  # cut off at once
+    way = throttle.work._fastest_call
+    await anyio.sleep(0.01)
+    async with throttle.turn():
+        pass
+    assert throttle.work._fastest_call == way
+
+
+def test_work_is_what_calls_take_beyond_the_shortest() -> None:
+    work = Work()
+    assert work.least(0, 0.1) == 0  # asks for nothing, and takes as long as the way
+    assert work.least(100, 2.1) == pytest.approx(2.0)
+    assert work.least(200, 4.1) == pytest.approx(4.0)
+    assert work.least(100, 1.1) == pytest.approx(1.0)  # those were done before, say
+    assert work.least(100, 5.1) == pytest.approx(1.0)

@@ -1,0 +1,78 @@
+"""From page to page."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from async_enroll import UnexpectedResponse
+from async_enroll.platform.pagination import Trail
+
+START = URL("https://courses.example.org/openedx/api/list?course_id=a%2Bb")
+
+
+@given(st.integers(0, 300))
+def test_a_long_way_is_no_circle(length: int) -> None:
+    trail = Trail(START)
+    assert all(trail.follow(f"?page={number}") for number in range(length))
+    assert not trail.follow(None)
+
+
+@given(st.integers(0, 40), st.integers(1, 40))
+def test_every_circle_is_noticed_soon(lead: int, length: int) -> None:
+    trail = Trail(START)
+
+    def walk() -> None:
+        for number in range(4 * (lead + length) + 4):
+            place = number if number < lead else lead + (number - lead) % length
+            trail.follow(f"?page={place}")
+
+    with pytest.raises(UnexpectedResponse, match="in a circle"):
+        walk()
+
+
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("?page=2", "https://courses.example.org/openedx/api/list?page=2"),
+        ("/api/list?page=2", "https://courses.example.org/api/list?page=2"),
+        ("https://courses.example.org/x?c=a%2Bb", "https://courses.example.org/x?c=a%2Bb"),
+        ("http://courses.example.org/x", "https://courses.example.org/x"),
+        ("//courses.example.org/x", "https://courses.example.org/x"),
+        ("https://courses.example.org:443/x", "https://courses.example.org/x"),
+        ("https://me:secret@courses.example.org/x", "https://courses.example.org/x"),
+    ],
+)
+def test_pages_of_the_site(address: str, page: str) -> None:
+    trail = Trail(START)
+    assert trail.follow(address)
+    assert str(trail.page) == page
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://example.org/x",
+        "https://courses.example.org.evil.org/x",
+        "https://courses.example.org:8443/x",
+        "//evil.org/x",
+        "https://courses.example.org@evil.org/x",
+    ],
+)
+def test_pages_of_others(address: str) -> None:
+    with pytest.raises(UnexpectedResponse, match="expected a page of https://courses"):
+        Trail(START).follow(address)
+
+
+@given(
+    st.text() | st.from_regex(r"(https?:)?//[a-z:@.\[\]0-9]{0,12}(courses.example.org)?(:\d*)?/?")
+)
+def test_whatever_is_named_the_host_is_the_site(address: str) -> None:
+    trail = Trail(START)
+    try:
+        trail.follow(address)
+    except UnexpectedResponse:
+        return
+    assert str(trail.page).isprintable()
+    assert trail.page.origin() == START.origin()
+    assert trail.page.authority == START.authority
