@@ -433,7 +433,7 @@ async def test_filters_of_the_wrong_kind(client: EnrollmentClient, wrong: dict[s
         _ = [one async for one in client.enrollments_for([wrong])]  # type: ignore[list-item]  # wrong
 
 
-@pytest.mark.parametrize("journal", [5, b"job.db", "job\0.db", "job\ud800.db"])
+@pytest.mark.parametrize("journal", [5, "", ".", b"job.db", "job\0.db", "job\ud800.db"])
 async def test_what_is_the_path_of_no_journal(client: EnrollmentClient, journal: Any) -> None:
     expected = "expected the path of a file"
     with pytest.raises(ConfigurationError, match=expected):
