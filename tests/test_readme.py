@@ -62,7 +62,7 @@ async def test_await(site: Platform) -> None:
     assert site.is_enrolled("jane", C2)
     assert len(site.outbox) == 2
     printed = done.stdout.decode()
-    assert "4 pairs in 2 courses: 2 not as asked" in printed
+    assert "4 enrollments in 2 courses: 2 failed" in printed
     assert "john course-v1:Org+C2+2026 Outcome.INVALID_IDENTIFIER" in printed
     assert printed.splitlines()[-1].startswith("jane 20")
 
@@ -77,7 +77,10 @@ async def test_migrate(site: Platform, tmp_path: Path) -> None:
     await anyio.run_process(["sh", "-c", script], env=environment(site), cwd=tmp_path, stderr=None)
     assert site.is_enrolled("jane", C1)
     assert "jane@example.org" not in await anyio.Path(tmp_path / "mend.csv").read_text()
-    assert "The one pair is as asked" in await anyio.Path(tmp_path / "outcome.html").read_text()
+    assert (
+        "The one enrollment is as requested"
+        in await anyio.Path(tmp_path / "outcome.html").read_text()
+    )
     assert "jane@example.org" in await anyio.Path(tmp_path / "new.csv").read_text()
 
 

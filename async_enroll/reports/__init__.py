@@ -1,1 +1,4 @@
-"""Results in: report, summary, timeline, files, the HTML page."""
+"""Reports on a job's results: in memory, in numbers, over time, as files, as an HTML page.
+
+Takes blocks of results from `delivery`, through `jobs` or the journal. Sends nothing.
+"""

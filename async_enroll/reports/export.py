@@ -1,7 +1,8 @@
-"""Results as files: each form written in one pass, from any iterable, in constant memory.
+"""Export results as CSV, JSON, JSON Lines or Parquet, or as a roster.
 
-What a file cannot hold, half a character in an identifier, is written out: one such pair
-must not cost a report of millions.
+Takes results from any iterable and writes them in one pass, in constant memory.
+UTF-8 cannot encode lone surrogates, which an identifier may contain. They are written as
+backslash escapes, so that one such pair does not cost a report of millions.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from async_enroll.platform.json import result_object
 from async_enroll.results import UNNOTIFIED
 
 FORMS = (".csv", ".json", ".jsonl", ".parquet")
-"""The suffixes that `write` knows."""
+"""The file name suffixes that `write` supports."""
 
 _COLUMNS = (
     "identifier",
@@ -44,15 +45,15 @@ _ROW_GROUP = 50_000
 def write(
     path: str | os.PathLike[str], results: Iterable[EnrollmentResult], *, pending: int = 0
 ) -> None:
-    """Write `results` to a file in the form that its suffix names, one of `FORMS`. Blocks.
+    """Write `results` to a file, in the format that its suffix names, one of `FORMS`. Blocks.
 
-    The file has mode 0600 and takes its place at `path` once it is whole; where anything
-    fails, also the iteration, `path` is as before. `pending`: how many pairs have no result
-    yet, for the forms that tell.
+    The file has mode 0600 and replaces `path` once it is complete. If anything fails,
+    including the iteration, `path` is unchanged. `pending` is the number of pairs without
+    a result yet; only JSON includes it.
 
     Raises:
-        ConfigurationError: where the suffix is none of `FORMS`, or `check` finds fault with it.
-        OSError: where the file cannot be written.
+        ConfigurationError: `check` rejects the suffix.
+        OSError: The file cannot be written.
 
     """
     suffix = Path(path).suffix
@@ -71,23 +72,25 @@ def write(
 
 
 def check(suffix: str) -> None:
-    """Make sure that `write` can write the form, before the results are there to be lost.
+    """Check that `write` supports a suffix. Call it before a job starts, not after.
 
     Raises:
-        ConfigurationError: where `suffix` is none of `FORMS`, or needs a package that is missing.
+        ConfigurationError: `suffix` is not one of `FORMS`, or needs a package that is missing.
 
     """
     if suffix not in FORMS:
-        raise ConfigurationError(f"expected a name in {' or '.join(FORMS)}, found {suffix!r}")
+        raise ConfigurationError(
+            f"expected a file name ending in {' or '.join(FORMS)}, found {suffix!r}"
+        )
     if suffix == ".parquet":
         _pyarrow()
 
 
 def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
-    """One row a pair below a header; `file` is opened with ``newline=""``.
+    """Write a header and one row per pair. Open `file` with ``newline=""``.
 
-    A cell that a spreadsheet would take for a formula starts with an apostrophe. Nothing
-    is empty, but `error` where there is none and `notified` where nobody knows.
+    A cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
+    Only two columns can be empty: `error` if there is none, `notified` if it is unknown.
     """
     rows = csv.writer(file)
     rows.writerow(_COLUMNS)
@@ -107,11 +110,10 @@ def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
 
 
 def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[str]) -> None:
-    """Results as a roster to be mended and applied again: CSV, as `write_csv`.
+    """Write results as a roster to correct and apply again, in CSV as by `write_csv`.
 
-    `rows` has results, each with the cohort that was asked for. The column `error` tells
-    what to mend, or that the learner may not have been notified; reading the roster passes
-    over it.
+    `rows` has results, each with the requested cohort. The column `error` says what to
+    correct, or that the learner may not have been notified. Reading a roster ignores it.
     """
     cells = csv.writer(file)
     cells.writerow(_ROSTER_COLUMNS)
@@ -128,17 +130,18 @@ def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[s
 
 
 def write_jsonl(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
-    """One JSON object a line, a result in full."""
+    """Write one JSON object per line, each a complete result."""
     lines = map(_json, results)
     while piece := b"\n".join(islice(lines, _LINES)):
         file.write(f"{piece.decode()}\n")
 
 
 def json_pieces(results: Iterable[EnrollmentResult], *, pending: int = 0) -> Iterator[str]:
-    """One JSON object, piece by piece: `results` in full, then the account of them.
+    """Yield one JSON object piece by piece: `results`, `counts`, `ok`, `pending`.
 
-    `counts` by outcome and `pending`, the number of pairs that have no result yet, come
-    after the results, so that one pass is enough; `ok` is whether every pair is as asked.
+    The totals follow the results, so that one pass is enough. `counts` is by outcome.
+    `pending` is the number of pairs without a result yet. `ok` is true if every pair
+    succeeded and none is pending.
     """
     counts: Counter[Outcome] = Counter()
     separator = '{"results": [\n'
@@ -146,20 +149,20 @@ def json_pieces(results: Iterable[EnrollmentResult], *, pending: int = 0) -> Ite
         counts[result.outcome] += 1
         yield f"{separator}{_json(result).decode()}"
         separator = ",\n"
-    account = {
+    totals = {
         "counts": {outcome.value: count for outcome, count in counts.items()},
         "ok": pending == 0 and all(outcome.ok for outcome in counts),
         "pending": pending,
     }
     yield "" if counts else separator
-    yield f"\n], {orjson.dumps(account).decode()[1:]}\n"
+    yield f"\n], {orjson.dumps(totals).decode()[1:]}\n"
 
 
 def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
-    """The columns of the CSV form, typed; no cell is altered.
+    """Write the columns of `write_csv`, typed. No cell is prefixed.
 
     Raises:
-        ConfigurationError: where pyarrow is not installed.
+        ConfigurationError: pyarrow is not installed.
 
     """
     pyarrow = _pyarrow()
@@ -184,19 +187,19 @@ def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
 
 def _columns(group: list[EnrollmentResult]) -> list[list[Any]]:
     return [
-        [_whole(result.identifier) for result in group],
-        [_whole(result.course_id) for result in group],
+        [_encodable(result.identifier) for result in group],
+        [_encodable(result.course_id) for result in group],
         [result.action.value for result in group],
         [result.outcome.value for result in group],
         [result.outcome.ok for result in group],
-        [result.error and _whole(result.error) for result in group],
+        [result.error and _encodable(result.error) for result in group],
         [result.notified for result in group],
         [result.attempts for result in group],
     ]
 
 
 def _pyarrow() -> Any:
-    # A large package, and only one form needs it: it comes with an extra, when it is used.
+    # pyarrow is large and only one format needs it: an extra, imported on use.
     try:
         import pyarrow
         import pyarrow.parquet
@@ -211,19 +214,19 @@ def _json(result: EnrollmentResult) -> bytes:
     try:
         return orjson.dumps(result_object(result))
     except orjson.JSONEncodeError:
-        written_out = evolve(
+        escaped = evolve(
             result,
-            identifier=_whole(result.identifier),
-            course_id=_whole(result.course_id),
-            error=result.error and _whole(result.error),
+            identifier=_encodable(result.identifier),
+            course_id=_encodable(result.course_id),
+            error=result.error and _encodable(result.error),
         )
-        return orjson.dumps(result_object(written_out))
+        return orjson.dumps(result_object(escaped))
 
 
 def _cell(text: str) -> str:
-    return safe_cell(_whole(text))
+    return safe_cell(_encodable(text))
 
 
-def _whole(text: str) -> str:
-    """`text`, with halves of characters written out."""
+def _encodable(text: str) -> str:
+    """`text`, with lone surrogates as backslash escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

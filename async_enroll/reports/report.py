@@ -1,4 +1,8 @@
-"""The merged account of a job: every pair asked for, exactly once."""
+"""The report of a job: every requested pair, exactly once.
+
+`ReportBuilder` takes blocks of results as they come and gives an `EnrollmentReport`.
+`summary`, `export` and `html` turn that into numbers, files and a page.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +27,9 @@ _SHOWN = 20
 
 @frozen
 class CourseReport:
-    """What became of the pairs of one course; iterates as their results.
+    """The results of one course. Iterating yields each `EnrollmentResult`.
 
-    `blocks` has the results compactly, as they came.
+    `blocks` holds the results compactly, in the order of arrival.
     """
 
     course_id: str
@@ -36,36 +40,36 @@ class CourseReport:
 
     @property
     def results(self) -> tuple[EnrollmentResult, ...]:
-        """All results, made when asked for."""
+        """All results, created on each access."""
         return tuple(self)
 
     @property
     def failures(self) -> tuple[EnrollmentResult, ...]:
-        """The results of the pairs that are not as they were asked to be."""
+        """The results of the pairs that failed."""
         return tuple(chain.from_iterable(block.only(failing) for block in self.blocks))
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How many pairs came to each outcome, of those that occur."""
+        """The number of pairs by outcome; only outcomes that occur."""
         return self.summary().counts
 
     @property
     def ok(self) -> bool:
-        """Whether every pair is now as it was asked to be."""
+        """Whether every pair succeeded: it is now as requested."""
         return self.summary().ok
 
     def summary(self) -> Summary:
-        """The account of the course in a few numbers."""
+        """The results of the course in a few numbers."""
         return Summary.of(self.blocks)
 
 
 @frozen
 class EnrollmentReport:
-    """What became of every pair of a job.
+    """The results of a job. Iterating yields each `EnrollmentResult`, course by course.
 
-    `courses` has a `CourseReport` for each course key. `finished_earlier` is when an earlier
-    run of its journal finished the job, where nothing was left to send: what the report says
-    was so then. Iterates as all results, course by course. `str` gives a summary for people.
+    `courses` maps each course key to its `CourseReport`. `finished_earlier` is None, or the
+    time at which an earlier run of the journal finished the job: nothing was sent this time,
+    and the report describes that time. `str` gives a summary and the first failures.
     """
 
     courses: dict[str, CourseReport]
@@ -78,25 +82,25 @@ class EnrollmentReport:
 
     @property
     def results(self) -> tuple[EnrollmentResult, ...]:
-        """All results, course by course, made when asked for."""
+        """All results, course by course, created on each access."""
         return tuple(self)
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How many pairs came to each outcome, of those that occur."""
+        """The number of pairs by outcome; only outcomes that occur."""
         return self.summary().counts
 
     @property
     def failures(self) -> tuple[EnrollmentResult, ...]:
-        """The results of the pairs that are not as they were asked to be."""
+        """The results of the pairs that failed."""
         return tuple(chain.from_iterable(one.failures for one in self.courses.values()))
 
     @property
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
-        """A roster of those who are as asked, and may not have been notified.
+        """A roster of the pairs that succeeded, but whose learners may not have been notified.
 
-        It can be applied again with mail, knowing that some will be mailed twice; the
-        platform mails nobody who is unenrolled already.
+        Applying it again with mail mails some of them twice. The platform does not mail
+        learners who are unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
@@ -107,25 +111,25 @@ class EnrollmentReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every pair is now as it was asked to be."""
+        """Whether every pair succeeded: it is now as requested."""
         return all(course.ok for course in self.courses.values())
 
     def raise_for_failures(self) -> None:
-        """Do nothing if all is well.
+        """Raise an exception if any pair failed.
 
         Raises:
-            EnrollmentFailures: with this report, where some pairs are not as asked.
+            EnrollmentFailures: Some pairs failed. Carries this report.
 
         """
         if not self.ok:
-            # Exceptions end up in logs: numbers, and nobody's address.
+            # Exceptions end up in logs: no identifiers here.
             raise EnrollmentFailures(self, self.summary().headline)
 
     def to_dict(self) -> dict[str, Any]:
-        """The report in the platform's own shape, as if one giant call had been answered.
+        """The report in the shape of the platform's answer, as if to a single bulk call.
 
-        A pair that the platform said nothing of counts as its flag `error`. `action` is
-        None where both actions stand together. Each result has `notified` as well.
+        A pair without an answer from the platform has the platform's flag `error`. `action`
+        is None if the job both enrolled and unenrolled. Each result has `notified` as well.
         """
         return bulk_object(
             self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
@@ -136,52 +140,52 @@ class EnrollmentReport:
         return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row a pair, UTF-8, mode 0600, safe to open in a spreadsheet. Blocks.
+        """Write one row per pair as CSV, UTF-8, mode 0600. Blocks.
 
-        A cell that a spreadsheet would take for a formula starts with an apostrophe.
+        A cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
 
         Raises:
-            OSError: where the file cannot be written; what was at `path` is still there.
+            OSError: The file cannot be written. `path` is unchanged.
 
         """
         with private_file(path, newline="") as file:
             write_csv(self, file)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:
-        """Write `json_pieces` to a file, mode 0600. Blocks.
+        """Write the report as JSON, as `json_pieces` yields it, mode 0600. Blocks.
 
         Raises:
-            OSError: where the file cannot be written; what was at `path` is still there.
+            OSError: The file cannot be written. `path` is unchanged.
 
         """
         with private_file(path) as file:
             file.writelines(self.json_pieces())
 
     def write_html(self, path: str | os.PathLike[str], *, title: str = "Enrollment report") -> None:
-        """Write a page for people to a file of its own, mode 0600, for any browser. Blocks.
+        """Write the report as a self-contained HTML page, mode 0600. Blocks.
 
-        It names the learners who are not as asked, up to some ten thousand, and nobody else.
+        The page names the learners whose enrollment failed, at most 10,000 pairs, and no others.
 
         Raises:
-            OSError: where the file cannot be written; what was at `path` is still there.
+            OSError: The file cannot be written. `path` is unchanged.
 
         """
-        # Only those who want a page load what makes it.
+        # Imports jinja2, which only the page needs.
         from async_enroll.reports.html import write_page
 
         settings = {
-            "enroll on registering or activating": "yes" if self.auto_enroll else "no",
-            "mail to learners": "yes" if self.email_students else "no",
+            "enroll on registration or activation": "yes" if self.auto_enroll else "no",
+            "e-mail to learners": "yes" if self.email_students else "no",
         }
         with private_file(path) as file:
             write_page(file, self.summary(), title=title, settings=settings)
 
     def json_pieces(self) -> Iterator[str]:
-        """Give the report in full as JSON, piece by piece: results, counts by outcome, `ok`."""
+        """Yield the whole report as JSON text: results, counts by outcome, `ok`, `pending`."""
         return json_pieces(self)
 
     def __str__(self) -> str:
-        """That the job was finished before, if so, the summary, and the first failures."""
+        """Give the summary and the first 20 failures; say if an earlier run finished the job."""
         lines = []
         if self.finished_earlier:
             then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
@@ -189,18 +193,18 @@ class EnrollmentReport:
         lines.append(str(self.summary()))
         failures = self.failures
         if failures:
-            lines.append("not as asked:")
+            lines.append("failed:")
         for result in failures[:_SHOWN]:
             pair = f"{result.identifier} in {result.course_id}"
             lines.append(f"  {pair}: {result.outcome.value}, {result.error}")
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
-        # Half a character, which an identifier may hold, can be neither printed nor logged.
+        # A lone surrogate, which an identifier may contain, can be neither printed nor logged.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
 
 
 class ReportBuilder:
-    """Folds results into a report as they come."""
+    """Builds a report from results as they come."""
 
     def __init__(self, *, auto_enroll: bool, email_students: bool) -> None:
         self._auto_enroll = auto_enroll
@@ -208,11 +212,11 @@ class ReportBuilder:
         self._by_course: dict[str, list[Block]] = {}
 
     def add(self, blocks: Iterable[Block]) -> None:
-        """Take further results."""
+        """Add results."""
         for block in blocks:
             self._by_course.setdefault(block.course_id, []).append(block)
 
     def report(self) -> EnrollmentReport:
-        """The report of the results so far."""
+        """The report of all results added so far."""
         courses = {key: CourseReport(key, tuple(some)) for key, some in self._by_course.items()}
         return EnrollmentReport(courses, self._auto_enroll, self._email_students)

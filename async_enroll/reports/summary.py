@@ -1,4 +1,8 @@
-"""The account of a job in a few numbers: folded in one pass, small however large the job."""
+"""The results of a job in a few numbers: counts, failures by reason, times.
+
+Takes blocks of results in one pass; its size is bounded, however large the job.
+Used by `report`, by `html` and by the command line.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +19,16 @@ from async_enroll.results import UNNOTIFIED, Block, failing, unnotified
 MOST_REASONS = 200
 MOST_FAILURES = 10_000
 
-# Every reason, "other" among them, can have so many without exceeding the most in all.
+# So many for each reason, including "other reasons", stay within MOST_FAILURES in all.
 _FAIR_SHARE = MOST_FAILURES // (MOST_REASONS + 1)
 
 
 @define
 class Reason:
-    """Why some pairs are not as asked: `words`, for people, and `count` of them.
+    """A reason why pairs failed: `words`, an error message, and `count`, the number of pairs.
 
-    `outcome` is None for what is left of many rare reasons, taken together. `failures` has
-    the first of its results; less than `count` where there are more than can be kept.
+    `outcome` is None for "other reasons", which combines rare reasons. `failures` holds the
+    first results, fewer than `count` if there are too many to keep.
     """
 
     outcome: Outcome | None
@@ -34,12 +38,12 @@ class Reason:
 
 
 class Summary:
-    """Folds results, as they come or from a report.
+    """Counts of results, added as they come or taken from a report.
 
     `courses` counts outcomes by course key. `notification_unknown` is the number of pairs
-    that are as asked, and whose learners may or may not have been mailed. `started` and
-    `ended` are when the first and the last results became known, in seconds since the
-    epoch; None where nobody said.
+    that succeeded, but whose learners may not have been notified. `started` and `ended` are
+    when the first and the last results arrived, in seconds since the epoch, or None if
+    unknown.
     """
 
     def __init__(self) -> None:
@@ -53,13 +57,13 @@ class Summary:
 
     @classmethod
     def of(cls, blocks: Iterable[Block]) -> Self:
-        """The summary of these results."""
+        """Summarize results."""
         summary = cls()
         summary.add(blocks)
         return summary
 
     def add(self, blocks: Iterable[Block], at: float | None = None) -> None:
-        """Take further results, which became known `at`, in seconds since the epoch."""
+        """Add results, which arrived `at`, in seconds since the epoch."""
         for block in blocks:
             counts = self.courses.setdefault(block.course_id, Counter())
             failed = False
@@ -78,7 +82,7 @@ class Summary:
 
     @property
     def counts(self) -> dict[Outcome, int]:
-        """How many pairs came to each outcome, of those that occur."""
+        """The number of pairs by outcome; only outcomes that occur."""
         counts: Counter[Outcome] = Counter()
         for of_course in self.courses.values():
             counts.update(of_course)
@@ -86,46 +90,46 @@ class Summary:
 
     @property
     def pairs(self) -> int:
-        """How many pairs have a result."""
+        """The number of pairs with a result."""
         return sum(self.counts.values())
 
     @property
     def failed(self) -> int:
-        """How many pairs are not as they were asked to be."""
+        """The number of pairs that failed."""
         return failed(self.counts)
 
     @property
     def ok(self) -> bool:
-        """Whether every pair is now as it was asked to be."""
+        """Whether every pair succeeded: it is now as requested."""
         return self.failed == 0
 
     @property
     def reasons(self) -> list[Reason]:
-        """Why pairs are not as asked, the most frequent reason first, "other reasons" last.
+        """Why pairs failed, the most frequent reason first, "other reasons" last.
 
-        At most `MOST_REASONS` and the other ones, with at most `MOST_FAILURES` failures
-        in all; every reason keeps at least its first 49.
+        At most `MOST_REASONS` besides "other reasons", with at most `MOST_FAILURES` failures
+        in all. Every reason keeps at least its first 49.
         """
         found = sorted(self._reasons.values(), key=lambda reason: -reason.count)
         return [*found, self._other] if self._other.count else found
 
     @property
     def headline(self) -> str:
-        """The account in a sentence, in numbers and nobody's address."""
-        total = self.pairs
-        failures = self.failed
-        verdict = f"{failures:,} not as asked" if failures else "all as asked"
-        return f"{total:,} pairs in {len(self.courses):,} courses: {verdict}"
+        """The result in one line, as in "4 enrollments in 1 course: 2 failed"; no identifiers."""
+        total = counted(self.pairs, "enrollment")
+        courses = counted(len(self.courses), "course")
+        state = f"{self.failed:,} failed" if self.failed else "all as requested"
+        return f"{total} in {courses}: {state}"
 
     @property
     def notification(self) -> str:
-        """That learners may not have been notified, in a sentence; empty where none may."""
+        """How many learners may not have been notified, in one line; empty if there are none."""
         count = self.notification_unknown
-        pairs = "the learner of 1 pair" if count == 1 else f"the learners of {count:,} pairs"
-        return f"{pairs} {UNNOTIFIED}" if count else ""
+        whose = "the learner of" if count == 1 else "the learners of"
+        return f"{whose} {counted(count, 'enrollment')} {UNNOTIFIED}" if count else ""
 
     def __str__(self) -> str:
-        """The headline, the counts, the largest first, and the `notification`, if any."""
+        """Give the headline, the counts, the largest first, and the `notification`, if any."""
         lines = [self.headline]
         for outcome, count in sorted(self.counts.items(), key=lambda item: -item[1]):
             lines.append(f"  {outcome.value:<18} {count:>9,}")
@@ -145,7 +149,7 @@ class Summary:
         if self._kept < MOST_FAILURES:
             self._kept += 1
         elif len(reason.failures) < _FAIR_SHARE:
-            # Someone has more than a fair share: a rare reason must not go without examples.
+            # Take one from the reason with most: a rare reason must not go without examples.
             max(self.reasons, key=lambda reason: len(reason.failures)).failures.pop()
         else:
             return
@@ -153,15 +157,20 @@ class Summary:
 
 
 def failed(counts: dict[Outcome, int]) -> int:
-    """How many of these pairs are not as they were asked to be."""
+    """The number of pairs that failed, from counts by outcome."""
     return sum(count for outcome, count in counts.items() if not outcome.ok)
 
 
+def counted(count: int, noun: str) -> str:
+    """A number with its noun, as in "1 course" and "2,000 courses"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def _without_names(result: EnrollmentResult) -> str:
-    """The error without the pair's own names, so that the same reason reads the same."""
+    """The error without identifier and course key, so that equal reasons compare equal."""
     words = result.error or ""
     for name, instead in ((result.course_id, "[course]"), (result.identifier, "[identifier]")):
         if name and name in words:
-            # As a whole word: a learner called "a" is not meant by every "a".
+            # Whole words only: not every "a" means the learner called "a".
             words = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", instead, words)
     return words

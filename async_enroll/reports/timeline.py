@@ -1,8 +1,9 @@
-"""When the pairs of a job became known, for a picture: bounded, however long the job takes.
+"""Results over time, for the chart of `html.chart`. Its size is bounded, however long the job.
 
-A state machine without I/O. Times of day are seconds since the epoch. A *position* is a
-place on the time line: seconds of the job's own time, which stands still while the job is
-interrupted, so that one resumed the next day still shows both of its days' work.
+A state machine without I/O. Takes counts of results and pauses, each with its time in
+seconds since the epoch. A *position* on the timeline is in seconds of working time: it does
+not advance while the job is interrupted, so that a job resumed the next day shows the work
+of both days.
 """
 
 from __future__ import annotations
@@ -15,24 +16,24 @@ from attrs import evolve, frozen
 MOST_BUCKETS = 240
 _FINEST = 0.25
 
-# A silence longer than this is taken for an interruption even if nobody said so. In working
-# order a call is heard of within a minute or three, and longer waits are told as pauses.
+# A longer silence counts as an interruption, even without an event. In normal operation a
+# call is answered within three minutes, and longer waits are reported as pauses.
 _LONGEST_SILENCE = 600.0
 _SHORTEST_SILENCE = 180.0
 
 
 class Hold(Enum):
-    """Why a job sends nothing for a while."""
+    """Why a job pauses."""
 
     THROTTLE = "throttle"
-    """The platform's throttle has refused a call, and named a time to wait."""
+    """The platform throttled a call and named a time to wait."""
     OUTAGE = "outage"
-    """The platform does not answer, and is left alone until it does."""
+    """The platform does not answer; the job waits until it does."""
 
 
 @frozen
 class Bucket:
-    """What became known in one stretch of time: so many `pairs`, `failed` of them not as asked."""
+    """The results of one interval: the number of `pairs`, and how many of them `failed`."""
 
     pairs: int = 0
     failed: int = 0
@@ -40,9 +41,9 @@ class Bucket:
 
 @frozen
 class Pause:
-    """Nothing was sent from position `start` to `end`, but for breaks too short to be drawn.
+    """A time in which nothing was sent, from position `start` to `end`.
 
-    `seconds` is how long the job was held in between.
+    `seconds` is the time paused: less than `end - start` where nearby pauses were merged.
     """
 
     hold: Hold
@@ -53,7 +54,7 @@ class Pause:
 
 @frozen
 class Interruption:
-    """The job stood still at `position`, for `seconds` that are cut out, until `until`."""
+    """The job was not running for `seconds`, until `until`; `position` is where that is cut out."""
 
     position: float
     seconds: float
@@ -61,10 +62,10 @@ class Interruption:
 
 
 class Timeline:
-    """Pairs over time, in at most `MOST_BUCKETS` buckets of `width` seconds.
+    """Results over time, in at most `MOST_BUCKETS` buckets of `width` seconds.
 
-    The width doubles when the job grows longer. What lies closer together than one bucket
-    is wide is one pause, and one interruption: that keeps them few.
+    The width doubles as the job grows longer. Pauses, and interruptions, that lie closer
+    together than the width are merged, which bounds their number.
     """
 
     def __init__(self) -> None:
@@ -74,30 +75,30 @@ class Timeline:
         self.started: float | None = None
         self._pauses: dict[Hold, list[Pause]] = {hold: [] for hold in Hold}
         self._worked = 0.0
-        # Position of a time of day: since the job last began, and what had been done before.
+        # To convert times to positions: when the job last began, and its position then.
         self._resumed = 0.0
         self._before = 0.0
 
     @property
     def worked(self) -> float:
-        """How long the job has been at work, in seconds: interruptions do not count."""
+        """Working time of the job in seconds, without interruptions."""
         return self._worked
 
     @property
     def pauses(self) -> list[Pause]:
-        """All pauses, by where they start. Those of one kind do not overlap."""
+        """All pauses, ordered by start. Those of one kind do not overlap."""
         found = (pause for some in self._pauses.values() for pause in some)
         return sorted(found, key=lambda pause: pause.start)
 
     def resume(self, at: float) -> None:
-        """The job begins, or goes on after it was stopped: what lay between does not count."""
+        """The job starts, or resumes: the time since its last event is an interruption."""
         if self.started is None:
             self._begin(at)
         elif at > self._heard:
             self._cut(at)
 
     def add(self, at: float, pairs: int, failed: int = 0) -> None:
-        """What became of `pairs` is known, `failed` of them not as asked."""
+        """Results of `pairs` arrived, `failed` of them failures."""
         position = self._position(at)
         self._reach(position)
         number = int(position / self.width)
@@ -106,7 +107,7 @@ class Timeline:
         self.buckets[number] = Bucket(bucket.pairs + pairs, bucket.failed + failed)
 
     def pause(self, at: float, seconds: float, hold: Hold) -> None:
-        """Nothing is sent from `at` on, for `seconds`; to be told before what comes after it."""
+        """Sending pauses for `seconds` from `at` on. Call it before adding anything later."""
         start = self._position(at)
         end = self._position(at + seconds, silent=False)
         self._reach(end)
@@ -115,20 +116,22 @@ class Timeline:
             self._pauses[hold] = self._merged(sorted(pauses, key=lambda pause: pause.start))
 
     def clock(self, position: float) -> float:
-        """The time of day at a position; at that of an interruption, when it began.
+        """The time at a position, in seconds since the epoch.
+
+        At the position of an interruption, the time it began.
 
         Raises:
-            ValueError: where nothing has begun.
+            ValueError: The timeline is empty.
 
         """
         if self.started is None:
-            raise ValueError("the time line is empty")
+            raise ValueError("the timeline is empty")
         cut = (away.seconds for away in self.interruptions if away.position < position)
         return self.started + position + sum(cut)
 
     @property
     def _heard(self) -> float:
-        """The latest time of day at which the job is known to have been at work."""
+        """The latest time at which the job is known to have been running."""
         return self._resumed + self._worked - self._before
 
     def _begin(self, at: float) -> None:
@@ -137,11 +140,11 @@ class Timeline:
     def _position(self, at: float, *, silent: bool = True) -> float:
         if self.started is None:
             self._begin(at)
-        # Silence is judged by the work so far: a short job's picture is soon squeezed.
+        # The limit grows with the working time: in a short job, even a short gap dwarfs the rest.
         longest = min(_LONGEST_SILENCE, max(_SHORTEST_SILENCE, self._worked))
         if silent and at - self._heard > longest:
             self._cut(at)
-        # A clock that was set back does not reach into the work of an earlier run.
+        # Even if the clock was set back, stay out of the work of an earlier run.
         position = max(self._before, self._before + at - self._resumed)
         self._worked = max(self._worked, position)
         return position
@@ -164,7 +167,7 @@ class Timeline:
             self.interruptions = self._united(self.interruptions)
 
     def _merged(self, pauses: Iterable[Pause]) -> list[Pause]:
-        """The same pauses of one kind, by start, those closer than a bucket's width as one."""
+        """Merge pauses of one kind, ordered by start, that are closer than a bucket's width."""
         merged: list[Pause] = []
         for pause in pauses:
             if not merged or pause.start - merged[-1].end >= self.width:
@@ -177,7 +180,7 @@ class Timeline:
         return merged
 
     def _united(self, interruptions: Iterable[Interruption]) -> list[Interruption]:
-        """The same interruptions, in their order, those closer than a bucket's width as one."""
+        """Merge interruptions, in order, that are closer than a bucket's width."""
         united: list[Interruption] = []
         for away in interruptions:
             if united and away.position - united[-1].position < self.width:

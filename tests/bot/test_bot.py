@@ -111,7 +111,7 @@ async def test_in_and_out(telegram: Telegram, site: Platform) -> None:
     ann = telegram.person(1)
     async with serving(telegram, site):
         ann.say(f"/enroll learner1 learner2@example.org nobody {COURSE}")
-        said = await ann.hear("3 pairs in 1 courses: 1 not as asked")
+        said = await ann.hear("3 enrollments in 1 course: 1 failed")
         assert "nobody" in said.text
         ann.say(f"/unenroll learner1 {COURSE}")
         await ann.hear("unenrolled")
@@ -133,7 +133,7 @@ async def test_nobody_else_is_served(telegram: Telegram, site: Platform) -> None
         mallory.say(f"/who {COURSE}")
         mallory.say("/cancel")
         ann.say(f"/enroll learner2 {COURSE}")
-        await ann.hear("as asked")
+        await ann.hear("as requested")
     assert not mallory.heard
     assert [record.username for record in site.enrollments] == ["learner2"]
 
@@ -215,7 +215,7 @@ async def test_a_roster_that_takes_long_to_read_holds_nobody_up(
         ann.attach("/migrate", telegram.upload(roster(["learner1"]), "people.csv"))
         await until(reading.is_set)
         bob.say(f"/enroll learner2 {COURSE}")
-        await bob.hear("as asked")
+        await bob.hear("as requested")
         go_on.set()
         await ann.hear("1 of 1 as asked")
 
@@ -230,8 +230,8 @@ async def test_three_people_at_once(telegram: Telegram, site: Platform) -> None:
             begun = len(site.requests)
             bob.say(f"/enroll {who} {COURSE}")
             cid.say(f"/unenroll {who} {COURSE}")
-            await bob.hear("as asked")
-            await cid.hear("as asked")
+            await bob.hear("as requested")
+            await cid.hear("as requested")
             bob.heard.clear()
             cid.heard.clear()
             pairs = [request.pairs for request in site.requests[begun:]]

@@ -64,7 +64,7 @@ def test_results_are_merged_by_course() -> None:
 
 def test_raise_for_failures() -> None:
     report(result("jane", "c1", Outcome.ENROLLED)).raise_for_failures()
-    with pytest.raises(EnrollmentFailures, match="4 pairs in 2 courses: 2 not as asked") as raised:
+    with pytest.raises(EnrollmentFailures, match="4 enrollments in 2 courses: 2 failed") as raised:
         MIXED.raise_for_failures()
     assert raised.value.report is MIXED
     assert "jane" not in str(raised.value)
@@ -73,12 +73,12 @@ def test_raise_for_failures() -> None:
 def test_an_empty_report_is_ok() -> None:
     assert report().ok
     assert report().counts == {}
-    assert str(report()) == "0 pairs in 0 courses: all as asked"
+    assert str(report()) == "0 enrollments in 0 courses: all as requested"
 
 
 def test_a_report_that_a_person_reads() -> None:
     text = str(MIXED)
-    assert text.splitlines()[0] == "4 pairs in 2 courses: 2 not as asked"
+    assert text.splitlines()[0] == "4 enrollments in 2 courses: 2 failed"
     assert "  jane in c2: rejected, because" in text
     long = report(*[result(f"x{n}", "c1", Outcome.ERROR) for n in range(1021)])
     assert str(long).endswith("… and 1,001 more")
@@ -107,7 +107,7 @@ def test_who_may_not_have_been_notified() -> None:
     ]
     told = report(*some)
     assert told.notification_unknown == (RosterEntry("jane", "c1"),)
-    assert "\nthe learner of 1 pair may not have been notified\n" in str(told)
+    assert "\nthe learner of 1 enrollment may not have been notified\n" in str(told)
     results = told.to_dict()["courses"]["c1"]["results"]
     assert [one["notified"] for one in results] == [None, True, None]
 
@@ -157,7 +157,7 @@ def test_a_page(tmp_path: Path) -> None:
     MIXED.write_html(path, title="A & B")
     page = path.read_text("utf-8")
     assert "<h1>A &amp; B</h1>" in page
-    assert "2 of 4 pairs are as asked" in page
+    assert "2 of 4 enrollments are as requested" in page
     assert "jim" in page
     assert "=joe" not in page
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -56,14 +56,14 @@ def test_it_counts_what_came(batches: list[list[EnrollmentResult]]) -> None:
 def test_nothing_is_all_as_asked() -> None:
     summary = Summary()
     assert (summary.ok, summary.pairs, summary.counts, summary.reasons) == (True, 0, {}, [])
-    assert str(summary) == "0 pairs in 0 courses: all as asked"
+    assert str(summary) == "0 enrollments in 0 courses: all as requested"
 
 
 def test_it_is_read_by_people() -> None:
     enrolled = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED)
     summary = summary_of([failure(1, "because"), enrolled, enrolled])
     assert str(summary).splitlines() == [
-        "3 pairs in 1 courses: 1 not as asked",
+        "3 enrollments in 1 course: 1 failed",
         "  enrolled                   2",
         "  error                      1",
     ]
@@ -72,8 +72,8 @@ def test_it_is_read_by_people() -> None:
 @pytest.mark.parametrize(
     ("count", "words"),
     [
-        (1, "the learner of 1 pair may not have been notified"),
-        (1200, "the learners of 1,200 pairs may not have been notified"),
+        (1, "the learner of 1 enrollment may not have been notified"),
+        (1200, "the learners of 1,200 enrollments may not have been notified"),
     ],
 )
 def test_who_may_not_have_been_notified(count: int, words: str) -> None:

@@ -1,8 +1,9 @@
-"""The report as a page for people: one HTML file that loads nothing from anywhere.
+"""The report as an HTML page: one self-contained file that loads nothing.
 
-Identifiers, course keys and the platform's words are other people's. The template escapes
-them; `words.visible` writes out what cannot be seen; and the page's own policy lets nothing
-run but its own script, and nothing leave.
+Takes a `Summary` and a `Timeline`; `rows` and `chart` prepare them for the template.
+Identifiers, course keys and the platform's messages are untrusted: the template escapes
+them, `words.visible` escapes invisible characters, and the page's Content-Security-Policy
+allows its own script only, and no requests.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from async_enroll.reports.html.words import OUTCOMES, duration, share, visible
 from async_enroll.reports.summary import Summary
 from async_enroll.reports.timeline import Timeline
 
-# Nothing is told by colour alone: each of these has lines of its own.
+# Colour alone must not carry meaning: each of these has a hatching of its own.
 _PATTERNS = {
     "lines-allowed": "M1 0V6M4 0V6",
     "lines-withdrawn": "M0 3H6",
@@ -42,8 +43,8 @@ _PATTERNS = {
 class _OutcomeRow:
     value: str
     name: str
-    kind: str
-    asked: bool
+    meaning: str
+    ok: bool
     count: int
     share: str
 
@@ -64,10 +65,11 @@ def write_page(
     notes: Sequence[str] = (),
     pending: int = 0,
 ) -> None:
-    """Write the page of a job to `file`.
+    """Write the report page of a job to `file`.
 
-    `settings` says how the job was run, `notes` what its reader must know first. `pending`:
-    how many pairs have no result yet. Times are shown as in the reader's own place.
+    `settings` are names and values to list, `notes` sentences to show first. `pending` is
+    the number of pairs without a result yet. The page's script shows times in the reader's
+    time zone; without it they are in UTC.
     """
     reasons = summary.reasons
     pairs = settings.items() if isinstance(settings, Mapping) else settings
@@ -125,7 +127,7 @@ def _template() -> Template:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"duration": duration, "moment": _moment}
-    # Our own, and not to be escaped: browsers know them by their hashes.
+    # Trusted, and not to be escaped: the policy allows them by their hashes.
     environment.globals |= {
         "style": Markup(style),  # noqa: S704
         "script": Markup(script),  # noqa: S704

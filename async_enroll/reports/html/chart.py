@@ -1,7 +1,7 @@
-"""The picture of a time line: where everything goes, for the template to draw.
+"""Chart of a `Timeline`: the coordinates of everything that the template draws.
 
-Across, everything is in percent, so that the picture fits a phone and letters keep their
-size; up and down, in pixels.
+Horizontal coordinates are in percent, so that the chart fits a phone and text keeps its
+size. Vertical coordinates are in pixels.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Literal
 from attrs import frozen
 
 from async_enroll.reports.html.words import duration
+from async_enroll.reports.summary import counted
 from async_enroll.reports.timeline import Hold, Pause, Timeline
 
 HOLDS = {
-    Hold.THROTTLE: "held back by the platform's throttle",
+    Hold.THROTTLE: "throttled by the platform",
     Hold.OUTAGE: "the platform did not answer",
 }
 _SHORT = {Hold.THROTTLE: "throttled", Hold.OUTAGE: "no answer"}
@@ -27,14 +28,14 @@ _HEIGHT = 170.0
 _LEAST_BAR = 2.0
 _LEAST_BELOW = 8.0
 _APART = 55.0
-# What a letter takes, in percent of the width.
+# The width of a letter, in percent of the chart.
 _LETTER = 0.75
 _LETTER_ON_PHONE = 2.3
 
 
 @frozen
 class Tick:
-    """A label at a place, in percent across or pixels down."""
+    """A label, with its horizontal place in percent or its vertical place in pixels."""
 
     place: float
     label: str
@@ -42,7 +43,7 @@ class Tick:
 
 @frozen
 class Shade:
-    """A pause, drawn from `left` on over `width` percent; `room` says where its label fits."""
+    """A pause: `left` and `width` in percent; `room` is where its label fits."""
 
     hold: Hold
     left: float
@@ -54,7 +55,7 @@ class Shade:
 
 @frozen
 class Row:
-    """The same in numbers: from `since`, in seconds since the epoch."""
+    """The results from `since` on, in seconds since the epoch, as a row of the table."""
 
     since: float
     pairs: int
@@ -63,7 +64,7 @@ class Row:
 
 @frozen
 class Stop:
-    """A pause or an interruption in words; `since` in seconds since the epoch."""
+    """A pause or an interruption, as a row of the table; `since` in seconds since the epoch."""
 
     since: float
     what: str
@@ -72,11 +73,11 @@ class Stop:
 
 @frozen
 class Chart:
-    """A time line as the template draws it.
+    """A timeline as the template draws it.
 
-    Bars as asked grow up from `zero`, those not as asked down: `up` and `down` are paths
-    over `bars` units across, and pixels. `caption` says what is to be seen. `away`: seconds
-    for which the job was interrupted.
+    Bars of pairs that succeeded grow up from `zero`, of those that failed down. `up` and
+    `down` are SVG paths, `bars` units wide and `height` pixels high. `caption` describes the
+    chart. `away` is how long the job was interrupted, in seconds.
     """
 
     caption: str
@@ -95,7 +96,7 @@ class Chart:
 
 
 def draw(timeline: Timeline) -> Chart | None:
-    """The chart of a time line; None where there is nothing to see."""
+    """The chart of a timeline, or None if it has no results."""
     if not timeline.buckets:
         return None
     number = max(len(timeline.buckets), math.ceil(timeline.worked / timeline.width))
@@ -106,7 +107,7 @@ def draw(timeline: Timeline) -> Chart | None:
     whole = width * len(bars)
     above = max(pairs - failed for pairs, failed in bars)
     below = max(failed for _, failed in bars)
-    # One scale for both sides of the line, but room for a few on one among very many on the other.
+    # One scale for both sides of the line, but a few failures among very many stay visible.
     under = max(_HEIGHT * below / (above + below), _LEAST_BELOW) if below else 0.0
     under = min(under, _HEIGHT - _LEAST_BELOW) if above else under
     over = _HEIGHT - under
@@ -129,14 +130,14 @@ def draw(timeline: Timeline) -> Chart | None:
 
 
 def _sums(timeline: Timeline, together: int) -> Iterator[tuple[int, int]]:
-    """Pairs and failures of so many buckets at a time."""
+    """Pairs and failures, summed over `together` buckets at a time."""
     for start in range(0, len(timeline.buckets), together):
         some = timeline.buckets[start : start + together]
         yield sum(one.pairs for one in some), sum(one.failed for one in some)
 
 
 def _path(heights: Iterator[float], zero: float, sign: int, most: float) -> str:
-    """Bars side by side, one unit wide each; what is there at all can be seen."""
+    """Adjacent bars, one unit wide each. Even the smallest is visible."""
     return "".join(
         f"M{place} {zero:.1f}v{sign * min(max(height, _LEAST_BAR), most):.1f}h1V{zero:.1f}z"
         for place, height in enumerate(heights)
@@ -162,13 +163,13 @@ def _cuts(timeline: Timeline, whole: float) -> Iterator[Tick]:
     free = -math.inf
     for away in timeline.interruptions:
         place = 100 * away.position / whole
-        # One label for those that stand close together, lest they stand on each other.
+        # One label for those close together: labels must not overlap.
         yield Tick(place, f"interrupted {duration(away.seconds)}" if place >= free else "")
         free = place + _APART if place >= free else free
 
 
 def _times(whole: float) -> list[float]:
-    """Round times, four or so of them, from 0 up to where a label still has room."""
+    """About four round times, from 0 up to the last whose label fits."""
     rounds = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200]
     step = next((step for step in rounds if whole / step <= 5), 86_400.0)
     while whole / step > 5:
@@ -177,7 +178,7 @@ def _times(whole: float) -> list[float]:
 
 
 def _levels(most: int) -> list[int]:
-    """Round numbers of pairs, five at most, up to the most."""
+    """At most five round numbers, up to `most`."""
     power = 10 ** int(math.log10(max(most, 1)))
     steps = (power // 5, power // 2, power, 2 * power, 5 * power)
     step = next(step for step in steps if step and most / step <= 5)
@@ -186,18 +187,18 @@ def _levels(most: int) -> list[int]:
 
 def _caption(timeline: Timeline, bar: float) -> str:
     pairs = sum(bucket.pairs for bucket in timeline.buckets)
-    words = f"{pairs:,} pairs in {duration(timeline.worked)}"
+    words = f"{counted(pairs, 'enrollment')} in {duration(timeline.worked)}"
     if timeline.worked >= 60:
-        words += f", {60 * pairs / timeline.worked:,.0f} a minute on average"
-    words += f". Each bar is the pairs of {duration(bar)}."
+        words += f", {60 * pairs / timeline.worked:,.0f} per minute on average"
+    words += f". Each bar covers {duration(bar)}."
     for hold in Hold:
         held = sum(pause.seconds for pause in timeline.pauses if pause.hold is hold)
         if held:
             start, end = HOLDS[hold][0].upper(), HOLDS[hold][1:]
-            words += f" {start}{end}: {duration(held)} in all."
+            words += f" {start}{end}: {duration(held)} in total."
     if timeline.interruptions:
         away = sum(away.seconds for away in timeline.interruptions)
-        words += f" Interrupted, and cut out here: {duration(away)} in all."
+        words += f" Interrupted, and left out here: {duration(away)} in total."
     return words
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// What the page does beyond being read: nothing here adds what is not already in the file.
+// Sorting, filtering and paging. All data is in the file already.
 
 const FIRST_COURSES = 25;
 const ROWS_AT_ONCE = 100;
@@ -16,7 +16,7 @@ function localTimes() {
   }
 }
 
-// Calls `use` with what is typed into a field, in lower case, once it has stood for a moment.
+// Calls `use` with the text of a field, in lower case, after 100 ms without typing.
 function onTyping(field, use) {
   let waiting;
   field.addEventListener("input", () => {
@@ -56,7 +56,7 @@ function courses() {
   }
 
   function sort(column) {
-    // Names from A, numbers from the largest; a second press turns the order round.
+    // Names start from A, numbers from the largest. A second click reverses the order.
     const first = column === 0 ? "ascending" : "descending";
     const second = column === 0 ? "descending" : "ascending";
     const order = headers[column].getAttribute("aria-sort") === first ? second : first;
@@ -110,7 +110,7 @@ function failures() {
   }));
   const total = reasons.reduce((sum, { rows }) => sum + rows.length, 0);
 
-  // Fills a reason's table up to `most` rows, and offers the next ones.
+  // Fills a reason's table up to `most` rows, and labels the button for the next ones.
   function fill(reason, rows, most) {
     for (const cells of rows.slice(reason.body.rows.length, most)) {
       const row = reason.body.insertRow();
@@ -152,7 +152,7 @@ function failures() {
 
   for (const reason of reasons) {
     if (reason.rest) reason.rest.hidden = true;
-    fill(reason, reason.rows, 0); // what is there stays: it only offers more
+    fill(reason, reason.rows, 0); // keeps the rows of the template
   }
   onTyping(byId("failure-filter"), find);
   controls.hidden = false;

@@ -1,4 +1,4 @@
-"""The courses and the failures of a summary, as the template and the script take them."""
+"""The courses and failures of a `Summary`, prepared for the page's template and script."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEAST_PERCENT = 0.7
 
 @frozen
 class Segment:
-    """A stretch of a bar: `left` and `width` in percent."""
+    """One outcome's part of a bar: `left` and `width` in percent."""
 
     outcome: Outcome
     left: float
@@ -30,7 +30,7 @@ class Segment:
 
 @frozen
 class Bar:
-    """One bar of outcomes; `words` say the same."""
+    """A stacked bar of outcomes; `words` is its text alternative."""
 
     segments: list[Segment]
     words: str
@@ -38,7 +38,7 @@ class Bar:
 
 @frozen
 class CourseRow:
-    """A course, or several taken together, where `key` is None."""
+    """A row of the course table. `key` is None for the row that combines the last courses."""
 
     key: str | None
     pairs: int
@@ -48,9 +48,9 @@ class CourseRow:
 
 @frozen
 class Group:
-    """The failures of one reason. `rows` are those that stand in the page without script.
+    """The failures of one reason. `rows` are those that the page shows without its script.
 
-    `errors`: they differ, so that each row has its own.
+    `errors`: whether the errors differ, so that each row shows its own.
     """
 
     outcome: Outcome | None
@@ -62,7 +62,7 @@ class Group:
 
 
 def bar(counts: Mapping[Outcome, int]) -> Bar:
-    """The bar of these counts, in the outcomes' own order; what is there at all can be seen."""
+    """The bar for counts, in the order of `Outcome`. Even the smallest part is visible."""
     present = [outcome for outcome in Outcome if counts.get(outcome)]
     total = sum(counts.values())
     widths = [max(100 * counts[outcome] / total, _LEAST_PERCENT) for outcome in present]
@@ -76,7 +76,7 @@ def bar(counts: Mapping[Outcome, int]) -> Bar:
 
 
 def courses(summary: Summary) -> Iterator[CourseRow]:
-    """The courses, the worst first; beyond the first `MOST_COURSES`, the others in one row."""
+    """The courses, most failures first; those beyond `MOST_COURSES` in one row."""
     found = sorted(
         ((key, counts.total(), failed(counts)) for key, counts in summary.courses.items()),
         key=lambda row: (-row[2], -row[1], row[0]),
@@ -91,7 +91,7 @@ def courses(summary: Summary) -> Iterator[CourseRow]:
 
 
 def groups(reasons: list[Reason]) -> list[Group]:
-    """The failures by reason, each with its share of the rows that stand in the page."""
+    """The failures by reason, each with the rows that the page shows without its script."""
     shown = max(_FEWEST_ROWS, min(_MOST_ROWS, _ROWS // max(len(reasons), 1)))
     return [
         Group(
@@ -107,10 +107,10 @@ def groups(reasons: list[Reason]) -> list[Group]:
 
 
 def island(reasons: list[Reason]) -> Markup:
-    """All failures that were kept, as JSON for the script.
+    """All failures that the summary kept, as JSON for the page's script.
 
-    `texts` has each course and error once; `groups` has for each reason the identifiers,
-    each with its course and its error as numbers of texts.
+    `texts` has each course and error once. `groups` has a list per reason: each item is an
+    identifier, then its course and its error as indexes into `texts`.
     """
     texts: dict[str, int] = {}
     rows = [
@@ -121,7 +121,7 @@ def island(reasons: list[Reason]) -> Markup:
         for reason in reasons
     ]
     data = orjson.dumps({"texts": list(texts), "groups": rows}).decode()
-    # In a script element, only "<" can begin what ends it.
+    # Only "<" could start the tag that ends the script element.
     return Markup(data.replace("<", "\\u003c"))  # noqa: S704
 
 

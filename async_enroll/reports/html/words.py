@@ -1,33 +1,39 @@
-"""Numbers, times and other people's words, as a page shows them."""
+"""Formatting for the report page: outcome names, untrusted text, percentages, durations."""
 
 from __future__ import annotations
 
 from async_enroll.models import Outcome
 
-# What people call an outcome, and what it means to them.
+# The name of each outcome, and a sentence to explain it.
 OUTCOMES = {
-    Outcome.ENROLLED: ("Enrolled", "Was not enrolled, and is now."),
-    Outcome.ALREADY_ENROLLED: ("Already enrolled", "Was enrolled before, and still is."),
+    Outcome.ENROLLED: ("Enrolled", "Was not enrolled before, and is enrolled now."),
+    Outcome.ALREADY_ENROLLED: ("Already enrolled", "Was enrolled before. Nothing has changed."),
     Outcome.ALLOWED: (
         "Waiting for registration or activation",
-        "An address without an account, or an account that is not activated: it may be enrolled "
-        "once somebody registers or activates it.",
+        "No account has this e-mail address, or the account is not activated. The learner can be "
+        "enrolled after registration or activation.",
     ),
-    Outcome.UNENROLLED: ("Unenrolled", "Was enrolled, and is no longer."),
-    Outcome.NOT_ENROLLED: ("Not enrolled before", "Was to be unenrolled, and was not enrolled."),
-    Outcome.WITHDRAWN: ("Withdrawn", "Waited for registration or activation, and no longer does."),
+    Outcome.UNENROLLED: ("Unenrolled", "Was enrolled before, and is not enrolled now."),
+    Outcome.NOT_ENROLLED: ("Not enrolled before", "Was to be unenrolled, but was not enrolled."),
+    Outcome.WITHDRAWN: (
+        "Withdrawn",
+        "Was waiting for registration or activation, and is no longer.",
+    ),
     Outcome.INVALID_IDENTIFIER: (
         "Invalid identifier",
-        "Neither a user nor a plausible address, or one that cannot be sent at all.",
+        "Neither a username nor a valid e-mail address, or not possible to send.",
     ),
-    Outcome.ERROR: ("Failed", "The platform failed on this learner; its log says why."),
+    Outcome.ERROR: (
+        "Error",
+        "The platform failed on this learner. Its log has the reason.",
+    ),
     Outcome.REJECTED: (
         "Rejected",
-        "The platform refused, in the words given below; nothing was done.",
+        "The platform refused the request, for the reason given below. Nothing was changed.",
     ),
     Outcome.UNCONFIRMED: (
         "Unconfirmed",
-        "Sent, and nothing tells what became of it: look at the platform.",
+        "Sent, but the result is unknown. Check on the platform.",
     ),
 }
 
@@ -35,19 +41,19 @@ _LONGEST = 300
 
 
 def visible(text: str) -> str:
-    """`text` with everything written out that cannot be seen, or that moves other text about."""
+    """`text` with invisible and direction-changing characters as backslash escapes."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def brief(text: str) -> str:
-    """`visible`, and cut where it is so long that it would drown the page."""
+    """`visible`, truncated to 300 characters."""
     return visible(text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…")
 
 
 def share(part: int, whole: int) -> str:
-    """A percentage that is 0 or 100 only where that is so."""
+    """A percentage. It is never rounded to 0 or 100."""
     if part in (0, whole):
         return "100 %" if part else "0 %"
     percent = 100 * part / whole
@@ -59,7 +65,7 @@ def share(part: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of time in at most two units, as in ``4 min 10 s``."""
+    """A duration in at most two units, as in ``4 min 10 s``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s".replace(".0 ", " ")
     left = round(seconds)

@@ -28,9 +28,9 @@ def test_a_job_in_words_and_numbers() -> None:
     timeline.resume(9000)
     timeline.add(9001, 100)
     chart = drawn(timeline)
-    assert chart.caption.startswith("12,100 pairs in 3 min 1 s, 4,011 a minute on average.")
-    assert "Held back by the platform's throttle: 1 min in all." in chart.caption
-    assert "Interrupted, and cut out here: 2 h 10 min in all." in chart.caption
+    assert chart.caption.startswith("12,100 enrollments in 3 min 1 s, 4,011 per minute on average.")
+    assert "Throttled by the platform: 1 min in total." in chart.caption
+    assert "Interrupted, and left out here: 2 h 10 min in total." in chart.caption
     assert sum(row.pairs for row in chart.rows) == 12_100
     assert [(stop.since, stop.length) for stop in chart.stops] == [
         (1120, "1 min"),

@@ -142,11 +142,16 @@ def failing(identifier: str, error: str = "because", course_id: str = "c1") -> E
 def test_the_account_is_told(browser: Browser, example: Path) -> None:
     browser.open(example)
     assert browser.find("h1").text == "Autumn term 2026"
-    assert browser.find("#verdict").text.endswith("4,960 of 5,000 pairs are as asked")
+    assert browser.find("#headline").text.endswith("4,960 of 5,000 enrollments are as requested")
     figures = dict(text.split("\n") for text in browser.texts(".figures div"))
     assert figures.pop("Waiting for registration or activation").isdecimal()
     assert re.fullmatch(r"5 min \d+ s", figures.pop("Duration"))
-    assert figures == {"Pairs": "5,000", "As asked": "4,960", "Not as asked": "40", "Courses": "30"}
+    assert figures == {
+        "Enrollments": "5,000",
+        "As requested": "4,960",
+        "Failed": "40",
+        "Courses": "30",
+    }
     # Times are the reader's, and the page's own stay at hand.
     started = browser.find("header time")
     assert re.match(r"Oct \d+, 2026, ", started.text)
@@ -322,7 +327,7 @@ def test_it_is_whole_without_script(browser: Browser, large: Path) -> None:
         assert browser.texts("button, input") == []
         browser.find("details.reason summary").click()
         assert len(browser.texts("details.reason tbody tr")) == 100
-        assert "a browser that runs the page's script shows" in browser.find(".rest").text
+        assert "With JavaScript, the page shows" in browser.find(".rest").text
     finally:
         browser.without_script(disabled=False)
 
@@ -336,7 +341,7 @@ def test_it_has_words_for_what_is_drawn(browser: Browser, example: Path) -> None
     )
     assert levels[0] == "H1"
     assert set(levels[1:]) == {"H2"}
-    assert browser.find("#failure-filter").accessible_name == "Find a learner, course or error"
+    assert browser.find("#failure-filter").accessible_name == "Search learners, courses, errors"
     browser.find("#time ~ details summary").click()
     assert "the platform did not answer" in browser.find("#time ~ details").text
 
@@ -345,7 +350,7 @@ def test_all_is_well(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "good.html"
     Job(failures=0).write(path)
     browser.open(path)
-    assert browser.find("#verdict").text.endswith("All 5,000 pairs are as asked")
+    assert browser.find("#headline").text.endswith("All 5,000 enrollments are as requested")
     assert browser.seen("#failures") == []
 
 
@@ -353,22 +358,22 @@ def test_there_was_nothing_to_do(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "empty.html"
     path.write_text(page(Summary()), "utf-8")
     browser.open(path)
-    assert browser.find("#verdict").text == "Nothing was asked for"
-    assert browser.texts("section > h2") == ["Nothing was asked for", "What became of the pairs"]
+    assert browser.find("#headline").text == "No enrollments were requested"
+    assert browser.texts("section > h2") == ["No enrollments were requested", "Outcomes"]
 
 
 def test_what_is_pending_is_no_success() -> None:
     enrolled = EnrollmentResult("jane", "c1", Action.ENROLL, Outcome.ENROLLED, notified=None)
     text = page(summary_of([enrolled]), pending=2)
-    assert "1 of 3 pairs are as asked" in text
+    assert "1 of 3 enrollments are as requested" in text
     assert "<dt>Pending</dt><dd>2</dd>" in text
     assert "<dt>May not have been notified</dt><dd>1</dd>" in text
-    assert "The one pair is as asked" in page(summary_of([enrolled]))
+    assert "The one enrollment is as requested" in page(summary_of([enrolled]))
 
 
 def test_what_is_not_kept_is_said() -> None:
     text = page(summary_of(failing(f"learner{number}") for number in range(MOST_FAILURES + 5)))
-    assert "This page keeps 10,000 of the 10,005" in text
+    assert "This page lists 10,000 of 10,005" in text
     data = re.search(r'id="failure-data">(.*)</script>', text)
     assert data
     assert len(json.loads(data[1])["groups"][0]) == MOST_FAILURES
@@ -381,7 +386,7 @@ def test_thousands_of_courses_stand_together_below_the_worst() -> None:
     ]
     text = page(summary_of(results))
     assert text.count('<th scope="row"><bdi>c') == 1000
-    assert "The other 2,000 courses together" in text
+    assert "The other 2,000 courses" in text
     assert len(text) < 1_000_000
 
 
