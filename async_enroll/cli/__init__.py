@@ -1,4 +1,7 @@
-"""The command line, `async-enroll`: the only part that prints and that reads the environment."""
+"""The command line, `async-enroll`: the only part that prints or reads the environment.
+
+`commands` has one module per command, `options` what they share, `output` what they print.
+"""
 
 from __future__ import annotations
 
@@ -22,24 +25,24 @@ from async_enroll.cli.output.ending import ending
 
 app: App = App(
     name="async-enroll",
-    help="Move learners in and out of courses on MOOCit and Open edX.",
+    help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
     help_epilogue="""\
 Start here:
-  async-enroll demo                      see it all on an embedded platform
+  async-enroll demo                      try it on an embedded platform
   export ASYNC_ENROLL_URL=https://courses.example.org
-  export ASYNC_ENROLL_TOKEN=…            or --token-file PATH
-  export ASYNC_ENROLL_CLIENT_ID=…        instead of a token: to be given
-  export ASYNC_ENROLL_CLIENT_SECRET=…    one; or …_CLIENT_SECRET_FILE=PATH
-  async-enroll doctor                    is everything in place?
-  async-enroll plan roster.csv           what would be sent?
-  async-enroll apply roster.csv          do what a roster says
+  export ASYNC_ENROLL_TOKEN=…            or use --token-file PATH
+  export ASYNC_ENROLL_CLIENT_ID=…        or sign in with client credentials
+  export ASYNC_ENROLL_CLIENT_SECRET=…    or set …_CLIENT_SECRET_FILE=PATH
+  async-enroll doctor                    check the connection and permissions
+  async-enroll plan roster.csv           show what would be sent
+  async-enroll apply roster.csv          enroll and unenroll learners
 
 Exit status:
-  0    all well
-  1    some pairs failed; the report names them
-  2    nothing was sent: unusable arguments, configuration or roster
-  3    stopped with work left; with a journal, `resume` goes on
-  130  interrupted, likewise""",
+  0    success
+  1    some enrollments failed; the report lists them
+  2    nothing was sent: invalid arguments, configuration or roster
+  3    stopped before the end; with a journal, `resume` continues
+  130  interrupted; with a journal, `resume` continues""",
     help_format="plaintext",
     version=version("async_enroll"),
     result_action="return_value",
@@ -56,8 +59,8 @@ app.command(demo.demo, help_epilogue=demo.EXAMPLES)
 
 
 def main() -> None:
-    """Run the command that the arguments name, and end the process."""
-    # Data on stdout is UTF-8, like that in files, whatever the locale.
+    """Run the command line and exit with its status."""
+    # Output is UTF-8 whatever the locale, as in files.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(ending(app))

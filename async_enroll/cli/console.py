@@ -1,4 +1,4 @@
-"""Where things are printed: results on stdout, everything else on stderr."""
+"""Terminal output: results on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from rich.text import Text
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise  # how a command ends is decided in one place, and not by rich
+        raise  # `output.ending` decides the exit status, not rich
 
 
-# What is printed holds other people's words: nothing in them is markup.
+# Output contains untrusted text, which must not be read as markup.
 OUT = _Console(markup=False, highlight=False, emoji=False)
 ERR = _Console(markup=False, highlight=False, emoji=False, stderr=True)
 
 
 def printable(text: str) -> str:
-    """`text` with everything written out that a terminal could take for a command."""
+    """`text` with control and other non-printable characters as backslash escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def say(console: Console, text: Text) -> None:
-    """Print lines: wrapped for people at a terminal, left whole for files and programs."""
+    """Print text, wrapped on a terminal only."""
     console.print(text, soft_wrap=not console.file.isatty())
 
 
 def note(text: str) -> None:
-    """Say something on the way, on stderr."""
+    """Print a message to stderr."""
     _remark(Text(), text)
 
 
 def warn(text: str) -> None:
-    """Warn of something, on stderr."""
+    """Print a warning to stderr."""
     _remark(Text("warning: ", "bold yellow"), text)
 
 
 def complain(text: str) -> None:
-    """Say what went wrong, on stderr."""
+    """Print an error to stderr."""
     _remark(Text("error: ", "bold red"), text)
 
 

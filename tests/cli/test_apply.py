@@ -32,7 +32,7 @@ async def test_all_well(platform: Platform, roster: Path) -> None:
     ended = await run(*APPLY, roster, env=environment(platform))
     assert (ended.status, ended.err) == (0, "")
     assert "enrolled" in ended.out
-    assert "Not as asked" not in ended.out
+    assert "Failed" not in ended.out
     assert platform.is_enrolled("learner0", C0)
     assert platform.is_allowed("new@example.org", C1)
     assert platform.outbox == []
@@ -41,7 +41,7 @@ async def test_all_well(platform: Platform, roster: Path) -> None:
 async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
     ended = await run(*APPLY, faulty, env=environment(platform))
     assert ended.status == 1
-    assert "Not as asked\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\ninvalid_identifier: neither a user" in ended.out
     assert f"\n  nobody@  {C1}\n" in ended.out
     assert platform.is_enrolled("learner0", C0)
 
@@ -64,7 +64,7 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
         ended = await run(*APPLY, roster, "--email-students", env=environment(platform))
         assert len(platform.outbox) == len({mail.to for mail in platform.outbox})
     assert ended.status == 1
-    failures = ended.out[ended.out.index("Not as asked") :]
+    failures = ended.out[ended.out.index("Failed") :]
     assert failures.count("nobody@example.org") == 4
     assert failures.count("  poison ") == 1
     assert "someone" not in failures
@@ -83,7 +83,7 @@ async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: 
     ended = await run(*APPLY, roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
     assert ended.status == 1
     assert ended.out.count(C0) == 50
-    assert "… and 3 more; --report" in ended.out
+    assert "… and 3 more; use --report" in ended.out
 
 
 async def test_words_of_others_are_no_commands_to_a_terminal(
@@ -157,7 +157,7 @@ async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path:
     report = tmp_path / "report.csv"
     ended = await run(*APPLY, faulty, "--report", report, env=environment(platform))
     assert ended.status == 1
-    assert ended.err == f"report of 2 pairs: {report}\n"
+    assert ended.err == f"report of 2 enrollments: {report}\n"
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
     with report.open(newline="") as file:
         rows = {row["identifier"]: row["outcome"] for row in csv.DictReader(file)}
@@ -167,10 +167,13 @@ async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path:
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("report.xlsx", "expected a name in .csv or .json or .jsonl or .parquet or .html"),
+        (
+            "report.xlsx",
+            "expected a file name ending in .csv or .json or .jsonl or .parquet or .html",
+        ),
         ("missing/report.csv", "there is no directory"),
         ("taken.csv", "is a directory"),
-        ("nowhere.csv", "is a link to nothing"),
+        ("nowhere.csv", "is a broken link"),
     ],
 )
 async def test_a_report_that_cannot_be_written_is_found_first(
@@ -265,7 +268,7 @@ async def test_interrupted(tmp_path: Path, twice: bool) -> None:
             err = b"".join([piece async for piece in process.stderr]).decode()
             assert await process.wait() == 130
     assert "Traceback" not in err
-    assert "finishing what is in flight; Ctrl-C once more cuts it off" in err
+    assert "finishing the calls in flight; press Ctrl-C again to cancel them" in err
     assert err.endswith("error: interrupted\n")
     assert "allowed" in out
     outcomes = Counter(row["outcome"] for row in csv.DictReader(report.read_text().splitlines()))
@@ -288,8 +291,8 @@ async def test_nobody_is_there_to_be_asked(platform: Platform, roster: Path) -> 
 async def test_the_plan_is_shown_before(platform: Platform, roster: Path) -> None:
     ended = await run("apply", roster, "--yes", env=environment(platform))
     assert ended.status == 0
-    assert "  pairs                2   enroll 2\n" in ended.err
-    assert "  calls                2   500 pairs in one at most\n" in ended.err
+    assert "  enrollments            2   enroll 2\n" in ended.err
+    assert "  calls                  2   at most 500 enrollments each\n" in ended.err
 
 
 async def test_failures_are_told_as_they_happen(platform: Platform, faulty: Path) -> None:
@@ -342,9 +345,9 @@ async def test_where_to_find_all_failures(platform: Platform, tmp_path: Path) ->
     out, journal = tmp_path / "out.csv", tmp_path / "my job.db"
     env = environment(platform)
     ended = await run("apply", roster, "--yes", "--report", out, env=env)
-    assert f"… and 10 more; {out} has them all" in ended.out
+    assert f"… and 10 more; see {out} for all" in ended.out
     ended = await run("apply", roster, "--yes", "--journal", journal, env=env)
-    assert f"async-enroll report '{journal}' --only failures has them all" in ended.out
+    assert f"to list all: async-enroll report '{journal}' --only failures" in ended.out
     ended = await run("report", journal, "--only", "failures", "--format", "csv", env=env)
     assert len(ended.out.splitlines()) == 61
     ended = await run("report", journal, "--only", "failures", env=env)

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from async_enroll import AuthenticationError, EnrollError, PlatformError
-from async_enroll.cli.output.checks import BARE, SLASHED, Findings, State, no_token, verdicts
+from async_enroll.cli.output.checks import BARE, SLASHED, Findings, State, evaluate, no_token
 from async_enroll.http.answer import Answer
 from async_enroll.http.failures import Failure, classify
 from async_enroll.models import ListingKind
@@ -34,11 +34,11 @@ def findings(preflight: BulkAnswer | Failure = REACHED, **found: Any) -> Finding
 
 
 def states(found: Findings) -> dict[str, State]:
-    return {check.name: check.state for check in verdicts(found)}
+    return {check.name: check.state for check in evaluate(found)}
 
 
 def words(found: Findings, name: str) -> str:
-    return next(check.text for check in verdicts(found) if check.name == name)
+    return next(check.text for check in evaluate(found) if check.name == name)
 
 
 @pytest.mark.parametrize("kind", get_args(ListingKind))
@@ -68,21 +68,21 @@ def test_what_is_not_the_endpoint_proves_nothing(answer: Answer) -> None:
 def test_everything_that_failed_has_a_remedy() -> None:
     for status in (301, 400, 401, 403, 404, 500, 502):
         failure = classify(Answer(status, {}, b""))
-        for check in verdicts(findings(failure, kind="core", listing=failure, course_id=COURSE)):
+        for check in evaluate(findings(failure, kind="core", listing=failure, course_id=COURSE)):
             assert (check.remedy is not None) == (check.state is State.FAILED), check
 
 
 @pytest.mark.parametrize(
     ("forms", "preflight", "since_2025", "release"),
     [
-        ((SLASHED,), REACHED, False, "answers as MOOCit"),
-        ((SLASHED, BARE), REACHED, False, "answers as Open edX of 2020, or older"),
-        ((BARE,), PREFLIGHTED, False, "answers as Open edX of 2022 to mid-2025"),
-        ((BARE,), REACHED, True, "answers as Open edX of late 2025, or newer"),
-        ((SLASHED,), PREFLIGHTED, True, "answers as Open edX of late 2025"),
-        ((BARE,), AS_OF_2026, True, "answers as Open edX of 2026, or newer"),
-        ((BARE,), REACHED, None, "could not be told"),
-        ((), REACHED, None, "could not be told"),
+        ((SLASHED,), REACHED, False, "behaves like MOOCit"),
+        ((SLASHED, BARE), REACHED, False, "behaves like Open edX of 2020, or older"),
+        ((BARE,), PREFLIGHTED, False, "behaves like Open edX of 2022 to mid-2025"),
+        ((BARE,), REACHED, True, "behaves like Open edX of late 2025, or newer"),
+        ((SLASHED,), PREFLIGHTED, True, "behaves like Open edX of late 2025"),
+        ((BARE,), AS_OF_2026, True, "behaves like Open edX of 2026, or newer"),
+        ((BARE,), REACHED, None, "unknown"),
+        ((), REACHED, None, "unknown"),
     ],
 )
 def test_releases(
@@ -90,19 +90,19 @@ def test_releases(
 ) -> None:
     found = findings(preflight, forms=forms, since_2025=since_2025)
     assert words(found, "release") == release
-    slash = {(): "is there", (SLASHED,): "with a", (BARE,): "without a"}.get(forms, "with and")
+    slash = {(): "available", (SLASHED,): "with a", (BARE,): "without a"}.get(forms, "with and")
     assert slash in words(found, "bulk endpoint")
 
 
 def test_kinds_of_token() -> None:
     assert words(findings(scheme="jwt"), "token") == "accepted as JWT"
-    assert "take JWT alone" in words(findings(scheme="Bearer"), "token")
+    assert "require JWT" in words(findings(scheme="Bearer"), "token")
 
 
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (AuthenticationError("invalid_client"), "check the client's id and secret"),
+        (AuthenticationError("invalid_client"), "check the client ID and secret"),
         (PlatformError("no token endpoint", status=404), "set ASYNC_ENROLL_TOKEN"),
     ],
 )

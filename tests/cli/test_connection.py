@@ -24,7 +24,7 @@ async def test_no_site(platform: Platform) -> None:
     del env["ASYNC_ENROLL_URL"]
     ended = await run("enrollments", env=env)
     assert (ended.status, ended.out) == (2, "")
-    assert ended.err == "error: no site is given: set ASYNC_ENROLL_URL or use --url\n"
+    assert ended.err == "error: no site URL: set ASYNC_ENROLL_URL or use --url\n"
 
 
 async def test_no_token(platform: Platform) -> None:
@@ -32,7 +32,7 @@ async def test_no_token(platform: Platform) -> None:
     ended = await run("enrollments", env=env)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err == (
-        "error: no token is given: set ASYNC_ENROLL_TOKEN or use --token-file, "
+        "error: no credentials: set ASYNC_ENROLL_TOKEN or use --token-file, "
         "or set ASYNC_ENROLL_CLIENT_ID and ASYNC_ENROLL_CLIENT_SECRET\n"
     )
 
@@ -74,7 +74,7 @@ async def test_a_token_file_that_others_can_read(platform: Platform, tmp_path: P
     file.chmod(0o644)
     ended = await run("enrollments", "--token-file", file, env=environment(platform))
     assert ended.status == 0
-    assert ended.err.startswith(f"warning: {file} can be read by others")
+    assert ended.err.startswith(f"warning: {file} can be read by other users")
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ async def test_an_unusable_token_file(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("TOKEN CLIENT_ID CLIENT_SECRET", "both a token and client credentials are given: unset"),
-        ("CLIENT_ID", "no client secret is given: set ASYNC_ENROLL_CLIENT_SECRET or"),
-        ("CLIENT_SECRET", "a client secret is given without its id"),
-        ("CLIENT_SECRET_FILE", "a client secret is given without its id"),
-        ("CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE", "the client secret is given twice: unset"),
+        ("TOKEN CLIENT_ID CLIENT_SECRET", "both a token and client credentials are set: unset"),
+        ("CLIENT_ID", "client ID without a secret: set ASYNC_ENROLL_CLIENT_SECRET or"),
+        ("CLIENT_SECRET", "client secret without an ID"),
+        ("CLIENT_SECRET_FILE", "client secret without an ID"),
+        ("CLIENT_ID CLIENT_SECRET CLIENT_SECRET_FILE", "two client secrets: unset"),
         ("CLIENT_ID CLIENT_SECRET_FILE", "client secret file sesame: No such file"),
     ],
 )
@@ -126,7 +126,7 @@ def test_a_secret_in_a_file_that_others_can_read(
     monkeypatch.setenv("ASYNC_ENROLL_CLIENT_ID", "id")
     monkeypatch.setenv("ASYNC_ENROLL_CLIENT_SECRET_FILE", str(file))
     Connection(url="https://courses.example.org").transport()
-    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by others")
+    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by other users")
 
 
 def test_the_token_file_wins_over_a_client_id(
@@ -199,4 +199,4 @@ def test_a_client_certificate_that_others_can_read(
     file.chmod(0o644)
     monkeypatch.setenv("ASYNC_ENROLL_TOKEN", "sesame")
     Connection(url="https://courses.example.org", client_cert=file).transport()
-    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by others")
+    assert capsys.readouterr().err.startswith(f"warning: {file} can be read by other users")

@@ -58,9 +58,9 @@ async def test_a_course_that_is_not(silent: Platform, course: str) -> None:
 @pytest.mark.parametrize(
     ("release", "path", "words"),
     [
-        ("2020", "with and without a slash", "answers as Open edX of 2020, or older"),
-        ("2022", "without a slash", "answers as Open edX of 2022 to mid-2025"),
-        ("2026", "without a slash", "answers as Open edX of 2026, or newer"),
+        ("2020", "with and without a trailing slash", "behaves like Open edX of 2020, or older"),
+        ("2022", "without a trailing slash", "behaves like Open edX of 2022 to mid-2025"),
+        ("2026", "without a trailing slash", "behaves like Open edX of 2026, or newer"),
     ],
 )
 async def test_a_release(release: str, path: str, words: str) -> None:
@@ -70,7 +70,7 @@ async def test_a_release(release: str, path: str, words: str) -> None:
         ended = await run("doctor", "--course-id", C0, env=env)
         assert not any([platform.audit, platform.outbox, platform.enrollments])
     assert marks(ended) == {**ALL_WELL, "course": "✓"}
-    for told in (f"is there, {path}", words, "accepted as JWT"):
+    for told in (f"available, {path}", words, "accepted as JWT"):
         assert told in ended.out
 
 
@@ -80,7 +80,7 @@ async def test_a_wrong_token(silent: Platform) -> None:
     assert ended.status == 3
     told = marks(ended)
     assert (told["token"], told["staff"], told["listing"]) == ("✗", "-", "-")
-    assert "→ get a new one" in ended.out
+    assert "→ get a new token" in ended.out
 
 
 async def test_all_well_with_a_client_id_and_secret(silent: Platform) -> None:
@@ -93,7 +93,7 @@ async def test_a_wrong_secret(silent: Platform) -> None:
     ended = await run("doctor", env=signing_in(silent, "sesame"))
     assert ended.status == 3
     assert marks(ended) == {"URL": "✓", "connection": "✓", "token": "✗"}
-    assert "→ check the client's id and secret" in ended.out
+    assert "→ check the client ID and secret" in ended.out
 
 
 async def test_a_token_without_permission(silent: Platform) -> None:
@@ -118,7 +118,7 @@ async def test_plain_open_edx() -> None:
         ended = await run("doctor", env=environment(platform))
     assert ended.status == 0
     assert marks(ended) == ALL_WELL
-    assert "plain Open edX's own list" in ended.out
+    assert "Open edX's enrollment list: no e-mail addresses" in ended.out
 
 
 async def test_a_site_that_lists_nothing() -> None:
@@ -126,7 +126,7 @@ async def test_a_site_that_lists_nothing() -> None:
         ended = await run("doctor", env=environment(platform))
     assert ended.status == 3
     assert marks(ended) == {**ALL_WELL, "listing": "✗"}
-    assert "→ check the URL; have the site's operators let" in ended.out
+    assert "→ check the URL; ask the site's operators to allow" in ended.out
 
 
 async def test_a_full_window() -> None:
@@ -135,7 +135,7 @@ async def test_a_full_window() -> None:
         ended = await run("doctor", env=environment(platform))
     assert ended.status == 0
     assert marks(ended) == {**ALL_WELL, "release": "-", "throttle": "-"}
-    assert "calls are refused for" in ended.out
+    assert "throttled now: calls are retried after" in ended.out
 
 
 async def test_nobody_listens(platform: Platform) -> None:

@@ -91,7 +91,7 @@ async def test_a_long_table_ends(platform: Platform) -> None:
         platform.enroll(f"member{number}", C0)
     ended = await run("enrollments", "--format", "table", env=environment(platform))
     assert ended.status == 0
-    assert "… and 3 more; --format csv gives all 1,003" in ended.err
+    assert "… and 3 more; use --format csv to list all 1,003" in ended.err
     assert "member999" in ended.out
     assert "member1000" not in ended.out
 
@@ -148,8 +148,8 @@ async def test_into_what_can_only_be_written_on(peopled: Platform, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--output", "list.txt"), "expected a name in .csv or .jsonl"),
-        (("--output", "list.csv", "--format", "table"), "for the terminal"),
+        (("--output", "list.txt"), "expected a file name ending in .csv or .jsonl"),
+        (("--output", "list.csv", "--format", "table"), "cannot be written to a file"),
         (("--output", "missing/list.csv"), "there is no directory missing"),
         (("--format", "xml"), '"xml"'),
         (("--days", "-1"), "expected a number of days"),

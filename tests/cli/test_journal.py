@@ -34,7 +34,7 @@ async def journal(platform: Platform, roster: Path, tmp_path: Path) -> Path:
     command = ("apply", roster, "--yes", "--quiet", "--journal", journal)
     ended = await run(*command, env=environment(platform))
     assert (ended.status, ended.err) == (1, "")
-    assert "Not as asked\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\ninvalid_identifier: neither a user" in ended.out
     return journal
 
 
@@ -61,9 +61,9 @@ async def test_interrupted_and_gone_on_with(
             status = await process.wait()
         if how is signal.SIGINT:
             assert status == 130
-            assert f"to go on: async-enroll resume {journal}\nerror: interrupted\n" in err
+            assert f"to continue: async-enroll resume {journal}\nerror: interrupted\n" in err
         ended = await run("report", journal, env=environment())
-        assert "pairs have no result yet" in ended.err
+        assert "no result yet" in ended.err
         ended = await run("resume", journal, "--report", page, *SLOW, env=environment(platform))
         assert ended.status == 1
         assert "enrolled" in ended.out
@@ -107,11 +107,11 @@ async def test_a_finished_job_is_no_fresh_success(
     assert (ended.status, ended.out, len(platform.requests)) == (0, "", calls)
     assert ended.err == (
         f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent\n"
-        f"what became of it then: async-enroll report {journal}\n"
-        "to do it again: apply the roster with a new --journal\n"
-        f"report of 1 pairs: {page}\n"
+        f"for its results: async-enroll report {journal}\n"
+        "to apply the roster again: use a new --journal\n"
+        f"report of 1 enrollment: {page}\n"
     )
-    assert "The one pair is as asked" in page.read_text()
+    assert "The one enrollment is as requested" in page.read_text()
     ended = await run(*again, "--json", env=env)
     assert (ended.status, json.loads(ended.out)["counts"]) == (0, {"enrolled": 1})
 
@@ -190,7 +190,7 @@ async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
         ended = await run(*command, env=environment(platform))
         assert ended.status == 1
         assert (
-            "the learners of 4 pairs may not have been notified; to mail them knowingly: "
+            "the learners of 4 enrollments may not have been notified; to mail them anyway: "
             f"async-enroll report {journal} --only unnotified --as-roster "
             "--output mail-again.csv\n"
         ) in ended.out
@@ -205,7 +205,7 @@ async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
     only = ("--only", "unnotified", "--as-roster")
     ended = await run("report", journal, *only, "--output", again, env={})
     assert (ended.status, ended.out) == (0, "")
-    assert ended.err == f"roster of those who may not have been notified: {again}\n"
+    assert ended.err == f"roster of learners who may not have been notified: {again}\n"
     rows = csv_rows(again.read_text())
     assert {(row["identifier"], row["cohort"], row["error"]) for row in rows} == {
         (f"learner{number}", "red", "enrolled: may not have been notified") for number in range(4)
@@ -261,7 +261,7 @@ async def test_a_journal_of_another_roster(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--output", "x.docx"), "expected a name in"),
+        (("--output", "x.docx"), "expected a file name ending in"),
         (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
         (("--as-roster", "--format", "html"), "--as-roster writes CSV"),
     ],

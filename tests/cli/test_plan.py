@@ -22,13 +22,13 @@ async def test_without_a_site(roster: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     lines = [line.split(maxsplit=2) for line in ended.out.splitlines()]
     assert lines[1:] == [
-        ["pairs", "21", "enroll 20"],
+        ["enrollments", "21", "enroll 20"],
         ["learners", "11"],
         ["courses", "3", "with 2 cohorts"],
-        ["calls", "1", "500 pairs in one at most"],
+        ["calls", "1", "at most 500 enrollments each"],
         ["shortest", "0:00:00", "120 calls in 60 s"],
-        ["expected", "0:00:00", "at 20 ms a pair, 8 calls at once"],
-        ["1", "pairs", "cannot be sent, and count as failed"],
+        ["expected", "0:00:00", "at 20 ms per enrollment, 8 calls at once"],
+        ["1", "enrollment", "cannot be sent and will fail"],
     ]
 
 
@@ -83,7 +83,7 @@ async def test_unusable_tuning(tmp_path: Path, option: str) -> None:
     roster = roster_file(tmp_path / "roster.csv", f"jane@example.org,{C0}")
     ended = await run("plan", roster, option, "0", env=environment())
     assert ended.status == 2
-    assert "is 0" in ended.err
+    assert f"{option} 0: expected" in ended.err
 
 
 async def test_who_may_be_mailed_twice(platform: Platform, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_job_under_way() -> None:
     assert state.failed == 10
     # Eighty pairs in eight calls: at the measured rate 80 s, but the window takes 2 a minute.
     assert state.seconds_left(1020) == 240
-    assert state.sentence(1020) == "40 of 120 pairs (33 %), 1/s, 0:04:00 left, 10 not as asked"
+    assert state.sentence(1020) == "40 of 120 enrollments (33 %), 1/s, 0:04:00 left, 10 failed"
     assert state.in_window(1060.5) == 1
 
 
@@ -75,7 +75,7 @@ async def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
         await progress.report()
     told = capsys.readouterr().err.splitlines()
     assert told[0] == f"✗ learner0 in {COURSE}: error, its words"
-    assert sum("10 of 20 pairs (50 %)" in line for line in told) >= 2
+    assert sum("10 of 20 enrollments (50 %)" in line for line in told) >= 2
 
 
 async def test_the_first_failures_are_enough(capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ async def test_progress_and_tables(tmp_path: Path) -> None:
         status, seen = await at_a_terminal("apply", "--yes", str(roster), env=environment(platform))
         assert status == 0
         assert "━" in seen
-        assert "10/10 pairs" in seen
+        assert "10/10 enrollments" in seen
         assert "enrolled 10" in seen
         status, seen = await at_a_terminal("enrollments", env=environment(platform))
         assert status == 0

@@ -1,4 +1,4 @@
-"""`async-enroll apply`: do what a roster says."""
+"""`async-enroll apply`: enroll and unenroll the learners of a roster."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ from async_enroll.planning.plan import Plan
 from async_enroll.reports.report import EnrollmentReport
 
 EXAMPLES = """\
-A roster is CSV, TSV, JSON Lines, Parquet or Excel, with a header:
+A roster is a CSV, TSV, JSON Lines, Parquet or Excel file with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-Columns may be called otherwise, also in French; action and cohort may be left out.
+Other column names are recognized, also in French. Action and cohort are optional.
 
 Examples:
   async-enroll apply roster.csv --report outcome.html
-  async-enroll apply roster.xlsx --journal job.db      and if need be: async-enroll resume job.db
+  async-enroll apply roster.xlsx --journal job.db      to continue: async-enroll resume job.db
   async-enroll apply roster.csv --yes --json | jq .counts
   grep -v unenroll roster.csv | async-enroll apply - --yes
 
 Exit status:
-  0    every pair is as asked
-  1    some are not; the report names them
-  2    nothing was sent: unusable arguments, configuration or roster
-  3    stopped with work left; with --journal, `resume` goes on
-  130  interrupted, likewise"""
+  0    every enrollment is as requested
+  1    some enrollments failed; the report lists them
+  2    nothing was sent: invalid arguments, configuration or roster
+  3    stopped before the end; with --journal, `resume` continues
+  130  interrupted; with --journal, `resume` continues"""
 
 
 def apply(
@@ -65,24 +65,23 @@ def apply(
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
-    """Do what a roster says, and account for every pair.
+    """Apply a roster: enroll and unenroll the learners it lists, and report every one.
 
-    The whole roster is checked, and the plan is shown, before anything is sent.
+    Checks the whole roster and shows the plan before it sends anything.
 
     Args:
-        roster: The roster's file; - is standard input.
-        email_students: Have the platform mail everyone, also those enrolled already.
-        no_auto_enroll: Do not enroll addresses without an account when they register, nor accounts
-            that are not activated when they are.
-        reason: Why, for the platform's audit trail of manual enrollments; up to 255 characters.
-        journal: A file that keeps what is sent and what comes back, to go on with if need be.
-        report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
-        json: Print the report in full, as JSON, instead of a summary.
-        yes: Do not ask before anything is sent.
+        roster: Roster file; - for standard input.
+        email_students: Have the platform e-mail all learners, including those already enrolled.
+        no_auto_enroll: Do not enroll learners later, when they register or activate an account.
+        reason: Reason for the platform's audit trail of manual enrollments; up to 255 characters.
+        journal: File that records the job, so that `resume` can continue it.
+        report: Write all results to a .csv, .json, .jsonl, .parquet or .html file.
+        json: Print the full report as JSON instead of a summary.
+        yes: Do not ask for confirmation.
         quiet: Show neither the plan nor progress.
-        reading: How to read the file.
-        connection: Which site.
-        tuning: How fast.
+        reading: How to read the roster.
+        connection: The site.
+        tuning: Rate and size of calls.
 
     """
     reason = checked_reason(reason)

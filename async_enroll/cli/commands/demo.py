@@ -1,4 +1,4 @@
-"""`async-enroll demo`: all of it at once, on an embedded platform."""
+"""`async-enroll demo`: a whole job on an embedded platform."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentQuery, Outcome, RequestWindow
 from async_enroll.reports.report import EnrollmentReport
+from async_enroll.reports.summary import counted
 from async_enroll.roster import Roster
 from async_enroll.sandbox import Platform, Population
 
@@ -31,7 +32,7 @@ Examples:
   async-enroll demo
   async-enroll demo --learners 100 --courses 3
 
-Exit status: 0 the report and the platform agree · 1 they do not"""
+Exit status: 0 the report matches the platform · 1 it does not"""
 
 _SECONDS_PER_PAIR = 0.001
 _NEWCOMERS = 20
@@ -39,11 +40,11 @@ _MALFORMED = ("nobody@", "two@@signs.example.org", "no-such-learner")
 
 
 def demo(*, learners: PositiveInt = 3000, courses: PositiveInt = 12) -> ExitStatus:
-    """Show it all on an embedded platform, and check the account.
+    """Apply a sample roster on an embedded platform, and verify the report.
 
     Args:
-        learners: How many learners have an account.
-        courses: How many courses each of them is enrolled in.
+        learners: Number of learners with an account.
+        courses: Number of courses to enroll each of them in.
 
     """
     return run(_demo, learners, courses)
@@ -57,8 +58,8 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
         rows = await to_thread.run_sync(_write_roster, path, population)
         roster = await to_thread.run_sync(Roster.read, path)
     note(
-        f"A platform on this machine: {learners:,} learners, {courses:,} courses.\n"
-        f"A roster, {path}: {rows:,} rows, {rows - len(roster):,} of them repeats."
+        f"Embedded platform: {counted(learners, 'learner')}, {counted(courses, 'course')}.\n"
+        f"Roster {path}: {rows:,} rows, including {rows - len(roster):,} duplicates."
     )
     progress = JobProgress(RequestWindow())
     async with (
@@ -68,7 +69,7 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
         with progress.shown():
             report = await client.apply(roster)
         show_account(report.summary(), hint="")
-        note("These three were put in to fail. Now the platform is asked who is enrolled.")
+        note("These three fail on purpose. Comparing the report with the platform's enrollments:")
         listed = await _listed(client, population.courses)
     return _compare(report, listed)
 

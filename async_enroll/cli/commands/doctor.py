@@ -1,4 +1,7 @@
-"""`async-enroll doctor`: whether everything is in place."""
+"""`async-enroll doctor`: check the connection, the credentials and the site.
+
+Makes a few calls without effect and gives what they find to `output.checks`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from rich.text import Text
 from async_enroll.cli.console import OUT, printable, say
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.flag import Flag
-from async_enroll.cli.output.checks import Check, Findings, State, no_token, verdicts
+from async_enroll.cli.output.checks import Check, Findings, State, evaluate, no_token
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.errors import (
@@ -38,18 +41,18 @@ from async_enroll.platform.record_stream import ListingReader
 from async_enroll.platform.so2_listing import REPORTING_LIST
 
 EXAMPLES = """\
-Nobody is enrolled, unenrolled or mailed by it.
+Does not enroll, unenroll or e-mail anybody.
 
 Examples:
   async-enroll doctor
   async-enroll doctor --course-id course-v1:Org+C1+2026
   async-enroll doctor --json | jq '.[] | select(.state == "failed")'
 
-Exit status: 0 nothing failed · 2 unusable URL or no token · 3 something failed"""
+Exit status: 0 no check failed · 2 invalid URL or no credentials · 3 some checks failed"""
 
 _NO_COURSE = "preflight"
 _ROUTED = (FailureKind.REFUSED, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED)
-"""What the endpoint itself answers."""
+"""Failures that come from the endpoint itself."""
 _MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "red"), State.OPEN: ("-", "yellow")}
 
 
@@ -59,12 +62,12 @@ def doctor(
     json: Flag = False,
     connection: Connection = Connection(),
 ) -> ExitStatus:
-    """Check that everything is in place; say how to mend what is not.
+    """Check the connection, credentials and permissions, and say how to fix problems.
 
     Args:
-        course_id: Check also that this course is there.
-        json: Print the list as JSON.
-        connection: Which site.
+        course_id: Also check that this course exists.
+        json: Print the checks as JSON.
+        connection: The site.
 
     """
     transport = connection.transport()
@@ -94,7 +97,7 @@ async def _checks(
     for check in _on_the_way(transport):
         yield check
     async with transport:
-        answers = Check("connection", State.OK, f"{transport.site.host} answers")
+        answers = Check("connection", State.OK, f"{transport.site.host} responds")
         try:
             scheme = await _sign_in(transport)
             if not isinstance(scheme, str):
@@ -108,17 +111,17 @@ async def _checks(
         except (TransportError, ConfigurationError) as error:
             proxy = transport.proxy
             named = f"{proxy.variable}, " if proxy is not None and not proxy.skipped else ""
-            remedy = f"check the URL, {named}the network, and whether the site is up"
+            remedy = f"check the URL, {named}the network, and that the site is up"
             yield Check("connection", State.FAILED, str(error), remedy)
             return
-    for check in verdicts(
+    for check in evaluate(
         Findings(preflight, scheme, forms, since_2025, found, listing, course_id)
     ):
         yield check
 
 
 def _on_the_way(transport: Transport) -> Iterator[Check]:
-    """What the environment puts between here and the site."""
+    """Checks of the proxy and the certificate authorities that the environment sets."""
     proxy = transport.proxy
     if proxy is not None and proxy.skipped:
         yield Check("proxy", State.OPEN, f"none: {proxy}, and NO_PROXY exempts the site")
@@ -129,18 +132,18 @@ def _on_the_way(transport: Transport) -> Iterator[Check]:
         try:
             ssl.create_default_context(cafile=file)
         except OSError:
-            text = f"SSL_CERT_FILE is set to {file}, where no certificates are"
-            remedy = "name a file of certificates in PEM, or unset it"
+            text = f"SSL_CERT_FILE is {file}, which has no certificates"
+            remedy = "set it to a file of certificates in PEM, or unset it"
             yield Check("certificates", State.FAILED, text, remedy)
         else:
-            text = f"SSL_CERT_FILE is set to {file}: its authorities are trusted"
+            text = f"SSL_CERT_FILE is {file}; its authorities are trusted"
             yield Check("certificates", State.OK, text)
 
 
 async def _sign_in(transport: Transport) -> str | EnrollError:
-    """As what the token is sent; why the site gives out none, if it does not.
+    """The authorization scheme of the token, or the error if the site issues none.
 
-    Raises TransportError, and ConfigurationError where a proxy or the site's URL is at fault.
+    Raises TransportError, and ConfigurationError if a proxy or the site's URL is invalid.
     """
     try:
         return await transport.sign_in()
@@ -151,7 +154,7 @@ async def _sign_in(transport: Transport) -> str | EnrollError:
 
 
 async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failure:
-    """What comes of the call that jobs check a course with."""
+    """Make the call with which jobs check a course."""
     throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
     api = BulkEnrollApi(transport, throttle, BatchLimits())
     async with throttle.permit() as permit:
@@ -159,9 +162,9 @@ async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failu
 
 
 async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
-    """The forms of the path that lead to the endpoint; whether its release is of 2025 or later.
+    """The forms of the endpoint's path that exist, and whether its release is of 2025 or later.
 
-    The call cannot but fail, for its course. Since 2025 it fails for its reason, too.
+    The call always fails, because of its course. Since 2025 it fails because of its reason, too.
     """
     forms, since_2025 = [], None
     batch = Batch(Action.ENROLL, (_NO_COURSE,), (NOBODY,))
@@ -178,7 +181,7 @@ async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
 
 
 async def _listing(transport: Transport, kind: ListingKind) -> tuple[ListingKind, Failure | None]:
-    """What came of asking a listing, and which: "auto" where the site has neither."""
+    """The listing that was tried, and how it failed; "auto" if the site has none."""
     if kind != "core":
         failure = await _reporting_list(transport)
         if kind == "so2" or not _is_missing(failure):
@@ -196,7 +199,7 @@ async def _reporting_list(transport: Transport) -> Failure | None:
     async with transport.stream(url) as came_back:
         if isinstance(came_back, Answer):
             return classify(came_back)
-        # The first piece tells whether it is a listing at all; the rest need not come.
+        # The first piece shows whether it is a listing; the rest is not needed.
         try:
             async for piece in came_back:
                 ListingReader().feed(piece)

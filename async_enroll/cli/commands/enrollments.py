@@ -1,4 +1,4 @@
-"""`async-enroll enrollments`: who is enrolled."""
+"""`async-enroll enrollments`: list enrollments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Examples:
   async-enroll enrollments --username jane --format jsonl | jq .course_id
   async-enroll enrollments --output everyone.csv
 
-Exit status: 0 all well · 2 unusable arguments · 3 the listing failed"""
+Exit status: 0 success · 2 invalid arguments · 3 the listing failed"""
 
 Format = Literal["table", "csv", "jsonl"]
 _FORMS = {"table": table, "csv": csv_records, "jsonl": json_lines}
@@ -46,16 +46,16 @@ def enrollments(
     concurrency: int = 8,
     connection: Connection = Connection(),
 ) -> ExitStatus:
-    """List who is enrolled, and who was.
+    """List current and former enrollments.
 
     Args:
-        course_id: Only those in this course; repeat it for several, asked for side by side.
-        username: Only those of this learner.
-        days: Only those created in the last so many days.
-        format: Without it: a table on a terminal, else CSV.
-        output: A file to write, yours alone to read; its suffix, .csv or .jsonl, names the format.
-        concurrency: How many courses are asked for at once.
-        connection: Which site.
+        course_id: Only enrollments in this course. Can be repeated.
+        username: Only enrollments of this learner.
+        days: Only enrollments created in the last DAYS days.
+        format: Output format. Default: a table on a terminal, otherwise CSV.
+        output: Write to a .csv or .jsonl file, readable only by you.
+        concurrency: Number of courses to query at once.
+        connection: The site.
 
     """
     form = _FORMS[_format(format, output)]
@@ -70,7 +70,7 @@ def _format(desired: Format | None, output: Path | None) -> Format:
     if output is None:
         return desired or ("table" if sys.stdout.isatty() else "csv")
     if desired == "table":
-        raise ConfigurationError("--format table is for the terminal, not for --output")
+        raise ConfigurationError("--format table cannot be written to a file: use csv or jsonl")
     check_destination(output, "--output")
     if desired is None:
         check_suffix(output, "--output", _SUFFIXES)

@@ -1,4 +1,4 @@
-"""`async-enroll plan`: what a roster comes to, before anything is sent."""
+"""`async-enroll plan`: what applying a roster would send."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from async_enroll.planning.plan import Plan
 EXAMPLES = """\
 Examples:
   async-enroll plan roster.xlsx
-  async-enroll plan roster.csv --preflight       are all courses and cohorts there?
+  async-enroll plan roster.csv --preflight       check courses and cohorts
   async-enroll plan list.txt --columns identifier=Mail --course-id course-v1:Org+C1+2026
 
 Exit status:
-  0    it can be applied
+  0    the roster can be applied
   1    the platform refuses courses or cohorts (--preflight)
-  2    unusable arguments, configuration or roster
-  3    the platform could not be asked (--preflight)"""
+  2    invalid arguments, configuration or roster
+  3    the check of the platform failed (--preflight)"""
 
 
 def plan(
@@ -45,16 +45,16 @@ def plan(
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
-    """Tell what a roster comes to, without sending anything.
+    """Show what applying a roster would do, without sending anything.
 
     Args:
-        roster: The roster's file; - is standard input.
-        email_students: Plan for mail to everyone: warn of learners who may be mailed twice.
-        preflight: Ask the platform, without effect, whether it takes all courses and cohorts.
-        json: Print it as JSON.
-        reading: How to read the file.
-        connection: Which site, for --preflight.
-        tuning: How fast.
+        roster: Roster file; - for standard input.
+        email_students: Plan with e-mail: warn about learners who may get it twice.
+        preflight: Check that the platform accepts all courses and cohorts. Changes nothing.
+        json: Print the plan as JSON.
+        reading: How to read the roster.
+        connection: The site, for --preflight.
+        tuning: Rate and size of calls.
 
     """
     limits = tuning.limits()

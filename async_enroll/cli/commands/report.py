@@ -1,4 +1,4 @@
-"""`async-enroll report`: what became of the pairs of a job, from its journal."""
+"""`async-enroll report`: the results of a job, from its journal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from async_enroll.cli.output.account import (
     Account,
     journaled,
     list_results,
+    pending_in_words,
     print_page,
     show_account,
     write_report,
@@ -33,10 +34,9 @@ Examples:
   async-enroll report job.db --output outcome.html
   async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
   async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
-                   then, knowingly: async-enroll apply mail-again.csv --email-students
+      then: async-enroll apply mail-again.csv --email-students   may mail some twice
 
-Exit status: 0 every pair so far is as asked, or a roster was written · 1 some are not ·
-  2 unusable arguments"""
+Exit status: 0 no failures, or roster written · 1 some failed · 2 invalid arguments"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
 
@@ -50,21 +50,18 @@ def report(
     only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
     as_roster: Flag = False,
 ) -> ExitStatus:
-    """Tell what became of the pairs of a job, while it is at work or after.
+    """Show the results of a job from its journal, during the job or afterwards.
 
     Args:
-        journal: The file that `apply` was given with --journal.
-        format: Of what is printed or written; without it or --output, words for people.
-        output: A .csv, .json, .jsonl, .parquet or .html file to write, yours alone to read; with
-            --format, any file, device or pipe.
-        only: List the pairs that are not as asked, or those that are, and whose learners may
-            not have been notified.
-        as_roster: Write what failed as a roster, to be mended and applied again; with
-            --only unnotified, those to be mailed again.
+        journal: Journal file of `apply --journal`.
+        format: Output format. Default: a summary, or the format of the --output file.
+        output: Write to a .csv, .json, .jsonl, .parquet or .html file; to any file with --format.
+        only: List only failures, or only successes whose learners may not have been notified.
+        as_roster: Write failures, or the --only unnotified, as a roster to correct and apply.
 
     """
     if as_roster and (format or (output and output.suffix not in ("", ".csv"))):
-        raise ConfigurationError("--as-roster writes CSV: leave out --format, or name it .csv")
+        raise ConfigurationError("--as-roster writes CSV: omit --format, or use --output FILE.csv")
     if output and (format or as_roster):
         check_destination(output, "--output")
     else:
@@ -87,9 +84,9 @@ def report(
             else:
                 show_account(account.summary, hint=account.hint, again=account.again)
             if account.pending:
-                note(f"{account.pending:,} pairs have no result yet")
+                note(pending_in_words(account.pending))
             return ExitStatus.OK if as_roster else account.status
-    except JournalError as error:  # it stops no job
+    except JournalError as error:  # exit status 2: no job was stopped
         raise ConfigurationError(str(error)) from None
 
 
@@ -111,5 +108,5 @@ def _write_roster(
     with destination(output) as file:
         write_roster(kept.with_cohorts(like), file)
     if output:
-        whose = "those who may not have been notified" if like is unnotified else "what failed"
+        whose = "learners who may not have been notified" if like is unnotified else "failures"
         note(f"roster of {whose}: {output}")

@@ -1,4 +1,4 @@
-"""`async-enroll resume`: go on with a job."""
+"""`async-enroll resume`: continue a job from its journal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = """\
 Examples:
   async-enroll resume job.db --report outcome.html
 
-Exit status: as of `apply`"""
+Exit status: as for `apply`"""
 
 
 def resume(
@@ -32,18 +32,18 @@ def resume(
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
-    """Go on with a job where it was left, from its journal alone.
+    """Continue a stopped or interrupted job from its journal.
 
-    What is finished is not sent again; what was in flight is looked for on the platform
-    first. A finished job sends nothing.
+    Completed calls are not sent again. For calls that were in flight, the platform is queried
+    first. Resuming a finished job sends nothing.
 
     Args:
-        journal: The file that `apply` was given with --journal.
-        report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
-        json: Print the report in full, as JSON, instead of a summary.
+        journal: Journal file of `apply --journal`.
+        report: Write all results to a .csv, .json, .jsonl, .parquet or .html file.
+        json: Print the full report as JSON instead of a summary.
         quiet: Show no progress.
-        connection: Which site.
-        tuning: How fast.
+        connection: The site.
+        tuning: Rate and size of calls.
 
     """
     check_report(report, "--report")

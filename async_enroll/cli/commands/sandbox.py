@@ -1,4 +1,4 @@
-"""`async-enroll sandbox`: a platform to try things on."""
+"""`async-enroll sandbox`: an embedded platform to test against."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Examples:
   async-enroll sandbox --window-calls 5 --window-seconds 10
   async-enroll sandbox --release 2026
 
-Paste what it prints into another terminal, and try the other commands there.
+Paste its output into another terminal, and run other commands there.
 Learners are learner000001 <learner000001@example.org> and so on, courses
 course-v1:Demo+C001+2026 and so on, each with cohorts "Group A" and "Group B".
 
-Exit status: 0 ended by Ctrl-C · 2 unusable arguments"""
+Exit status: 0 stopped with Ctrl-C · 2 invalid arguments"""
 
 
 def sandbox(
@@ -39,17 +39,17 @@ def sandbox(
     window_calls: int = RequestWindow().calls,
     window_seconds: float = RequestWindow().seconds,
 ) -> ExitStatus:
-    """Serve an embedded platform, until Ctrl-C.
+    """Run an embedded platform until Ctrl-C.
 
     Args:
-        port: Where to listen; 0 is any free port.
-        release: MOOCit, or the year of the Open edX code to behave like.
-        learners: How many learners have an account.
-        courses: How many courses there are.
-        listing: The form of MOOCit's enrollment listing; other releases have none.
-        seconds_per_pair: How long the platform takes to enroll one learner in one course.
-        window_calls: How many calls it takes in …
-        window_seconds: … so many seconds.
+        port: Port to listen on; 0 for any free port.
+        release: Release to behave like: MOOCit, or the year of an Open edX release.
+        learners: Number of learners with an account.
+        courses: Number of courses.
+        listing: Format of MOOCit's enrollment listing; other releases have none.
+        seconds_per_pair: Seconds to enroll one learner in one course.
+        window_calls: Number of calls that the throttle allows per window.
+        window_seconds: Length of the throttle's window, in seconds.
 
     """
     platform = Platform(
@@ -73,5 +73,5 @@ async def _serve(platform: Platform) -> None:
     async with platform:
         print(f"export ASYNC_ENROLL_URL={platform.url}")
         print(f"export ASYNC_ENROLL_TOKEN={platform.token}", flush=True)
-        note("The platform is being served; Ctrl-C ends it.")
+        note("Platform running; press Ctrl-C to stop it.")
         await anyio.sleep_forever()

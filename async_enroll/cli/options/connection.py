@@ -1,4 +1,4 @@
-"""Which site, and how to sign in on it: from options and the environment."""
+"""Connection options: the site and its credentials, from arguments and the environment."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ _READABLE_BY_OTHERS = 0o044
 @Parameter(name="*", group=Group("Connection", sort_key=2))
 @frozen(kw_only=True)
 class Connection:
-    """The options that all commands which speak to a site have in common."""
+    """The options of all commands that connect to a site."""
 
     url: Annotated[str | None, Parameter(env_var=_URL)] = None
-    """The site, like https://courses.example.org."""
+    """URL of the site, such as https://courses.example.org."""
     token_file: Path | None = None
-    """A file that holds the token; without it, ASYNC_ENROLL_TOKEN does."""
+    """File that contains the access token. Overrides ASYNC_ENROLL_TOKEN."""
     client_cert: Annotated[Path | None, Parameter(metavar="FILE")] = None
-    """A client certificate with its key, in PEM, for a site that asks for one."""
+    """Client certificate and its key, in PEM, if the site requires one."""
     allow_http: Flag = False
-    """Use plain http also beyond this machine: everyone on the way can read the token."""
+    """Allow unencrypted http to other machines. Exposes the token to the network."""
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for the answer to a call."""
+    """Seconds to wait for the response to a call."""
     listing: ListingKind = "auto"
-    """Where enrollments are read: so2, MOOCit's reporting API; core, Open edX's own list."""
+    """API to list enrollments with: so2 (MOOCit's reporting API) or core (Open edX)."""
 
     def client(self, *, concurrency: int) -> EnrollmentClient:
-        """A client for the site, for queries. Raises ConfigurationError for what cannot work."""
+        """A client for queries. Raises ConfigurationError for invalid options."""
         return EnrollmentClient(
             self.site(),
             self._auth(),
@@ -62,7 +62,7 @@ class Connection:
         )
 
     def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
-        """A client for the site, for jobs. Raises ConfigurationError for what cannot work."""
+        """A client for jobs. Raises ConfigurationError for invalid options."""
         return EnrollmentClient(
             self.site(),
             self._auth(),
@@ -78,16 +78,16 @@ class Connection:
         )
 
     def transport(self) -> Transport:
-        """Single exchanges with the site. Raises ConfigurationError for what cannot work."""
+        """A transport for single calls. Raises ConfigurationError for invalid options."""
         site = site_url(self.site(), allow_http=self.allow_http)
         return Transport(
             site, self._auth(), timeout=self.timeout, session=None, ssl_context=self._tls()
         )
 
     def site(self) -> str:
-        """The site. Raises ConfigurationError where none is given."""
+        """The URL of the site. Raises ConfigurationError if there is none."""
         if not self.url:
-            raise ConfigurationError(f"no site is given: set {_URL} or use --url")
+            raise ConfigurationError(f"no site URL: set {_URL} or use --url")
         return self.url
 
     def _tls(self) -> ssl.SSLContext | None:
@@ -97,53 +97,51 @@ class Connection:
         try:
             with path.open("rb") as file:
                 _warn_if_others_can_read(path, file.fileno())
-            context.load_cert_chain(path, password=lambda: "")  # else OpenSSL asks a terminal
+            context.load_cert_chain(path, password=lambda: "")  # else OpenSSL prompts for it
         except ssl.SSLError:
             raise ConfigurationError(
-                f"client certificate {path}: expected a certificate and its key, "
-                "without a passphrase, in PEM"
+                f"client certificate {path}: expected a certificate and its key "
+                "in PEM, without a passphrase"
             ) from None
         except OSError as error:
             raise ConfigurationError(f"client certificate {path}: {error.strerror}") from None
         return context
 
     def _auth(self) -> BearerToken | ClientCredentials:
-        """How to sign in. Raises ConfigurationError where it is not clear.
+        """The credentials. Raises ConfigurationError if they are missing or ambiguous.
 
-        A file that is named on the command line wins over the environment.
+        A file named on the command line takes precedence over the environment.
         """
         if self.token_file is not None:
             return BearerToken(_content("token file", self.token_file))
         token, credentials = os.environ.get(_TOKEN), _credentials()
         if token and credentials:
             raise ConfigurationError(
-                f"both a token and client credentials are given: unset {_TOKEN} or {_CLIENT_ID}"
+                f"both a token and client credentials are set: unset {_TOKEN} or {_CLIENT_ID}"
             )
         if credentials:
             return credentials
         if not token:
             raise ConfigurationError(
-                f"no token is given: set {_TOKEN} or use --token-file, "
+                f"no credentials: set {_TOKEN} or use --token-file, "
                 f"or set {_CLIENT_ID} and {_SECRET}"
             )
         return BearerToken(token)
 
 
 def _credentials() -> ClientCredentials | None:
-    """What the environment has of a client id and secret; None where it has neither."""
+    """Client ID and secret from the environment; None if it has neither."""
     client_id, secret, file = map(os.environ.get, (_CLIENT_ID, _SECRET, _SECRET_FILE))
     if not (client_id or secret or file):
         return None
     if not client_id:
-        raise ConfigurationError(f"a client secret is given without its id: set {_CLIENT_ID}")
+        raise ConfigurationError(f"client secret without an ID: set {_CLIENT_ID}")
     if secret and file:
-        raise ConfigurationError(
-            f"the client secret is given twice: unset {_SECRET} or {_SECRET_FILE}"
-        )
+        raise ConfigurationError(f"two client secrets: unset {_SECRET} or {_SECRET_FILE}")
     if file:
         secret = _content("client secret file", Path(file))
     if not secret:
-        raise ConfigurationError(f"no client secret is given: set {_SECRET} or {_SECRET_FILE}")
+        raise ConfigurationError(f"client ID without a secret: set {_SECRET} or {_SECRET_FILE}")
     return ClientCredentials(client_id, secret)
 
 
@@ -160,4 +158,4 @@ def _content(kind: str, path: Path) -> str:
 
 def _warn_if_others_can_read(path: Path, descriptor: int) -> None:
     if os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS:
-        warn(f"{path} can be read by others; make it yours alone: chmod 600 {path}")
+        warn(f"{path} can be read by other users; restrict it: chmod 600 {path}")

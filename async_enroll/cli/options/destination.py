@@ -1,4 +1,4 @@
-"""Files that results go to, looked at before any work is done for them."""
+"""Output files, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ from async_enroll.reports.export import FORMS, check
 
 PAGE = ".html"
 REPORTS = (*FORMS, PAGE)
-"""The suffixes that a report can have."""
+"""The suffixes that a report file can have."""
 
 
 def check_suffix(path: Path, option: str, suffixes: Collection[str]) -> None:
-    """Make sure that the suffix of `path`, given with `option`, names a format.
+    """Check that `path`, the value of `option`, has one of `suffixes`.
 
     Raises:
-        ConfigurationError: where it does not.
+        ConfigurationError: It has none of them.
 
     """
     if path.suffix not in suffixes:
-        raise ConfigurationError(f"{option} {path}: expected a name in {' or '.join(suffixes)}")
+        names = " or ".join(suffixes)
+        raise ConfigurationError(f"{option} {path}: expected a file name ending in {names}")
 
 
 def check_destination(path: Path, option: str) -> None:
-    """Make sure that a file can be written at `path`, given with `option`.
+    """Check that a file can be written at `path`, the value of `option`.
 
     Raises:
-        ConfigurationError: where it cannot.
+        ConfigurationError: It cannot.
 
     """
     if path.is_dir():
         raise ConfigurationError(f"{option} {path}: is a directory")
     if path.is_symlink() and not path.exists():
-        raise ConfigurationError(f"{option} {path}: is a link to nothing")
+        raise ConfigurationError(f"{option} {path}: is a broken link")
     if path.exists() and not os.access(path, os.W_OK):
         raise ConfigurationError(f"{option} {path}: cannot be written")
     if is_stream(path):
@@ -57,7 +58,7 @@ def check_destination(path: Path, option: str) -> None:
 
 @contextmanager
 def destination(path: Path | None) -> Iterator[IO[str]]:
-    """A private file at `path` to print into, or standard output."""
+    """Open `path` as a private file, or give standard output."""
     if path is None:
         yield sys.stdout
     else:
@@ -66,21 +67,21 @@ def destination(path: Path | None) -> Iterator[IO[str]]:
 
 
 def check_apart(path: Path | None, option: str, roster: str) -> None:
-    """Make sure that what is written to `path`, given with `option`, spares the roster.
+    """Check that `path`, the value of `option`, is not the roster.
 
     Raises:
-        ConfigurationError: where it is the roster itself.
+        ConfigurationError: It is the roster.
 
     """
     if path and path.exists() and Path(roster).exists() and path.samefile(roster):
-        raise ConfigurationError(f"{option} {path}: is the roster itself")
+        raise ConfigurationError(f"{option} {path}: is the roster itself; name another file")
 
 
 def check_report(path: Path | None, option: str) -> None:
-    """Make sure that a report can be written at `path`, if there is to be one.
+    """Check that a report can be written at `path`, unless that is None.
 
     Raises:
-        ConfigurationError: where it cannot.
+        ConfigurationError: It cannot.
 
     """
     if path is None:

@@ -1,4 +1,4 @@
-"""An option that is given or not."""
+"""Boolean options."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Annotated
 from cyclopts import Parameter
 
 Flag = Annotated[bool, Parameter(negative="", show_default=False)]
-"""A boolean option without a `--no-` form: what it says is what it does."""
+"""A boolean option without a `--no-` form."""

@@ -1,4 +1,4 @@
-"""How a roster's file is to be read: from options."""
+"""Roster options: how to read the file."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ _SHOWN = 100
 @Parameter(name="*", group=Group("Roster", sort_key=1))
 @frozen(kw_only=True)
 class Reading:
-    """How a roster's file is to be read."""
+    """The options for reading a roster."""
 
     columns: Annotated[
         tuple[str, ...], Parameter(negative="", metavar="OURS=THEIRS", show_default=False)
     ] = ()
-    """What a column is called in the file, as in identifier=Mail; repeat it for several."""
+    """Name of a column in the file, as in identifier=Mail. Can be repeated."""
     course_id: str | None = None
-    """The course key for a file without such a column."""
+    """Course key, if the file has no such column."""
     action: Action | None = None
-    """What to do where the file has no such column; enroll unless given."""
+    """Action, if the file has no such column. Default: enroll."""
     cohort: str | None = None
-    """The cohort for a file without such a column."""
+    """Cohort, if the file has no such column."""
     skip_bad_rows: Flag = False
-    """Leave out rows that cannot be used, and report them, instead of stopping."""
+    """Skip and report invalid rows instead of stopping."""
 
     def read(self, path: str) -> Roster:
-        """Read a roster; say what there is to be said about it.
+        """Read a roster, and print its warnings.
 
         Raises:
-            RosterError: naming everything that is wrong with it.
-            ConfigurationError: for options that cannot be used.
+            RosterError: The roster is invalid. Names every problem.
+            ConfigurationError: An option is invalid.
 
         """
         roster = Roster.read(

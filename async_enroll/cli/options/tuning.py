@@ -1,4 +1,4 @@
-"""How fast to go, and in how large calls: from options."""
+"""Tuning options: rate, concurrency and size of calls."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from async_enroll.models import BatchLimits, RequestWindow
 @Parameter(name="*", group=Group("Tuning", sort_key=3))
 @frozen(kw_only=True)
 class Tuning:
-    """How fast to go, and in how large calls."""
+    """The options for rate, concurrency and size of calls."""
 
     concurrency: int = 8
-    """How many calls are in flight at most."""
+    """Maximum number of concurrent calls."""
     window_calls: int = RequestWindow().calls
-    """How many calls the platform takes in …"""
+    """Number of calls that the platform's throttle allows per window."""
     window_seconds: float = RequestWindow().seconds
-    """… so many seconds."""
+    """Length of the throttle's window, in seconds."""
     batch_identifiers: int = BatchLimits().identifiers
-    """The most identifiers in a call."""
+    """Maximum number of identifiers per call."""
     batch_pairs: int = BatchLimits().pairs
-    """The most pairs, identifiers times courses, in a call."""
+    """Maximum number of enrollments (identifiers times courses) per call."""
     batch_seconds: float = BatchLimits().seconds
-    """How long a call should take: calls are made smaller where the platform is slow."""
+    """Target duration of a call, in seconds. Calls shrink if the platform is slower."""
     settle: float = 60.0
-    """Seconds after which a call without an answer has surely ended."""
+    """Seconds after which the platform has certainly ended a call that got no response."""
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1:
-            raise ConfigurationError(f"concurrency is {self.concurrency}; expected at least 1")
+            raise ConfigurationError(f"--concurrency {self.concurrency}: expected at least 1")
         if not self.settle > 0:
-            raise ConfigurationError(f"settle is {self.settle}; expected seconds, more than 0")
+            raise ConfigurationError(f"--settle {self.settle:g}: expected more than 0 seconds")
 
     def window(self) -> RequestWindow:
         """The request window."""

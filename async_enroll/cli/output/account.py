@@ -1,4 +1,7 @@
-"""What became of a job's pairs: handed over to people, to programs, and to a file."""
+"""Output of a job's results: on the terminal, as JSON, and as a report file.
+
+Takes an `EnrollmentReport` or the `JournalReport` of a job as an `Account`.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from async_enroll.planning.plan import Plan
 from async_enroll.reports.export import json_pieces, write
 from async_enroll.reports.html import write_page
 from async_enroll.reports.report import EnrollmentReport
-from async_enroll.reports.summary import Reason, Summary
+from async_enroll.reports.summary import Reason, Summary, counted
 from async_enroll.reports.timeline import Timeline
 from async_enroll.results import UNNOTIFIED
 
@@ -32,11 +35,11 @@ _SHOWN = 50
 
 @frozen
 class Account:
-    """What became of the pairs of a job.
+    """The results of a job, with what is needed to print and write them.
 
-    `results` gives them, each time it is called. `settings` and `notes` are for the page;
-    `hint` says where failures are that are not shown, `again` how to mail those who may not
-    have been notified; empty where nothing can be said of that.
+    Each call of `results` iterates over all of them. `settings` and `notes` are for the HTML
+    page. `hint` says how to list all failures, `again` how to mail learners who may not have
+    been notified; it is empty if there is no way.
     """
 
     results: Callable[[], Iterable[EnrollmentResult]]
@@ -50,7 +53,7 @@ class Account:
 
     @property
     def status(self) -> ExitStatus:
-        """How a command ends that has this to hand over."""
+        """The exit status of a command with these results."""
         return ExitStatus.OK if self.summary.ok else ExitStatus.FAILED_PAIRS
 
 
@@ -61,7 +64,7 @@ def in_memory(
     settings: Sequence[tuple[str, str]],
     path: Path | None,
 ) -> Account:
-    """The account of a job without a journal; `path` is where its report is to be written."""
+    """The results of a job without a journal; `path` is its report file, if any."""
     summary = report.summary()
     return Account(
         lambda: report,
@@ -70,12 +73,12 @@ def in_memory(
         plan.pairs - summary.pairs,
         settings,
         _notes(plan.skipped),
-        f"{path} has them all" if path else "--report FILE.csv would have them all",
+        f"see {path} for all" if path else "use --report FILE.csv to list all",
     )
 
 
 def journaled(path: Path, report: JournalReport) -> Account:
-    """The account of a job from its journal."""
+    """The results of a job from its journal."""
     job = report.description
     summary, timeline = report.account()
     settings = settings_of(
@@ -90,10 +93,10 @@ def journaled(path: Path, report: JournalReport) -> Account:
         summary,
         timeline,
         report.pending,
-        [*settings, ("journal", path.name), ("begun", job.created)],
+        [*settings, ("journal", path.name), ("started", job.created)],
         _notes(job.skipped),
-        f"async-enroll report {quote(str(path))} --only failures has them all",
-        f"to mail them knowingly: async-enroll report {quote(str(path))} --only unnotified "
+        f"to list all: async-enroll report {quote(str(path))} --only failures",
+        f"to mail them anyway: async-enroll report {quote(str(path))} --only unnotified "
         "--as-roster --output mail-again.csv",
     )
 
@@ -101,33 +104,38 @@ def journaled(path: Path, report: JournalReport) -> Account:
 def settings_of(
     site: str, roster: str, *, auto_enroll: bool, email_students: bool, reason: str | None
 ) -> list[tuple[str, str]]:
-    """What a page says of how a job was done."""
+    """The settings of a job, as the HTML page lists them."""
     return [
         ("site", site),
         ("roster", roster),
-        ("mail to learners", "yes" if email_students else "no"),
-        ("enroll on registering or activating", "yes" if auto_enroll else "no"),
+        ("e-mail to learners", "yes" if email_students else "no"),
+        ("enroll on registration or activation", "yes" if auto_enroll else "no"),
         *([("reason", reason)] if reason else []),
     ]
 
 
 def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = True) -> None:
-    """Write the report if there is to be one; print the account, unless it is not to be shown."""
+    """Write the report to `path`, if any, and print the results, as JSON or if `shown`."""
     try:
         if path:
             write_report(path, account)
-            note(f"report of {account.summary.pairs:,} pairs: {path}")
+            note(f"report of {counted(account.summary.pairs, 'enrollment')}: {path}")
     finally:
         if json:
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
         elif shown:
             show_account(account.summary, hint=account.hint, again=account.again)
         if account.pending:
-            note(f"{account.pending:,} pairs have no result yet")
+            note(pending_in_words(account.pending))
+
+
+def pending_in_words(pending: int) -> str:
+    """How many enrollments are pending, in a sentence."""
+    return f"{counted(pending, 'enrollment')} {'has' if pending == 1 else 'have'} no result yet"
 
 
 def write_report(path: Path, account: Account) -> None:
-    """Write a report in the form that the suffix of `path` names."""
+    """Write a report in the format that the suffix of `path` names."""
     if path.suffix == PAGE:
         with private_file(path) as file:
             print_page(file, account)
@@ -136,7 +144,7 @@ def write_report(path: Path, account: Account) -> None:
 
 
 def print_page(file: IO[str], account: Account) -> None:
-    """Write an account as a page."""
+    """Write the HTML page."""
     write_page(
         file,
         account.summary,
@@ -149,13 +157,13 @@ def print_page(file: IO[str], account: Account) -> None:
 
 
 def _notes(skipped: Sequence[str]) -> list[str]:
-    shown = [f"left out of the roster: {row}" for row in skipped[:_SHOWN]]
+    shown = [f"skipped row: {row}" for row in skipped[:_SHOWN]]
     more = len(skipped) - len(shown)
-    return [*shown, f"and {more:,} more rows"] if more else shown
+    return [*shown, f"and {counted(more, 'more row')}"] if more else shown
 
 
 def list_results(results: Iterable[EnrollmentResult]) -> None:
-    """Print results, one a line."""
+    """Print one result per line."""
     for result in results:
         pair = f"{result.identifier} in {result.course_id}"
         why = result.error or (UNNOTIFIED if result.notified is None else "")
@@ -163,17 +171,17 @@ def list_results(results: Iterable[EnrollmentResult]) -> None:
 
 
 def show_account(summary: Summary, *, hint: str, again: str = "") -> None:
-    """Print how many pairs came to which outcome, and the first failures with their reasons.
+    """Print the number of enrollments by outcome, and the first failures by reason.
 
-    `hint` says where the other failures are, `again` how to mail those who may not have been
+    `hint` says how to list all failures, `again` how to mail learners who may not have been
     notified.
     """
     if not summary.pairs:
         return
     counts = sorted(summary.counts.items(), key=lambda item: -item[1])
     rows = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    rows.add_column("outcome", footer="all")
-    rows.add_column("pairs", footer=f"{summary.pairs:,}", justify="right")
+    rows.add_column("outcome", footer="total")
+    rows.add_column("enrollments", footer=f"{summary.pairs:,}", justify="right")
     for outcome, count in counts:
         rows.add_row(outcome.value, f"{count:,}", style="green" if outcome.ok else "red")
     OUT.print(rows)
@@ -184,7 +192,7 @@ def show_account(summary: Summary, *, hint: str, again: str = "") -> None:
 
 
 def _show_failures(summary: Summary, hint: str) -> None:
-    OUT.print(Text("Not as asked", "bold"))
+    OUT.print(Text("Failed", "bold"))
     left = _SHOWN
     for reason in summary.reasons:
         if left:

@@ -1,4 +1,4 @@
-"""What the command line makes of a job's events: progress now, a picture of it later."""
+"""Receives a job's events: for the progress display now, for the report's timeline later."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _UNSENT = {FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 
 
 class JobDisplay:
-    """Listens to one job.
+    """Receives the events of one job.
 
-    `begun`: whether it has started; a job that an earlier run has finished does not.
-    `sent`: whether a call that carries learners has been sent.
+    `begun`: whether it has started. A job that an earlier run finished never does.
+    `sent`: whether a call with learners has been sent.
     """
 
     def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
@@ -33,7 +33,7 @@ class JobDisplay:
         self.sent: bool = False
 
     def tell(self, event: Event) -> None:
-        """Take note of an event."""
+        """Record an event."""
         self.progress.tell(event)
         match event:
             case JobStarted():

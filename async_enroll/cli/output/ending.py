@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, and what it says on failure."""
+"""The exit status of a command, and the message if it fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from async_enroll.errors import ConfigurationError, EnrollError, RosterError
 
 
 class ExitStatus(IntEnum):
-    """What the command tells the shell."""
+    """Exit statuses of `async-enroll`."""
 
     OK = 0
     FAILED_PAIRS = 1
@@ -20,11 +20,11 @@ class ExitStatus(IntEnum):
     STOPPED = 3
     INTERRUPTED = 130
     BROKEN_PIPE = 141
-    """As a shell reports a program that SIGPIPE has killed: whoever read has left."""
+    """What shells report for a program killed by SIGPIPE: nobody reads the output any more."""
 
 
 def ending(command: Callable[[], ExitStatus]) -> ExitStatus:
-    """Run `command`; say in words what stopped it, if anything did."""
+    """Run `command`, print the error that stopped it, if any, and give the exit status."""
     try:
         status = command()
         if sys.stdout:  # None where it is closed
@@ -39,7 +39,7 @@ def ending(command: Callable[[], ExitStatus]) -> ExitStatus:
         complain("interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
-        # What is still in the buffer would fail once more, with a traceback, at exit.
+        # Flushing the buffer at exit would fail again, with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.BROKEN_PIPE
     except OSError as error:

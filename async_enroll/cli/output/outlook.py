@@ -1,4 +1,4 @@
-"""A plan, for people and for programs."""
+"""Output of a plan, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.progress import clock
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import SECONDS_PER_PAIR, Plan
+from async_enroll.reports.summary import counted
 
 
 def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
-    """Print what a roster comes to."""
+    """Print what applying a roster would send."""
     window, limits = tuning.window(), tuning.limits()
     shortest = plan.shortest(window)
     expected = plan.expected(window, tuning.concurrency)
     actions = " · ".join(f"{action.value} {n:,}" for action, n in plan.actions().items())
+    cohorts = f"with {counted(plan.cohorts, 'cohort')}" if plan.cohorts else ""
     lines = [
-        ("pairs", plan.pairs, actions),
+        ("enrollments", plan.pairs, actions),
         ("learners", plan.learners, ""),
-        ("courses", plan.courses, f"with {plan.cohorts:,} cohorts" if plan.cohorts else ""),
-        ("calls", plan.calls, f"{limits.pairs:,} pairs in one at most"),
+        ("courses", plan.courses, cohorts),
+        ("calls", plan.calls, f"at most {counted(limits.pairs, 'enrollment')} each"),
         ("shortest", clock(shortest), f"{window.calls} calls in {window.seconds:g} s"),
         (
             "expected",
             clock(expected),
-            f"at {SECONDS_PER_PAIR * 1000:g} ms a pair, {tuning.concurrency} calls at once",
+            f"at {SECONDS_PER_PAIR * 1000:g} ms per enrollment, {tuning.concurrency} calls at once",
         ),
     ]
     say(console, Text(printable(plan.source), "bold"))
     for name, value, remark in lines:
         shown = value if isinstance(value, str) else f"{value:,}"
-        line = Text(f"  {name:<10}{shown:>12}")
+        line = Text(f"  {name:<12}{shown:>12}")
         say(console, line.append(f"   {remark}" if remark else "", "dim"))
     if plan.unsendable:
-        words = f"  {plan.unsendable:,} pairs cannot be sent, and count as failed"
+        words = f"  {counted(plan.unsendable, 'enrollment')} cannot be sent and will fail"
         say(console, Text(words, "yellow"))
 
 
 def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[str, Any]:
-    """A plan as JSON has it; times are seconds."""
+    """A plan as a JSON object. Times are in seconds."""
     window = tuning.window()
     return {
         "roster": plan.source,
@@ -62,5 +64,5 @@ def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[s
 
 
 def place_in_words(place: Place) -> str:
-    """A course, and the cohort in it if there is one."""
+    """A course, and the cohort in it, if any."""
     return place.course_id + (f", cohort {place.cohort}" if place.cohort else "")

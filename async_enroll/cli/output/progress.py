@@ -1,4 +1,7 @@
-"""How far a job is: drawn live on a terminal, told in lines elsewhere."""
+"""Progress of a job: a live display on a terminal, a line every ten seconds elsewhere.
+
+Takes the job's events from `display`.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,16 @@ from async_enroll.events import (
     Throttled,
 )
 from async_enroll.models import EnrollmentResult, Outcome, RequestWindow
+from async_enroll.reports.summary import counted
 from async_enroll.results import failing
 
 _FAILURES = 20
-"""How many failures are shown as they happen; the account has the others."""
+"""How many failures are printed as they happen. The final output has the others."""
 
 
 @define
 class JobState:
-    """How far a job is, folded from its events. Times are seconds since the epoch."""
+    """Progress of a job, computed from its events. Times are in seconds since the epoch."""
 
     window: RequestWindow
     pairs: int = 0
@@ -52,7 +56,7 @@ class JobState:
     _calls: int = 0
 
     def take(self, event: Event) -> None:
-        """Take note of an event."""
+        """Update the state with an event."""
         match event:
             case JobStarted():
                 self.pairs = event.pairs or self.pairs
@@ -85,46 +89,46 @@ class JobState:
 
     @property
     def in_flight(self) -> int:
-        """How many calls wait for their answers."""
+        """The number of calls in flight."""
         return len(self._in_flight)
 
     def in_window(self, now: float) -> int:
-        """How many calls were sent within the last window."""
+        """The number of calls sent within the last window."""
         while self._sent and self._sent[0] <= now - self.window.seconds:
             self._sent.popleft()
         return len(self._sent)
 
     def rate(self, now: float) -> float:
-        """Pairs done in a second, since the start: they come in bursts."""
+        """Pairs per second, averaged since the start because results arrive in bursts."""
         return (self.done - self._earlier) / max(now - self._started, 1e-9)
 
     def seconds_left(self, now: float) -> float | None:
-        """How long it will take at the measured rate, and at least, by the window."""
+        """The time left, in seconds: at the measured rate, but no less than the window allows."""
         here = self.done - self._earlier
         if not here or not self._calls:
             return None
         left = self.pairs - self.done
         calls_left = left * self._calls // here
-        # The window takes so many more at once, and the others as it empties.
+        # The window admits so many calls at once, and the others as it empties.
         free = self.window.calls - self.in_window(now)
         by_window = max(0, calls_left - free) / self.window.calls * self.window.seconds
         return max(left / self.rate(now), by_window)
 
     def sentence(self, now: float) -> str:
-        """All of it in a line."""
+        """The progress in one line."""
         percent = 100 * self.done // self.pairs if self.pairs else 100
         left = self.seconds_left(now)
         parts = [
-            f"{self.done:,} of {self.pairs:,} pairs ({percent} %)",
+            f"{self.done:,} of {counted(self.pairs, 'enrollment')} ({percent} %)",
             f"{self.rate(now):,.0f}/s",
             *([f"{clock(left)} left"] if left is not None else []),
-            f"{self.failed:,} not as asked",
+            f"{self.failed:,} failed",
             *self.waiting(now),
         ]
         return ", ".join(parts)
 
     def waiting(self, now: float) -> Iterator[str]:
-        """What the job waits for, if anything."""
+        """What the job is waiting for, if anything."""
         if self.paused:
             yield "waiting for the platform to answer"
         elif self.throttled_until > now:
@@ -132,25 +136,25 @@ class JobState:
 
 
 def clock(seconds: float) -> str:
-    """A time span, for people."""
+    """A duration, as in ``0:04:00``."""
     return str(timedelta(seconds=round(seconds)))
 
 
 class _Bar(Progress):
-    """A bar of the pairs done, and below it what the platform is doing, and the outcomes."""
+    """A progress bar, with the state of the calls and the outcomes below it."""
 
     def __init__(self, state: JobState) -> None:
         self._state = state
         super().__init__(
             BarColumn(bar_width=28),
-            TextColumn("{task.completed:,}/{task.total:,} pairs"),
+            TextColumn("{task.completed:,}/{task.total:,} enrollments"),
             TextColumn("{task.description}"),
             console=ERR,
         )
         self.add_task("", total=None)
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """What is drawn, ten times a second."""
+        """Give what is drawn, ten times a second."""
         state, now = self._state, time.time()
         left = state.seconds_left(now)
         pace = f"{state.rate(now):,.0f}/s, {clock(left)} left" if left is not None else ""
@@ -168,9 +172,9 @@ class _Bar(Progress):
 
 
 class JobProgress:
-    """Shows events of a job as they come: `tell` is to be called with each.
+    """Displays the progress of a job. Call `tell` with each of its events.
 
-    `quiet`: show nothing. `every`: seconds between two lines, where there is no terminal.
+    `quiet`: display nothing. `every`: seconds between two lines if there is no terminal.
     """
 
     def __init__(self, window: RequestWindow, *, quiet: bool = False, every: float = 10.0) -> None:
@@ -180,13 +184,13 @@ class JobProgress:
         self._live = sys.stderr.isatty() and not quiet
 
     def tell(self, event: Event) -> None:
-        """Take note of an event."""
-        # Only noted: results come by the ten thousand a second, and are drawn ten times.
+        """Record an event."""
+        # Drawn later: up to ten thousand results a second arrive, for ten frames.
         self.state.take(event)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Draw the bar, on a terminal, while the body lasts."""
+        """Display the bar while the body runs, on a terminal only."""
         if not self._live:
             yield
             self._show_failures()
@@ -196,7 +200,7 @@ class JobProgress:
             self._show_failures()
 
     async def report(self) -> None:
-        """Show failures as they happen, and how far the job is, until cancelled."""
+        """Print failures as they happen, and progress lines, until cancelled."""
         next_line = anyio.current_time() + self._every
         while not self._quiet:
             await anyio.sleep(min(0.2, self._every))

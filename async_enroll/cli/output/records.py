@@ -1,4 +1,4 @@
-"""The forms that enrollments are listed in."""
+"""Formats for lists of enrollments: CSV, JSON Lines, a table."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rich.table import Table
 from async_enroll.cli.console import OUT, note, printable
 from async_enroll.files import safe_cell
 from async_enroll.models import Enrollment
+from async_enroll.reports.summary import counted
 
 Write = Callable[[Sequence[Enrollment]], None]
-"""Takes the next records."""
+"""Takes the next enrollments to write."""
 
 _COLUMNS = ("username", "email", "course_id", "is_active", "mode", "created")
 _LONGEST_TABLE = 1000
@@ -24,7 +25,7 @@ _LONGEST_TABLE = 1000
 
 @contextmanager
 def csv_records(file: IO[str]) -> Iterator[Write]:
-    """One row a record below a header; a cell that looks like a formula gets an apostrophe."""
+    """CSV with a header. Cells that look like formulas are prefixed with an apostrophe."""
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(_COLUMNS)
 
@@ -36,7 +37,7 @@ def csv_records(file: IO[str]) -> Iterator[Write]:
 
 @contextmanager
 def json_lines(file: IO[str]) -> Iterator[Write]:
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def write(records: Sequence[Enrollment]) -> None:
         file.writelines(f"{orjson.dumps(_object(record)).decode()}\n" for record in records)
@@ -46,7 +47,7 @@ def json_lines(file: IO[str]) -> Iterator[Write]:
 
 @contextmanager
 def table(_: IO[str]) -> Iterator[Write]:
-    """A table for people: the first thousand records, once all have come."""
+    """A table of the first thousand enrollments, printed once all have arrived."""
     shown: list[Enrollment] = []
     count = 0
 
@@ -58,9 +59,9 @@ def table(_: IO[str]) -> Iterator[Write]:
     yield write
     OUT.print(_table(shown))
     if count > len(shown):
-        note(f"… and {count - len(shown):,} more; --format csv gives all {count:,}")
+        note(f"… and {count - len(shown):,} more; use --format csv to list all {count:,}")
     else:
-        note(f"{count:,} enrollments")
+        note(counted(count, "enrollment"))
 
 
 def _object(record: Enrollment) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Runs a job from the command line, and ends it as Ctrl-C asks."""
+"""Runs a job from the command line, and stops it on Ctrl-C.
+
+Hands the results over to `account`.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,21 @@ from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
 
 _ASKING = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and what services and containers are stopped with."""
+"""Ctrl-C, and the signal that stops services and containers."""
 
 Job = Callable[[anyio.Event], Awaitable[object]]
-"""Does a job; once the event is set, no more than to finish what is in flight."""
+"""Runs a job. Once the event is set, it finishes the calls in flight and stops."""
 
 
 @contextmanager
 def once_sent(display: JobDisplay) -> Iterator[None]:
-    """See to it that a job ends as stopped, whatever has ended it, once calls were sent.
+    """Report a job as stopped if its configuration proves invalid after calls were sent.
 
-    An unusable configuration says that nothing was sent; where something was, the same error
-    is raised as one that has stopped the job.
+    The exit status of ConfigurationError means that nothing was sent. If something was, its
+    message is raised as EnrollError instead.
 
     Raises:
-        EnrollError: what the body has raised.
+        EnrollError: The error of the body.
 
     """
     try:
@@ -48,14 +51,14 @@ def once_sent(display: JobDisplay) -> Iterator[None]:
 
 
 def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
-    """Run a job to its end.
+    """Run a job.
 
-    Ctrl-C sets the event that `job` is given: calls in flight are finished. Once more, and
-    they are cut off.
+    Ctrl-C sets the event that `job` takes, so that calls in flight are finished. A second
+    Ctrl-C cancels them.
 
     Raises:
-        KeyboardInterrupt: where Ctrl-C has left work undone.
-        EnrollError: what else has stopped the job.
+        KeyboardInterrupt: Ctrl-C stopped the job before its end.
+        EnrollError: Anything else stopped the job.
 
     """
     run(_run, client, job, progress)
@@ -70,9 +73,9 @@ def run_with_journal(
     *,
     json: bool,
 ) -> ExitStatus:
-    """Run the job that `start` begins and a journal keeps; hand it over, say how to go on.
+    """Run the job that `start` begins with a journal, output its results, and say how to resume.
 
-    Of a job that an earlier run has finished, say so, and hand over what was asked for.
+    If an earlier run finished the job, say so; write the report and the JSON all the same.
     Raises as `run_job`.
     """
 
@@ -87,7 +90,7 @@ def run_with_journal(
         except (EnrollError, KeyboardInterrupt):
             if display.begun:
                 _hand_over(journal, report, json=json)
-                note(f"to go on: async-enroll resume {quote(str(journal))}")
+                note(f"to continue: async-enroll resume {quote(str(journal))}")
             raise
         if display.begun:
             return _hand_over(journal, report, json=json)
@@ -102,13 +105,13 @@ def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
 
 
 def _say_finished(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
-    """Say that the job was finished before: what became of it then may no longer be so."""
+    """Say that an earlier run finished the job: its results may no longer be current."""
     with JournalReport(journal) as report:
         account = journaled(journal, report)
         then = report.finished().astimezone()
         note(f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent")
-        note(f"what became of it then: async-enroll report {quote(str(journal))}")
-        note("to do it again: apply the roster with a new --journal")
+        note(f"for its results: async-enroll report {quote(str(journal))}")
+        note("to apply the roster again: use a new --journal")
         hand_over(account, path, json=json, shown=False)
         return account.status
 
@@ -135,12 +138,12 @@ async def _run(client: EnrollmentClient, job: Job, progress: JobProgress) -> Non
 
 
 async def _heed_interrupts(stop: anyio.Event, everything: anyio.CancelScope) -> None:
-    # Where there are no such signals, Ctrl-C cuts off at once.
+    # Without signal support (Windows), Ctrl-C cancels at once.
     with suppress(NotImplementedError), anyio.open_signal_receiver(*_ASKING) as interrupts:
         async for _ in interrupts:
             if stop.is_set():
-                warn("cutting off what is in flight")
+                warn("cancelling the calls in flight")
                 everything.cancel()
                 return
             stop.set()
-            warn("finishing what is in flight; Ctrl-C once more cuts it off")
+            warn("finishing the calls in flight; press Ctrl-C again to cancel them")
