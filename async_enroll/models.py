@@ -283,7 +283,7 @@ def checked_reason(reason: str | None) -> str | None:
     expected = f"expected text of up to {LONGEST_REASON} characters"
     if not isinstance(reason, str):
         raise ConfigurationError(f"reason is a {type(reason).__name__}; {expected}")
-    reason = reason.strip()
+    reason = str.strip(reason)  # plain, where a framework has a kind of string of its own
     if not reason:
         raise ConfigurationError(f"reason is blank; {expected}, or none at all")
     if len(reason) > LONGEST_REASON:

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
+import msgspec
 from attrs import evolve, frozen
 
 from async_enroll.errors import (
@@ -27,7 +27,7 @@ from async_enroll.errors import (
     TransportError,
     UnexpectedResponse,
 )
-from async_enroll.http.answer import Answer
+from async_enroll.http.answer import NOT_JSON, Answer
 
 
 class FailureKind(Enum):
@@ -237,8 +237,8 @@ def no_token(came_back: Answer | TransportError) -> EnrollError:
 
 def _json(answer: Answer) -> Any:
     try:
-        return orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
+        return msgspec.json.decode(answer.body)
+    except NOT_JSON:
         return None
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import orjson
+import msgspec
 from attrs import field, frozen
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 
 
 @frozen
@@ -36,8 +37,8 @@ def token_answer(body: bytes) -> TokenAnswer:
 
     """
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:  # holds the answer, and must not be the context of ours
+        value = msgspec.json.decode(body)
+    except NOT_JSON:  # may hold the answer, and must not be the context of ours
         value = None
     if not isinstance(value, dict):
         raise UnexpectedResponse("the answer is not a JSON object")
@@ -55,7 +56,7 @@ def _lifetime(value: Any) -> float | None:
     # Some servers write the number as a string.
     try:
         seconds = None if value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if seconds is not None and (isinstance(value, bool) or not 0 < seconds < math.inf):
         words = f"expected seconds, more than 0, found {value!r:.60}"

@@ -198,7 +198,7 @@ def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
 def _stripped(text: str, what: str) -> str:
     if not isinstance(text, str):
         raise ConfigurationError(f"expected a string as {what}, found {type(text).__name__}")
-    return text.strip()
+    return str.strip(text)  # plain, where a framework has a kind of string of its own
 
 
 def _unsent(identifier: str, assignment: Assignment, who: str | None, what: str | None) -> Block:

@@ -12,12 +12,12 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-import orjson
 from attrs import frozen
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import (
     Action,
     Batch,
@@ -109,7 +109,7 @@ def bulk_body(
         body["cohorts"] = ",".join(batch.cohorts)
     if reason is not None:
         body["reason"] = reason
-    return orjson.dumps(body)
+    return msgspec.json.encode(body)
 
 
 def bulk_answer(body: bytes) -> BulkAnswer:
@@ -123,7 +123,7 @@ def bulk_answer(body: bytes) -> BulkAnswer:
         return _bulk_answers.decode(body)
     except msgspec.ValidationError as error:
         raise _explained(error, body) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
 
@@ -280,8 +280,8 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
 
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return msgspec.json.decode(body)
+    except NOT_JSON as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
 

@@ -14,9 +14,10 @@ from enum import Enum, auto
 from json import JSONDecoder
 from typing import Any
 
-import orjson
+import msgspec
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import Enrollment
 from async_enroll.platform.json import enrollments, next_page
 
@@ -155,8 +156,8 @@ class ListingReader:
 
     def _next_page(self) -> str | None:
         try:
-            page = orjson.loads(self._page_header + self._rest)
-        except orjson.JSONDecodeError:
+            page = msgspec.json.decode(self._page_header + self._rest)
+        except NOT_JSON:
             raise self._ended_early() from None
         return next_page(page)
 
@@ -189,8 +190,8 @@ def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
 def _values(data: bytes) -> list[Any] | None:
     """The values in `data`, as items of an array or one a line; None where it holds others."""
     try:
-        values: list[Any] = orjson.loads(b"[%b]" % _LINE_END.sub(b"},{", data))
-    except orjson.JSONDecodeError:
+        values: list[Any] = msgspec.json.decode(b"[%b]" % _LINE_END.sub(b"},{", data))
+    except NOT_JSON:
         return None
     return values
 

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
+import msgspec
 from attrs import evolve
 
 from async_enroll.errors import ConfigurationError
@@ -152,7 +152,7 @@ def json_pieces(results: Iterable[EnrollmentResult], *, pending: int = 0) -> Ite
         "pending": pending,
     }
     yield "" if counts else separator
-    yield f"\n], {orjson.dumps(account).decode()[1:]}\n"
+    yield f"\n], {msgspec.json.encode(account).decode()[1:]}\n"
 
 
 def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
@@ -209,15 +209,15 @@ def _pyarrow() -> Any:
 
 def _json(result: EnrollmentResult) -> bytes:
     try:
-        return orjson.dumps(result_object(result))
-    except orjson.JSONEncodeError:
+        return msgspec.json.encode(result_object(result))
+    except UnicodeEncodeError:
         written_out = evolve(
             result,
             identifier=_whole(result.identifier),
             course_id=_whole(result.course_id),
             error=result.error and _whole(result.error),
         )
-        return orjson.dumps(result_object(written_out))
+        return msgspec.json.encode(result_object(written_out))
 
 
 def _cell(text: str) -> str:
