@@ -1,4 +1,4 @@
-"""The README's web applications, run as they are printed, under callers of all kinds."""
+"""The example web services, run as they stand, under callers of all kinds."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ import pytest
 
 from async_enroll import BatchLimits, RequestWindow
 from async_enroll.sandbox import Platform
+from tests.examples.serving import aiohttp_web, fastapi
 from tests.waiting import until
-from tests.web.serving import aiohttp_web, fastapi
 
 WINDOW = RequestWindow(100, 0.15)
 AHEAD = 1 + 2 * 2 + 7
