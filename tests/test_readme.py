@@ -137,7 +137,7 @@ async def test_fixtures(tmp_path: Path) -> None:
 
 
 def test_every_block_is_run() -> None:
-    """The demo and the tests are what the README gives to run; `nox` runs both."""
+    """All but two run above: `.ci/run` runs the tests' command, `tests.cli` the demo."""
     assert len(PYTHON) == 4
     assert set(MARKED) == {"demo", "tests", "environment", "roster", "registrar", "mail"}
     assert README.count("```") == 2 * (len(PYTHON) + len(MARKED))
