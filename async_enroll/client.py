@@ -36,13 +36,13 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.pacing.circuit_breaker import Patience
-from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.circuit_breaker import CircuitBreaker
+from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
 from async_enroll.platform.accounts import Accounts
-from async_enroll.platform.bulk_enroll import Api
+from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import reader
 from async_enroll.reports.report import EnrollmentReport, ReportBuilder
@@ -146,15 +146,15 @@ class EnrollmentClient:
             trust_env=trust_env,
         )
         self._throttle = Throttle(window, concurrency, patience)
-        api = Api(self._transport, self._throttle, batch)
-        self._slots = Slots(concurrency)
+        api = BulkEnrollApi(self._transport, self._throttle, batch)
+        self._slots = RequestSlots(concurrency)
         accounts = Accounts(self._transport, self._throttle, self._slots)
         self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
         self._jobs = Jobs(
             str(site),
             api,
             self._throttle,
-            Patience(patience, api.answers),
+            CircuitBreaker(patience, api.answers),
             self._reader,
             accounts,
             limits=batch,
@@ -220,17 +220,17 @@ class EnrollmentClient:
             EnrollError: where one of them fails; the others are stopped.
 
         """
-        wanted: dict[EnrollmentQuery, None] = {}
+        desired: dict[EnrollmentQuery, None] = {}
         async for query in each(queries, "queries"):
             if not isinstance(query, EnrollmentQuery):
                 raise ConfigurationError(
                     f"queries holds a {type(query).__name__}; expected EnrollmentQuery objects"
                 )
-            wanted[query] = None
+            desired[query] = None
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             ask = self._reader.enrollments
-            await side_by_side(ask, wanted, emit, concurrency=self._concurrency)
+            await side_by_side(ask, desired, emit, concurrency=self._concurrency)
 
         seen: set[tuple[str, str]] = set()
         async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
@@ -238,7 +238,7 @@ class EnrollmentClient:
                 for record in records:
                     key = record.username, record.course_id
                     if key not in seen:
-                        if len(wanted) > 1:  # one query alone needs no memory of what it gave
+                        if len(desired) > 1:  # one query alone needs no memory of what it gave
                             seen.add(key)
                         yield record
 

@@ -11,7 +11,7 @@ from itertools import chain
 
 from attrs import field, frozen
 
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.models import Batch, EnrollmentResult
 from async_enroll.results import Block, pairs_in
 
@@ -48,7 +48,7 @@ class BatchSent(_Event):
 class BatchAnswered(_Event):
     """A call has come to an end after `seconds`; one that is cut off does not come to one.
 
-    `meaning` is None where it was answered as promised; otherwise it says what the failure
+    `failure` is None where it was answered as promised; otherwise it says what the failure
     means, and `error` says it in words. `status` is the HTTP status, None where nothing was
     answered.
     """
@@ -58,7 +58,7 @@ class BatchAnswered(_Event):
     batch: Batch
     seconds: float
     status: int | None = None
-    meaning: Meaning | None = None
+    failure: FailureKind | None = None
     error: str | None = None
 
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
 
 
-class Fate(NamedTuple):
+class ResultDetail(NamedTuple):
     """All that a result says but of whom, and in which course."""
 
     outcome: Outcome
@@ -33,12 +33,14 @@ class Block:
     course_id: str
     action: Action
     identifiers: Sequence[str]
-    fates: Sequence[Fate]
+    details: Sequence[ResultDetail]
 
     @classmethod
-    def alike(cls, course_id: str, action: Action, identifiers: Sequence[str], fate: Fate) -> Self:
+    def alike(
+        cls, course_id: str, action: Action, identifiers: Sequence[str], detail: ResultDetail
+    ) -> Self:
         """One fate for all of them."""
-        return cls(course_id, action, identifiers, [fate] * len(identifiers))
+        return cls(course_id, action, identifiers, [detail] * len(identifiers))
 
     @classmethod
     def known(
@@ -46,36 +48,36 @@ class Block:
         course_id: str,
         action: Action,
         identifiers: Sequence[str],
-        fates: Sequence[Fate | None],
+        details: Sequence[ResultDetail | None],
     ) -> Self:
         """Those of the identifiers whose fate is known."""
-        told = [fate for fate in fates if fate is not None]
-        if len(told) < len(fates):
-            identifiers = list(compress(identifiers, fates))
+        told = [detail for detail in details if detail is not None]
+        if len(told) < len(details):
+            identifiers = list(compress(identifiers, details))
         return cls(course_id, action, identifiers, told)
 
     def __len__(self) -> int:
         return len(self.identifiers)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
-        for identifier, fate in zip(self.identifiers, self.fates, strict=True):
-            yield EnrollmentResult(identifier, self.course_id, self.action, *fate)
+        for identifier, detail in zip(self.identifiers, self.details, strict=True):
+            yield EnrollmentResult(identifier, self.course_id, self.action, *detail)
 
-    def runs(self) -> Iterator[tuple[Fate, int]]:
+    def runs(self) -> Iterator[tuple[ResultDetail, int]]:
         """The fates in order, and how many identifiers in a row share each."""
-        if self.fates and self.fates.count(self.fates[0]) == len(self.fates):
-            yield self.fates[0], len(self.fates)  # as most often, and quickly seen
+        if self.details and self.details.count(self.details[0]) == len(self.details):
+            yield self.details[0], len(self.details)  # as most often, and quickly seen
             return
-        for fate, alike in groupby(self.fates):
-            yield fate, sum(1 for _ in alike)
+        for detail, alike in groupby(self.details):
+            yield detail, sum(1 for _ in alike)
 
-    def only(self, like: Callable[[Fate], bool]) -> Block:
+    def only(self, like: Callable[[ResultDetail], bool]) -> Block:
         """Those of the identifiers with such a fate."""
-        chosen = list(map(like, self.fates))
+        chosen = list(map(like, self.details))
         if all(chosen):
             return self
         identifiers = list(compress(self.identifiers, chosen))
-        return Block(self.course_id, self.action, identifiers, list(compress(self.fates, chosen)))
+        return Block(self.course_id, self.action, identifiers, list(compress(self.details, chosen)))
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:
@@ -83,14 +85,14 @@ def pairs_in(blocks: Sequence[Block]) -> int:
     return sum(map(len, blocks))
 
 
-def failing(fate: Fate) -> bool:
+def failing(detail: ResultDetail) -> bool:
     """Whether it is not what was asked for."""
-    return not fate.outcome.ok
+    return not detail.outcome.ok
 
 
-def unnotified(fate: Fate) -> bool:
+def unnotified(detail: ResultDetail) -> bool:
     """Whether it is what was asked for, with mail, and nobody can tell whether that was sent."""
-    return fate.outcome.ok and fate.notified is None
+    return detail.outcome.ok and detail.notified is None
 
 
 UNNOTIFIED = "may not have been notified"

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 from async_enroll.models import BatchLimits
 from async_enroll.planning.batching import Chunker, Target, plan, targets
-from async_enroll.planning.desired import Wanted
-from benchmarks.rosters import SHAPES, wanted
+from async_enroll.planning.desired import Desired
+from benchmarks.rosters import SHAPES, desired
 from benchmarks.tables import Table
 
 _LIMITS = (BatchLimits(200, 500), BatchLimits(500, 1000))
@@ -31,7 +31,7 @@ async def run() -> AsyncIterator[Table]:
             ),
         )
         for shape in SHAPES:
-            roster = wanted(shape.pairs())
+            roster = desired(shape.pairs())
             since = time.process_time()
             ours = len(plan(roster, limits))
             seconds = time.process_time() - since
@@ -46,12 +46,12 @@ async def run() -> AsyncIterator[Table]:
         yield table
 
 
-def _simple(roster: Wanted, limits: BatchLimits) -> tuple[int, int]:
+def _simple(roster: Desired, limits: BatchLimits) -> tuple[int, int]:
     """How many calls it takes by course, and by set of courses."""
     by_course: dict[Target, list[str]] = {}
     by_set: dict[Target, list[str]] = {}
     for numbers, identifiers in roster.groups().items():
-        for target in targets(roster.wishes[number] for number in numbers):
+        for target in targets(roster.assignments[number] for number in numbers):
             by_set.setdefault(target, []).extend(identifiers)
             for single in target.parts(len(target.courses)):
                 by_course.setdefault(single, []).extend(identifiers)

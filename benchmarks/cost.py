@@ -16,7 +16,7 @@ import orjson
 
 from async_enroll import BatchLimits, EnrollmentClient, EnrollmentReport, RequestWindow
 from async_enroll.models import Action, Batch
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.planning.plan import Plan
 from async_enroll.platform.json import bulk_body
 from benchmarks import echo
@@ -40,9 +40,9 @@ def identifiers(count: int) -> list[str]:
     return [f"learner{number:06}@example.org" for number in range(count)]
 
 
-def wanted(learners: list[str]) -> Wanted:
+def desired(learners: list[str]) -> Desired:
     """All of them in all courses."""
-    found = Wanted()
+    found = Desired()
     for learner in learners:
         for course in COURSES:
             found.add(learner, course, Action.ENROLL)
@@ -51,7 +51,7 @@ def wanted(learners: list[str]) -> Wanted:
 
 def parsing(learners: list[str]) -> float:
     """CPU seconds of `orjson.loads` on the answers to all calls."""
-    work = Plan.of(wanted(learners), BatchLimits(), source="benchmark").work
+    work = Plan.of(desired(learners), BatchLimits(), source="benchmark").work
     answers = [
         echo.bulk_answer(bulk_body(batch, auto_enroll=True, email_students=False))
         for batch in work
@@ -75,7 +75,7 @@ async def _ways(url: str, pairs: int) -> dict[str, float]:
     with TemporaryDirectory() as directory:
         async with EnrollmentClient(url, "token", window=WINDOW) as client:
             for name, journal in (("apply", None), ("apply with a journal", "job.db")):
-                roster = wanted(learners)
+                roster = desired(learners)
                 since = time.process_time()
                 plan = Plan.of(roster, BatchLimits(), source="benchmark")
                 report = await client.apply(plan, journal=journal and Path(directory, journal))

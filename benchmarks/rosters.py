@@ -10,7 +10,7 @@ from itertools import accumulate
 from attrs import frozen
 
 from async_enroll.models import Action
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 
 Pairs = list[tuple[int, int]]
 """Learners and courses, by number."""
@@ -72,9 +72,9 @@ SHAPES = (
 )
 
 
-def wanted(pairs: Iterable[tuple[int, int]]) -> Wanted:
+def desired(pairs: Iterable[tuple[int, int]]) -> Desired:
     """The pairs as a roster would have them."""
-    found = Wanted()
+    found = Desired()
     for learner, course in pairs:
         found.add(
             f"learner{learner:06}@example.org", f"course-v1:Org+C{course:04}+2026", Action.ENROLL

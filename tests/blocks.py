@@ -1,12 +1,12 @@
 """Results as they are kept: in blocks."""
 
 from async_enroll import EnrollmentResult
-from async_enroll.results import Block, Fate
+from async_enroll.results import Block, ResultDetail
 
 
 def block_of(result: EnrollmentResult) -> Block:
     """A block of a single result."""
-    fate = Fate(
+    detail = ResultDetail(
         result.outcome,
         result.before,
         result.after,
@@ -14,4 +14,4 @@ def block_of(result: EnrollmentResult) -> Block:
         result.notified,
         result.attempts,
     )
-    return Block(result.course_id, result.action, [result.identifier], [fate])
+    return Block(result.course_id, result.action, [result.identifier], [detail])

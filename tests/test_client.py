@@ -56,9 +56,9 @@ async def test_two_thousand_identifiers_in_three_courses() -> None:
             Outcome.ERROR: 3,
         }
         pairs = [(result.identifier, result.course_id) for result in report.results]
-        wanted = {(text.strip(), course_id) for text in identifiers for course_id in COURSES}
-        assert len(pairs) == len(wanted)
-        assert set(pairs) == wanted
+        desired = {(text.strip(), course_id) for text in identifiers for course_id in COURSES}
+        assert len(pairs) == len(desired)
+        assert set(pairs) == desired
         for result in report.results:
             enrolled = platform.is_enrolled(result.identifier, result.course_id)
             waits = platform.is_allowed(result.identifier, result.course_id)
@@ -433,7 +433,7 @@ async def test_filters_of_the_wrong_kind(client: EnrollmentClient, wrong: dict[s
         _ = [one async for one in client.enrollments_for([wrong])]  # type: ignore[list-item]  # wrong
 
 
-@pytest.mark.parametrize("journal", [5, b"job.db", "job\0.db", "job\ud800.db"])
+@pytest.mark.parametrize("journal", [5, "", ".", b"job.db", "job\0.db", "job\ud800.db"])
 async def test_what_is_the_path_of_no_journal(client: EnrollmentClient, journal: Any) -> None:
     expected = "expected the path of a file"
     with pytest.raises(ConfigurationError, match=expected):

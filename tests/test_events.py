@@ -22,7 +22,7 @@ from async_enroll.events import (
     Paused,
     Throttled,
 )
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.sandbox import Fault, Faults, Platform
 
 COURSE = "course-v1:Org+C0+2026"
@@ -77,7 +77,7 @@ async def test_a_job_without_trouble() -> None:
     settled = [result for e in events if isinstance(e, BatchSettled) for result in e.results]
     assert sorted(result.identifier for result in settled) == sorted(LEARNERS)
     answered = [event for event in events if isinstance(event, BatchAnswered)]
-    assert all(event.meaning is None and event.seconds > 0 for event in answered)
+    assert all(event.failure is None and event.seconds > 0 for event in answered)
     assert {event.status for event in answered} == {200}
 
 
@@ -88,9 +88,9 @@ async def test_trouble_is_told() -> None:
     assert kinds[Throttled] == 1
     assert kinds[BatchSplit] >= 1
     answered = [event for event in events if isinstance(event, BatchAnswered)]
-    meanings = {event.status: event.meaning for event in answered}
-    assert answered[0].meaning is Meaning.THROTTLED
-    assert meanings == {429: Meaning.THROTTLED, 500: Meaning.UNDONE, 200: None}
+    failures = {event.status: event.failure for event in answered}
+    assert answered[0].failure is FailureKind.THROTTLED
+    assert failures == {429: FailureKind.THROTTLED, 500: FailureKind.UNDONE, 200: None}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ async def test_trouble_is_told() -> None:
 async def test_the_status_of_a_call_whose_fate_is_unknown(fault: Fault, status: int | None) -> None:
     events = await told_by(site(Faults.schedule({1: fault})), identifiers=40)
     first = next(event for event in events if isinstance(event, BatchAnswered))
-    assert (first.meaning, first.status) == (Meaning.UNKNOWN, status)
+    assert (first.failure, first.status) == (FailureKind.UNKNOWN, status)
 
 
 @pytest.mark.parametrize("journal", [None, "job.db"])

@@ -122,7 +122,7 @@ async def run(
         free += 1
 
     async def send() -> Busy | Refused | None:
-        async with throttle.turn() as turn:
+        async with throttle.permit() as permit:
             await anyio.sleep(WAY)
             answer = site(anyio.current_time()) or (Busy() if free < 1 else None)
             if answer is None:
@@ -130,16 +130,16 @@ async def run(
             await anyio.sleep(WAY)
             if isinstance(answer, Refused):
                 found.refused += 1
-                turn.refused(answer.retry_after)
+                permit.refused(answer.retry_after)
             elif answer:
                 found.busy += 1
-                turn.busy()
+                permit.busy()
             else:
-                turn.borne(10)
+                permit.completed(10)
                 found.seconds = anyio.current_time()
             return answer
 
-    async def pursue() -> None:
+    async def deliver() -> None:
         while answer := await send():
             if isinstance(answer, Busy):
                 slots.release()
@@ -150,7 +150,7 @@ async def run(
     async with anyio.create_task_group() as pursuits:
         for _ in range(calls):
             await slots.acquire()
-            pursuits.start_soon(pursue)
+            pursuits.start_soon(deliver)
     return found
 
 

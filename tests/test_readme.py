@@ -12,7 +12,16 @@ import anyio
 import pytest
 
 import async_enroll
-from async_enroll import EnrollmentClient, RequestWindow, errors, events
+from async_enroll import (
+    BatchLimits,
+    EnrollmentClient,
+    EnrollmentReport,
+    Plan,
+    RequestWindow,
+    Roster,
+    errors,
+    events,
+)
 from async_enroll.sandbox import RELEASES, Fault, Faults, Platform
 from tests.readme import MARKED, PYTHON, README, ROOT, python
 
@@ -200,6 +209,20 @@ def test_methods_take_what_the_table_says(name: str) -> None:
     """None is what an argument without a default in the table has."""
     (told,) = re.findall(rf"^\| `(?:await )?{name}\((.*?)\)`", README, re.MULTILINE)
     assert f"(self, {told})" == _shown(getattr(EnrollmentClient, name))
+
+
+async def test_objects_have_what_the_table_says(tmp_path: Path) -> None:
+    (row,) = re.findall(r"^\| `EnrollmentReport` \| (.*) \|$", README, re.MULTILINE)
+    named = re.findall(r"`(\w+)(?:\(\))?`", row)
+    assert len(named) > 10
+    has = {*dir(EnrollmentReport), *inspect.signature(EnrollmentReport).parameters}
+    assert not set(named) - has
+    (reading,) = re.findall(r"`Roster.read\((.*?)\)`", README)
+    assert f"({reading})" == _shown(Roster.read)
+    (planning,) = re.findall(r"`(Plan.of\(.*?\))`", README)
+    await anyio.Path(tmp_path / "roster.csv").write_text(MARKED["roster"])
+    names = {"roster": Roster.read(tmp_path / "roster.csv"), "limits": BatchLimits(), "name": "x"}
+    assert eval(planning, {"Plan": Plan, **names}).pairs == 2
 
 
 def _shown(method: Callable[..., Any]) -> str:

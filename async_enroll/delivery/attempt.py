@@ -9,7 +9,7 @@ from async_enroll.models import Batch, Outcome
 
 
 @frozen
-class Parcel:
+class Attempt:
     """A batch with its history.
 
     `planned`: the number of the planned batch that it is, or is a part of; None for one of
@@ -30,7 +30,7 @@ class Parcel:
     quiet: bool = False
     lost: bool = False
     attempts: int = 0
-    vetted: bool = False
+    checked: bool = False
     failed_alone: int = 0
     errors: int = 0
     turned_away: bool = False
@@ -52,6 +52,6 @@ class Parcel:
         """Whether its learners were mailed, if nothing more comes of it: False, or nobody knows."""
         return None if self.email and (self.lost or self.quiet) else False
 
-    def with_batch(self, batch: Batch) -> Parcel:
+    def with_batch(self, batch: Batch) -> Attempt:
         """Another batch, or a part of this one, with the same history."""
         return evolve(self, batch=batch)

@@ -10,30 +10,30 @@ import anyio
 from attrs import evolve
 
 from async_enroll.cancellation import is_cancelled
-from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.dispatch import Dispatch, Hand, Reply
-from async_enroll.delivery.event_log import Chronicle
+from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.outcomes import (
     CERTAIN,
     Pair,
     answered,
+    desired,
     failed,
     found,
     given_up,
     pairs,
     rejected,
     unconfirmed,
-    wanted,
 )
-from async_enroll.delivery.preflight import GoodPlaces, Vetting
-from async_enroll.delivery.reconcile import Settling
+from async_enroll.delivery.preflight import GoodPlaces, Preflight
+from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchSettled, BatchSplit, Event
-from async_enroll.http.failures import Failure, Meaning
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
-from async_enroll.pacing.batch_size import Sizing
+from async_enroll.pacing.batch_size import BatchSize
 from async_enroll.planning.batching import halves, places, plan, without
-from async_enroll.platform.bulk_enroll import Api
+from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.json import BulkAnswer
 from async_enroll.results import Block, pairs_in
 
@@ -45,14 +45,14 @@ _HOPELESS = 8
 
 _CANCELLED = "the job was cancelled meanwhile"
 _CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
-_AT_FAULT = (Meaning.REFUSED, Meaning.MISSING, Meaning.UNDONE)
-_STOPPING = (Meaning.UNREACHABLE, Meaning.UNAUTHORIZED, Meaning.FATAL)
+_AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
+_STOPPING = (FailureKind.UNREACHABLE, FailureKind.UNAUTHORIZED, FailureKind.FATAL)
 
-_Step = tuple[list[Block], list[Parcel]]
+_Step = tuple[list[Block], list[Attempt]]
 """What has become of some pairs of a parcel, and what is to be pursued of the others."""
 
 
-class Pursuit:
+class Delivery:
     """The parcels of one job on their way, a step at a time.
 
     `chronicle` is told of what became of pairs before `emit` has it. `cut_off` takes the
@@ -62,10 +62,10 @@ class Pursuit:
 
     def __init__(
         self,
-        api: Api,
+        api: BulkEnrollApi,
         dispatch: Dispatch,
-        settling: Settling,
-        chronicle: Chronicle,
+        reconciler: Reconciler,
+        event_log: EventLog,
         emit: Emit[list[Block]],
         cut_off: list[Block],
         good_places: GoodPlaces,
@@ -74,15 +74,15 @@ class Pursuit:
         concurrency: int,
     ) -> None:
         self.dispatch = dispatch
-        self.vetting: Vetting = Vetting(
+        self.preflight: Preflight = Preflight(
             self._preflight, limits, good_places, dispatch.until_stopped
         )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch in hand; those that only wait to be settled lend theirs."""
         self.accounted = 0
         self._api = api
-        self._settling = settling
-        self._chronicle = chronicle
+        self._reconciler = reconciler
+        self._event_log = event_log
         self._emit = emit
         self._cut_off = cut_off
         self._limits = limits
@@ -95,7 +95,7 @@ class Pursuit:
         if not blocks:
             return
         self.accounted += pairs_in(blocks)
-        event = BatchSettled(job=self._chronicle.job, planned=planned, blocks=tuple(blocks))
+        event = BatchSettled(job=self._event_log.job, planned=planned, blocks=tuple(blocks))
         try:
             await self._tell(event)
         except anyio.get_cancelled_exc_class():
@@ -106,32 +106,32 @@ class Pursuit:
     async def _tell(self, event: Event) -> None:
         """Tell of an event; what cannot be kept stops the job."""
         try:
-            await self._chronicle.tell(event)
+            await self._event_log.tell(event)
         except JournalError as error:
             self.dispatch.stop(error)
 
-    def sizing(self, parcel: Parcel) -> Sizing:
+    def batch_size(self, attempt: Attempt) -> BatchSize:
         """How many pairs of a parcel one call should carry."""
-        return self._api.sizing(email_students=parcel.mails)
+        return self._api.batch_size(email_students=attempt.mails)
 
-    async def pursue(self, parcel: Parcel, sent: anyio.Event) -> None:
+    async def deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
         """Pursue a parcel; set `sent` when others may follow it.
 
         One that an earlier run of the job has lost is first looked for.
         """
-        if parcel.lost:
-            parcel = evolve(parcel, unsettled=EnrollError("the job was interrupted meanwhile"))
+        if attempt.lost:
+            attempt = evolve(attempt, unsettled=EnrollError("the job was interrupted meanwhile"))
             sent.set()
-        waiting = [parcel]
+        waiting = [attempt]
         hand = Hand([], sent)
         try:
             while waiting:
-                hand.parcels = [waiting.pop(0)]
-                blocks, more = await self._step(hand.parcels[0], hand)
-                hand.parcels, waiting = [], [*more, *waiting]
-                await self.settled(parcel.planned, blocks)
+                hand.attempts = [waiting.pop(0)]
+                blocks, more = await self._step(hand.attempts[0], hand)
+                hand.attempts, waiting = [], [*more, *waiting]
+                await self.settled(attempt.planned, blocks)
         except anyio.get_cancelled_exc_class():
-            left = [*hand.parcels, *waiting]
+            left = [*hand.attempts, *waiting]
             for part in left:
                 if part.touched:
                     self._cut_off += unconfirmed(part, _CANCELLED)
@@ -144,40 +144,40 @@ class Pursuit:
                 if not part.touched:
                     await self._give_up(part, error)
 
-    async def _step(self, parcel: Parcel, hand: Hand) -> _Step:
-        if parcel.unsettled:
-            return await self._look_up(parcel, parcel.unsettled)
-        batch = parcel.batch
-        await self.vetting.vet(places(batch))
-        good, refused = without(batch, self.vetting.bad)
+    async def _step(self, attempt: Attempt, hand: Hand) -> _Step:
+        if attempt.unsettled:
+            return await self._look_up(attempt, attempt.unsettled)
+        batch = attempt.batch
+        await self.preflight.check(places(batch))
+        good, refused = without(batch, self.preflight.bad)
         if refused:
-            bad = self.vetting.bad
+            bad = self.preflight.bad
             blocks = [
                 block
                 for part in refused
-                for block in rejected(parcel.with_batch(part), bad[places(part)[0]])
+                for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
-            return blocks, [parcel.with_batch(good)] if good else []
-        if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(parcel):
+            return blocks, [attempt.with_batch(good)] if good else []
+        if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(attempt):
             hand.sent.set()
-            return await self._in_halves(parcel)
-        return await self._conclude(parcel, await self.dispatch.send(parcel, hand), hand)
+            return await self._in_halves(attempt)
+        return await self._conclude(attempt, await self.dispatch.send(attempt, hand), hand)
 
     @property
     def _is_hopeless(self) -> bool:
         return self._culprits_in_a_row >= _HOPELESS
 
-    def _is_too_large(self, parcel: Parcel) -> bool:
+    def _is_too_large(self, attempt: Attempt) -> bool:
         """Whether a call would carry more than the site was seen to take."""
-        most = self.sizing(parcel).most
-        return parcel.batch.pairs > most or _weight(parcel.batch) >= self._smallest_too_large
+        most = self.batch_size(attempt).most
+        return attempt.batch.pairs > most or _weight(attempt.batch) >= self._smallest_too_large
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
         """Send a call without effect; again where nothing tells what became of it."""
         for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN):
-            parcel = Parcel(batch, email=False)
+            attempt = Attempt(batch, email=False)
             try:
-                reply = await self.dispatch.send(parcel, Hand([parcel]))
+                reply = await self.dispatch.send(attempt, Hand([attempt]))
             except anyio.get_cancelled_exc_class():
                 if is_cancelled():
                     raise
@@ -185,185 +185,187 @@ class Pursuit:
                 reply = None
             if reply is None or isinstance(reply, BulkAnswer):
                 break
-            if reply.meaning is not Meaning.UNKNOWN:
+            if reply.kind is not FailureKind.UNKNOWN:
                 break
         stopped = self.dispatch.stopped_by or EnrollError("stopped")
-        return reply or Failure(Meaning.FATAL, stopped)
+        return reply or Failure(FailureKind.FATAL, stopped)
 
-    async def _conclude(self, parcel: Parcel, reply: Reply, hand: Hand) -> _Step:
+    async def _conclude(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
         """Do what a reply calls for; None is that all was stopped before the parcel was sent."""
         stopped_by = self.dispatch.stopped_by
         if reply is None:
-            return await self._give_up(parcel, stopped_by or EnrollError("stopped"))
-        sent = _after(parcel, reply)
+            return await self._give_up(attempt, stopped_by or EnrollError("stopped"))
+        sent = _after(attempt, reply)
         if isinstance(reply, BulkAnswer):
             return self._answered(sent, reply)
-        match reply.meaning:
-            case meaning if stopped_by and meaning in _STOPPING:
+        match reply.kind:
+            case kind if stopped_by and kind in _STOPPING:
                 return await self._give_up(sent, reply.error)
-            case Meaning.UNKNOWN:
+            case FailureKind.UNKNOWN:
                 return [], [evolve(sent, lost=True, unsettled=reply.error)]
-            case Meaning.TOO_LARGE:
+            case FailureKind.TOO_LARGE:
                 return await self._shrink(sent, reply)
-            case Meaning.INTERCEPTED:
+            case FailureKind.INTERCEPTED:
                 return await self._turned_away(sent, reply)
-            case Meaning.MASKED:
+            case FailureKind.MASKED:
                 return await self._turned_away(evolve(sent, lost=True), reply)
-            case meaning if meaning in _AT_FAULT:
-                hand.parcels = [sent if each is parcel else each for each in hand.parcels]
+            case kind if kind in _AT_FAULT:
+                hand.attempts = [sent if each is attempt else each for each in hand.attempts]
                 return await self._isolate(sent, reply, hand)
         return rejected(sent, reply.error), []
 
-    async def _give_up(self, parcel: Parcel, why: EnrollError) -> _Step:
+    async def _give_up(self, attempt: Attempt, why: EnrollError) -> _Step:
         """Emit that a parcel was not sent, unless the job can be gone on with."""
-        if not self._chronicle.durable:
-            blocks = given_up(parcel, why)
+        if not self._event_log.durable:
+            blocks = given_up(attempt, why)
             self.accounted += pairs_in(blocks)
             await self._emit(blocks)
         return [], []
 
-    def _answered(self, parcel: Parcel, answer: BulkAnswer) -> _Step:
+    def _answered(self, attempt: Attempt, answer: BulkAnswer) -> _Step:
         """Take what an answer tells; have sent again, without mail, what it leaves in doubt."""
-        self._largest_taken = max(self._largest_taken, _weight(parcel.batch))
+        self._largest_taken = max(self._largest_taken, _weight(attempt.batch))
         self._culprits_in_a_row = 0
-        told = answered(parcel, answer)
+        told = answered(attempt, answer)
         blocks = told.blocks
-        doubtful = self._parts(evolve(parcel, lost=True, errors=0), told.doubtful)
-        if parcel.attempts >= MOST_ATTEMPTS:
+        doubtful = self._parts(evolve(attempt, lost=True, errors=0), told.doubtful)
+        if attempt.attempts >= MOST_ATTEMPTS:
             words = "the platform's answers do not tell what became of this pair"
             blocks += [block for part in doubtful for block in unconfirmed(part, words)]
             doubtful = []
         return blocks, [
             *doubtful,
-            *self._erroneous(parcel, told.erroneous),
-            *self._parts(evolve(parcel, quiet=True, errors=parcel.errors + 1), told.undone),
+            *self._erroneous(attempt, told.erroneous),
+            *self._parts(evolve(attempt, quiet=True, errors=attempt.errors + 1), told.undone),
         ]
 
-    def _erroneous(self, parcel: Parcel, some: list[Pair]) -> list[Parcel]:
+    def _erroneous(self, attempt: Attempt, some: list[Pair]) -> list[Attempt]:
         """Pairs that the platform flags as errors: again, without mail; at last looked for.
 
         Until 2026 only the mail may have failed, and not the enrollment.
         """
-        parcel = evolve(parcel, lost=True, errors=parcel.errors + 1)
-        if parcel.errors >= CERTAIN:
+        attempt = evolve(attempt, lost=True, errors=attempt.errors + 1)
+        if attempt.errors >= CERTAIN:
             failure = EnrollError("the platform failed on this identifier; its log says why")
-            parcel = evolve(parcel, unsettled=failure, last_look=Outcome.ERROR)
-        return self._parts(parcel, some)
+            attempt = evolve(attempt, unsettled=failure, last_look=Outcome.ERROR)
+        return self._parts(attempt, some)
 
-    async def _look_up(self, parcel: Parcel, error: EnrollError) -> _Step:
+    async def _look_up(self, attempt: Attempt, error: EnrollError) -> _Step:
         """Find out what became of a lost call; send again what it has not done."""
         self.slots.release()
         # A job that can be gone on with looks later for what it has lost.
-        durable = self._chronicle.durable
+        durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
-            ended = parcel.last_look is not None
-            seen = await self._settling.found(parcel.batch, ended=ended)
+            ended = attempt.last_look is not None
+            seen = await self._reconciler.found(attempt.batch, ended=ended)
         await self.slots.acquire()
-        done = found(parcel, seen)
-        left = [pair for pair in pairs(parcel.batch) if pair not in seen]
-        parts = self._parts(evolve(parcel, lost=True, unsettled=None), left)
+        done = found(attempt, seen)
+        left = [pair for pair in pairs(attempt.batch) if pair not in seen]
+        parts = self._parts(evolve(attempt, lost=True, unsettled=None), left)
         stopped = durable and self.dispatch.stopped_by is not None
-        if parcel.last_look and not stopped:
-            ends = [block for part in parts for block in failed(part, parcel.last_look, error)]
+        if attempt.last_look and not stopped:
+            ends = [block for part in parts for block in failed(part, attempt.last_look, error)]
             return [*done, *ends], []
-        if parcel.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
+        if attempt.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
             ends = [block for part in parts for block in unconfirmed(part, error)]
             return [*done, *ends], []
         return done, [smaller for part in parts for smaller in _smaller(part)]
 
-    async def _isolate(self, parcel: Parcel, failure: Failure, hand: Hand) -> _Step:
+    async def _isolate(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
         """Narrow down what a call was refused or undone for; do the rest.
 
         First by course, which costs nobody a thing, then by identifier, in halves.
         """
-        batch = parcel.batch
-        if failure.meaning is Meaning.MISSING and self.vetting.blame(batch, failure):
-            return [], [parcel]
-        if not parcel.vetted or failure.meaning is Meaning.MISSING:
-            await self.vetting.vet(places(batch), again=True)
-            parcel = evolve(parcel, vetted=True)
-        if any(place in self.vetting.bad for place in places(batch)):
-            return [], [parcel]
+        batch = attempt.batch
+        if failure.kind is FailureKind.MISSING and self.preflight.blame(batch, failure):
+            return [], [attempt]
+        if not attempt.checked or failure.kind is FailureKind.MISSING:
+            await self.preflight.check(places(batch), again=True)
+            attempt = evolve(attempt, checked=True)
+        if any(place in self.preflight.bad for place in places(batch)):
+            return [], [attempt]
         if batch.pairs == 1 or self._is_hopeless:
-            return self._blame(parcel, failure)
+            return self._blame(attempt, failure)
         if len(batch.identifiers) > 1:
-            return await self._in_halves(parcel)
-        return await self._isolate_courses(parcel, failure, hand)
+            return await self._in_halves(attempt)
+        return await self._isolate_courses(attempt, failure, hand)
 
-    async def _isolate_courses(self, parcel: Parcel, failure: Failure, hand: Hand) -> _Step:
+    async def _isolate_courses(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
         """Narrow down where one learner fails; if in both halves of the courses, then in all."""
-        first, second = hand.parcels = [parcel.with_batch(half) for half in halves(parcel.batch)]
+        first, second = hand.attempts = [attempt.with_batch(half) for half in halves(attempt.batch)]
         reply = await self.dispatch.send(first, hand)
         if not _is_at_fault(reply):
             blocks, more = await self._conclude(first, reply, hand)
             return blocks, [*more, second]
         first = _after(first, reply)
-        hand.parcels = [first, second]
+        hand.attempts = [first, second]
         other = await self.dispatch.send(second, hand)
         if _is_at_fault(other):
             return [*_blamed(first, failure), *_blamed(_after(second, other), failure)], []
         blocks, more = await self._conclude(second, other, hand)
         return blocks, [*more, first]
 
-    def _blame(self, parcel: Parcel, failure: Failure) -> _Step:
+    def _blame(self, attempt: Attempt, failure: Failure) -> _Step:
         """Reject what the platform fails on when nothing else is sent, once that is certain."""
-        passing = failure.meaning in (Meaning.MISSING, Meaning.UNDONE, Meaning.TOO_LARGE)
-        if passing and parcel.failed_alone + 1 < CERTAIN:
-            return [], [evolve(parcel, failed_alone=parcel.failed_alone + 1)]
+        passing = failure.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.TOO_LARGE)
+        if passing and attempt.failed_alone + 1 < CERTAIN:
+            return [], [evolve(attempt, failed_alone=attempt.failed_alone + 1)]
         self._culprits_in_a_row += 1
-        return _blamed(parcel, failure), []
+        return _blamed(attempt, failure), []
 
-    async def _shrink(self, parcel: Parcel, failure: Failure) -> _Step:
+    async def _shrink(self, attempt: Attempt, failure: Failure) -> _Step:
         """Halve a call that is too large, and remember the size if none as large was taken."""
-        weight = _weight(parcel.batch)
+        weight = _weight(attempt.batch)
         if weight > self._largest_taken:
             self._smallest_too_large = min(self._smallest_too_large, weight)
-        if parcel.batch.pairs == 1 or self._is_hopeless:
-            return self._blame(parcel, failure)
-        return await self._in_halves(parcel)
+        if attempt.batch.pairs == 1 or self._is_hopeless:
+            return self._blame(attempt, failure)
+        return await self._in_halves(attempt)
 
-    async def _turned_away(self, parcel: Parcel, failure: Failure) -> _Step:
+    async def _turned_away(self, attempt: Attempt, failure: Failure) -> _Step:
         """Narrow down what something in front of the site rejects, though not harmless calls."""
-        if not parcel.turned_away:
-            return [], [evolve(parcel, turned_away=True)]
-        if parcel.batch.pairs > 1 and not self._is_hopeless:
-            return await self._in_halves(parcel)
-        if parcel.lost:
-            last = evolve(parcel, unsettled=failure.error, last_look=Outcome.UNCONFIRMED)
+        if not attempt.turned_away:
+            return [], [evolve(attempt, turned_away=True)]
+        if attempt.batch.pairs > 1 and not self._is_hopeless:
+            return await self._in_halves(attempt)
+        if attempt.lost:
+            last = evolve(attempt, unsettled=failure.error, last_look=Outcome.UNCONFIRMED)
             return [], [last]
-        return self._blame(parcel, failure)
+        return self._blame(attempt, failure)
 
-    async def _in_halves(self, parcel: Parcel) -> _Step:
-        if parcel.planned is not None:
-            event = BatchSplit(job=self._chronicle.job, planned=parcel.planned, batch=parcel.batch)
+    async def _in_halves(self, attempt: Attempt) -> _Step:
+        if attempt.planned is not None:
+            event = BatchSplit(
+                job=self._event_log.job, planned=attempt.planned, batch=attempt.batch
+            )
             await self._tell(event)
-        return [], [parcel.with_batch(half) for half in halves(parcel.batch)]
+        return [], [attempt.with_batch(half) for half in halves(attempt.batch)]
 
-    def _parts(self, parcel: Parcel, some: Iterable[Pair]) -> list[Parcel]:
+    def _parts(self, attempt: Attempt, some: Iterable[Pair]) -> list[Attempt]:
         """The parcels for some of the pairs of one."""
         return [
-            parcel.with_batch(batch) for batch in plan(wanted(parcel.batch, some), self._limits)
+            attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]
 
 
-def _after(parcel: Parcel, reply: BulkAnswer | Failure | None) -> Parcel:
+def _after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
     """A parcel once it was sent: undone after mail may have gone, it goes without from then on."""
-    sent = evolve(parcel, attempts=parcel.attempts + 1)
-    if isinstance(reply, Failure) and reply.meaning.may_have_mailed and parcel.mails:
+    sent = evolve(attempt, attempts=attempt.attempts + 1)
+    if isinstance(reply, Failure) and reply.kind.may_have_mailed and attempt.mails:
         return evolve(sent, quiet=True)
     return sent
 
 
-def _smaller(parcel: Parcel) -> list[Parcel]:
+def _smaller(attempt: Attempt) -> list[Attempt]:
     """A parcel in halves, if it was lost more than once: it may be more than a gateway bears."""
-    if parcel.attempts <= 1 or parcel.batch.pairs == 1:
-        return [parcel]
-    return [parcel.with_batch(half) for half in halves(parcel.batch)]
+    if attempt.attempts <= 1 or attempt.batch.pairs == 1:
+        return [attempt]
+    return [attempt.with_batch(half) for half in halves(attempt.batch)]
 
 
 def _is_at_fault(reply: Reply) -> bool:
-    return isinstance(reply, Failure) and reply.meaning in _AT_FAULT
+    return isinstance(reply, Failure) and reply.kind in _AT_FAULT
 
 
 def _weight(batch: Batch) -> int:
@@ -371,9 +373,9 @@ def _weight(batch: Batch) -> int:
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
-def _blamed(parcel: Parcel, failure: Failure) -> list[Block]:
+def _blamed(attempt: Attempt, failure: Failure) -> list[Block]:
     words = str(failure.error)
-    if failure.meaning is Meaning.UNDONE:
-        whom = "this learner" if len(parcel.batch.identifiers) == 1 else "a learner of this call"
+    if failure.kind is FailureKind.UNDONE:
+        whom = "this learner" if len(attempt.batch.identifiers) == 1 else "a learner of this call"
         words = f"the platform fails on {whom}; its log says why ({words})"
-    return rejected(parcel, words)
+    return rejected(attempt, words)

@@ -38,7 +38,7 @@ class Recorder(Protocol):
         """
 
 
-class Chronicle:
+class EventLog:
     """The events of one job. `recorder` has kept an event before anybody hears of it."""
 
     def __init__(

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.attempt import Attempt
 from async_enroll.errors import EnrollError
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
-from async_enroll.results import Block, Fate
+from async_enroll.results import Block, ResultDetail
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
@@ -23,11 +23,11 @@ def pairs(batch: Batch) -> Iterator[Pair]:
     return ((identifier, key) for key in batch.courses for identifier in batch.identifiers)
 
 
-def wanted(batch: Batch, some: Iterable[Pair]) -> Wanted:
+def desired(batch: Batch, some: Iterable[Pair]) -> Desired:
     """What a batch wants of some of its pairs."""
     cohorts = batch.cohorts or [None] * len(batch.courses)
     cohort_in = dict(zip(batch.courses, cohorts, strict=True))
-    found = Wanted()
+    found = Desired()
     for identifier, key in some:
         found.add(identifier, key, batch.action, cohort_in[key])
     return found
@@ -66,18 +66,18 @@ class Told(NamedTuple):
     undone: list[Pair]
 
 
-def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
+def answered(attempt: Attempt, answer: BulkAnswer) -> Told:
     """What became of the pairs of a call that was answered."""
     told = Told([], [], [], [])
-    batch = parcel.batch
+    batch = attempt.batch
     rolled_back = _is_rolled_back(answer)
-    tries_left = parcel.errors + 1 < CERTAIN
+    tries_left = attempt.errors + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
     for course_id in batch.courses:
         course = courses.get(course_id)
         said = _by_identifier(batch.identifiers, course.results) if course else {}
-        fates: list[Fate | None] = []
-        last, fate = _UNMENTIONED, None
+        details: list[ResultDetail | None] = []
+        last, detail = _UNMENTIONED, None
         for identifier in batch.identifiers:
             pair = said.get(identifier, _UNMENTIONED)
             # Most pairs fare as the one before: that is cheaper to see than to look up.
@@ -90,15 +90,15 @@ def answered(parcel: Parcel, answer: BulkAnswer) -> Told:
             ):
                 last = pair
                 again = rolled_back or _is_erroneous(pair) or (pair.error and tries_left)
-                fate = None if again else _fate(parcel, pair)
-            if fate is None:
+                detail = None if again else _detail(attempt, pair)
+            if detail is None:
                 if not pair.error:
                     left = told.doubtful
                 else:
                     left = told.erroneous if _is_erroneous(pair) else told.undone
                 left.append((identifier, course_id))
-            fates.append(fate)
-        if block := Block.known(course_id, batch.action, batch.identifiers, fates):
+            details.append(detail)
+        if block := Block.known(course_id, batch.action, batch.identifiers, details):
             told.blocks.append(block)
     return told
 
@@ -169,81 +169,84 @@ def _is_rolled_back(answer: BulkAnswer) -> bool:
     return bool(results) and _is_erroneous(results[-1][-1])
 
 
-def found(parcel: Parcel, some: Iterable[Pair]) -> list[Block]:
+def found(attempt: Attempt, some: Iterable[Pair]) -> list[Block]:
     """What became of pairs that the listing shows to be as a lost call was to leave them.
 
     The platform's `auto_enroll` is of those who wait for registration, which these do not.
     """
-    enrolled = parcel.batch.action is Action.ENROLL
-    fate = Fate(
+    enrolled = attempt.batch.action is Action.ENROLL
+    detail = ResultDetail(
         Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
         after=EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=False),
-        notified=None if parcel.email else False,
+        notified=None if attempt.email else False,
         # The look at the listing counts as one: it took more than the sending.
-        attempts=parcel.attempts + 1,
+        attempts=attempt.attempts + 1,
     )
     by_course: dict[str, list[str]] = {}
     for identifier, course_id in some:
         by_course.setdefault(course_id, []).append(identifier)
     return [
-        Block.alike(course_id, parcel.batch.action, identifiers, fate)
+        Block.alike(course_id, attempt.batch.action, identifiers, detail)
         for course_id, identifiers in by_course.items()
     ]
 
 
-def rejected(parcel: Parcel, error: EnrollError | str) -> list[Block]:
+def rejected(attempt: Attempt, error: EnrollError | str) -> list[Block]:
     """What becomes of a call that the platform refuses: nothing was done, unless before."""
-    if parcel.lost:
-        return unconfirmed(parcel, error)
-    return _all(parcel, Outcome.REJECTED, str(error), notified=parcel.notified_so_far)
+    if attempt.lost:
+        return unconfirmed(attempt, error)
+    return _all(attempt, Outcome.REJECTED, str(error), notified=attempt.notified_so_far)
 
 
-def failed(parcel: Parcel, outcome: Outcome, error: EnrollError) -> list[Block]:
+def failed(attempt: Attempt, outcome: Outcome, error: EnrollError) -> list[Block]:
     """What becomes of pairs that were sent, and are not seen to be as they were to be."""
-    return _all(parcel, outcome, str(error), notified=None if parcel.email else False)
+    return _all(attempt, outcome, str(error), notified=None if attempt.email else False)
 
 
-def unconfirmed(parcel: Parcel, error: EnrollError | str) -> list[Block]:
+def unconfirmed(attempt: Attempt, error: EnrollError | str) -> list[Block]:
     """What becomes of a call of which nobody can tell what it has done."""
-    notified = None if parcel.email else False
-    return _all(parcel, Outcome.UNCONFIRMED, str(error), notified=notified)
+    notified = None if attempt.email else False
+    return _all(attempt, Outcome.UNCONFIRMED, str(error), notified=notified)
 
 
-def given_up(parcel: Parcel, why: EnrollError) -> list[Block]:
+def given_up(attempt: Attempt, why: EnrollError) -> list[Block]:
     """What becomes of a call that is not sent, or not again, as the job has been stopped."""
-    return rejected(parcel, why if parcel.lost else f"not sent: {why}")
+    return rejected(attempt, why if attempt.lost else f"not sent: {why}")
 
 
-def _all(parcel: Parcel, outcome: Outcome, error: str, *, notified: bool | None) -> list[Block]:
-    batch = parcel.batch
-    fate = Fate(outcome, error=error, notified=notified, attempts=parcel.attempts)
+def _all(attempt: Attempt, outcome: Outcome, error: str, *, notified: bool | None) -> list[Block]:
+    batch = attempt.batch
+    detail = ResultDetail(outcome, error=error, notified=notified, attempts=attempt.attempts)
     return [
-        Block.alike(course_id, batch.action, batch.identifiers, fate) for course_id in batch.courses
+        Block.alike(course_id, batch.action, batch.identifiers, detail)
+        for course_id in batch.courses
     ]
 
 
 _UNMENTIONED = PairAnswer("")
 
 
-def _fate(parcel: Parcel, pair: PairAnswer) -> Fate | None:
+def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
     """What the platform's word on a pair means for it; None where it says nothing."""
     if pair.after is None and not (pair.invalid_identifier or pair.error):
         return None
-    action = parcel.batch.action
+    action = attempt.batch.action
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
     outcome, error = _told(action, pair, before, after)
     mailed = False if _is_retired(action, pair.after) else _MAILED.get(outcome, True)
-    if parcel.lost and outcome in _DONE_BEFORE:
+    if attempt.lost and outcome in _DONE_BEFORE:
         # The lost call may have done it, or someone long before: nobody knows.
         mailed = mailed if action is Action.ENROLL else None
         outcome, before = _DONE_BEFORE[outcome], None
-    elif parcel.lost and before is not None and before.allowed and outcome is not Outcome.WITHDRAWN:
+    elif (
+        attempt.lost and before is not None and before.allowed and outcome is not Outcome.WITHDRAWN
+    ):
         before = None
-    if mailed and not parcel.mails:
+    if mailed and not attempt.mails:
         mailed = None
-    notified = mailed if parcel.email else False
-    return Fate(outcome, before, after, error, notified, parcel.attempts)
+    notified = mailed if attempt.email else False
+    return ResultDetail(outcome, before, after, error, notified, attempt.attempts)
 
 
 def _told(

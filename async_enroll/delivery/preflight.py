@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 import anyio
 
 from async_enroll.errors import EnrollError, PlatformError
-from async_enroll.http.failures import Failure, Meaning
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
 from async_enroll.planning.batching import (
     Chunker,
@@ -25,18 +25,19 @@ from async_enroll.planning.batching import (
 from async_enroll.platform.json import BulkAnswer
 
 _CERTAIN = 3
-"""How often the platform must fail on a course alone: one failure may be passing."""
+"""How often a call must fail for a course alone: one failure may be passing."""
 
 _REMEMBERED = 600.0
 """For how many seconds a place that was found to be good is taken to be so by later jobs."""
 
-_AT_FAULT = (Meaning.MISSING, Meaning.REFUSED, Meaning.UNDONE)
+_AT_FAULT = (FailureKind.MISSING, FailureKind.REFUSED, FailureKind.UNDONE)
+_PASSING = (FailureKind.UNDONE, FailureKind.TOO_LARGE, FailureKind.INTERCEPTED, FailureKind.MASKED)
 _UNDECIDED = (
-    Meaning.UNKNOWN,
-    Meaning.THROTTLED,
-    Meaning.TOO_LARGE,
-    Meaning.INTERCEPTED,
-    Meaning.MASKED,
+    FailureKind.UNKNOWN,
+    FailureKind.THROTTLED,
+    FailureKind.TOO_LARGE,
+    FailureKind.INTERCEPTED,
+    FailureKind.MASKED,
 )
 
 
@@ -63,7 +64,7 @@ class GoodPlaces:
         return anyio.current_time() < self._until.get(place, 0.0)
 
 
-class Vetting:
+class Preflight:
     """What is known of the places of a job; each is asked about once.
 
     `call` sends a batch without effect, and again where its fate is not known. `remembered`
@@ -86,7 +87,7 @@ class Vetting:
         """The places that the platform refuses, and why."""
         self._good: set[Place] = set()
 
-    async def vet(self, asked: Collection[Place], *, again: bool = False) -> None:
+    async def check(self, asked: Collection[Place], *, again: bool = False) -> None:
         """Find out which places are bad; `again` also of those that were good before.
 
         Afterwards each is known to be good or bad, unless the job has been stopped.
@@ -126,20 +127,20 @@ class Vetting:
         self._remembered.asked.update(dict.fromkeys(some, answered))
         try:
             for batch in _preflights(some, self._limits):
-                await self._vet(batch)
+                await self._check(batch)
         finally:
             for place in some:
                 del self._remembered.asked[place]
             answered.set()
         return all(map(self._is_known, some))
 
-    async def _vet(self, batch: Batch) -> None:
+    async def _check(self, batch: Batch) -> None:
         alone = batch.pairs == 1
         failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
         if failure is None:
             self._good.update(places(batch))
             self._remembered.add(places(batch))
-        elif failure.meaning in _AT_FAULT + _UNDECIDED:
+        elif failure.kind in _AT_FAULT + _UNDECIDED:
             if not alone and self.blame(batch, failure):
                 rest = [place for place in places(batch) if place not in self.bad]
                 parts = _preflights(rest, self._limits)
@@ -149,13 +150,13 @@ class Vetting:
                 self.bad.update(dict.fromkeys(places(batch), _why(failure)))
                 return
             for part in parts:
-                await self._vet(part)
+                await self._check(part)
 
     async def _failure(self, batch: Batch, *, tries: int) -> Failure | None:
         reply = await self._call(batch)
         if isinstance(reply, BulkAnswer):
             return None
-        if reply.meaning is Meaning.UNDONE and tries > 1:
+        if reply.kind in _PASSING and tries > 1:
             return await self._failure(batch, tries=tries - 1)
         return reply
 
@@ -180,7 +181,7 @@ def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
 
 def _named(batch: Batch, failure: Failure) -> list[Place]:
     """The places whose courses a refusal names."""
-    if failure.meaning not in (Meaning.REFUSED, Meaning.MISSING):
+    if failure.kind not in (FailureKind.REFUSED, FailureKind.MISSING):
         return []
     # `Course key not valid: KEY`, `Course not found: KEY.`; a key may end in a dot itself.
     said = set(str(failure.error).split())
@@ -190,14 +191,14 @@ def _named(batch: Batch, failure: Failure) -> list[Place]:
 
 def _why(failure: Failure) -> EnrollError:
     words = str(failure.error)
-    match failure.meaning:
-        case Meaning.MISSING:
+    match failure.kind:
+        case FailureKind.MISSING:
             return PlatformError(f"the course does not exist ({words})", status=404)
-        case Meaning.UNDONE:
+        case FailureKind.UNDONE:
             return PlatformError(
                 f"the platform fails on this course; may the token's user enter it? ({words})",
                 status=500,
             )
-        case meaning if meaning in _UNDECIDED:
+        case kind if kind in _UNDECIDED:
             return EnrollError(f"not sent: whether the course exists cannot be told ({words})")
     return failure.error

@@ -35,12 +35,12 @@ class _Look:
         """How many records were read."""
         self.given_up = False
         """Whether the reading did not end in time."""
-        self._wanted: dict[str, dict[str, str]] = {}
+        self._desired: dict[str, dict[str, str]] = {}
 
     def want(self, some: Iterable[Pair]) -> None:
         """Ask for pairs."""
         for identifier, course_id in some:
-            self._wanted.setdefault(course_id, {})[identity_key(identifier)] = identifier
+            self._desired.setdefault(course_id, {})[identity_key(identifier)] = identifier
 
     async def read(
         self, reader: Reader, accounts: Accounts, *, seconds: float, concurrency: int
@@ -53,25 +53,25 @@ class _Look:
 
     def _lookups(self, usernames: Usernames) -> list[Lookup]:
         """Of a few learners, one for all courses; else one for each course."""
-        everybody = {key: who for of in self._wanted.values() for key, who in of.items()}
-        lookup = Lookup(tuple(self._wanted), tuple(everybody.values()), usernames)
+        everybody = {key: who for of in self._desired.values() for key, who in of.items()}
+        lookup = Lookup(tuple(self._desired), tuple(everybody.values()), usernames)
         if lookup.is_of_few:
             return [lookup]
         return [
-            Lookup((course_id,), tuple(wanted.values()), usernames)
-            for course_id, wanted in self._wanted.items()
+            Lookup((course_id,), tuple(desired.values()), usernames)
+            for course_id, desired in self._desired.items()
         ]
 
     async def _note(self, records: list[Enrollment]) -> None:
         self.count += len(records)
         for record in records:
-            wanted = self._wanted.get(record.course_id, {})
+            desired = self._desired.get(record.course_id, {})
             for name in (record.username, record.email):
-                if name is not None and (key := identity_key(name)) in wanted:
+                if name is not None and (key := identity_key(name)) in desired:
                     self.active[key, record.course_id] = record.is_active
 
 
-class Settling:
+class Reconciler:
     """Waits for lost calls to end, and looks at the enrollments of their courses meanwhile.
 
     One look serves all calls that wait at the time, and one is taken after the other.
@@ -102,7 +102,7 @@ class Settling:
         if batch.cohorts is not None:
             await anyio.sleep(0 if ended else self._seconds)
             return set()
-        wanted = batch.action is Action.ENROLL
+        desired = batch.action is Action.ENROLL
         asked = set(pairs(batch))
         left = asked
         costly = False
@@ -117,7 +117,7 @@ class Settling:
             left = {
                 (identifier, course_id)
                 for identifier, course_id in left
-                if look.active.get((identity_key(identifier), course_id)) is not wanted
+                if look.active.get((identity_key(identifier), course_id)) is not desired
             }
             if not left:
                 break

@@ -30,7 +30,7 @@ from async_enroll.errors import (
 from async_enroll.http.answer import Answer
 
 
-class Meaning(Enum):
+class FailureKind(Enum):
     """What became of a call that failed, as far as can be told."""
 
     REFUSED = "refused"
@@ -64,10 +64,15 @@ class Meaning(Enum):
         return self in _MAY_HAVE_MAILED
 
 
-_MAY_HAVE_MAILED = {Meaning.MISSING, Meaning.UNDONE, Meaning.MASKED, Meaning.UNKNOWN}
+_MAY_HAVE_MAILED = {
+    FailureKind.MISSING,
+    FailureKind.UNDONE,
+    FailureKind.MASKED,
+    FailureKind.UNKNOWN,
+}
 
 
-class Strain(Enum):
+class Overload(Enum):
     """What a failure tells of the load that the site bears."""
 
     SLOW = "slow"
@@ -85,10 +90,10 @@ class Failure:
     answered.
     """
 
-    meaning: Meaning
+    kind: FailureKind
     error: EnrollError
     retry_after: float | None = None
-    strain: Strain | None = None
+    overload: Overload | None = None
     status: int | None = None
 
 
@@ -100,10 +105,10 @@ def classify(came_back: Answer | TransportError) -> Failure:
     page with a status of 3xx or 4xx is not the platform's: the call never reached it.
     """
     if isinstance(came_back, NoToken):
-        return Failure(Meaning.NO_TOKEN, came_back, came_back.retry_after)
+        return Failure(FailureKind.NO_TOKEN, came_back, came_back.retry_after)
     if isinstance(came_back, TransportError):
-        meaning = Meaning.UNKNOWN if came_back.sent else Meaning.UNREACHABLE
-        return Failure(meaning, came_back, strain=Strain.SLOW if came_back.timed_out else None)
+        kind = FailureKind.UNKNOWN if came_back.sent else FailureKind.UNREACHABLE
+        return Failure(kind, came_back, overload=Overload.SLOW if came_back.timed_out else None)
     return evolve(_of_status(came_back), status=came_back.status)
 
 
@@ -126,7 +131,7 @@ def masked(came_back: Answer) -> Failure | None:
     """
     if "html" not in came_back.headers.get("Content-Type", "") and _title(came_back) is None:
         return None
-    return Failure(Meaning.MASKED, _rejected_in_front(came_back), status=came_back.status)
+    return Failure(FailureKind.MASKED, _rejected_in_front(came_back), status=came_back.status)
 
 
 def _of_status(came_back: Answer) -> Failure:
@@ -135,17 +140,17 @@ def _of_status(came_back: Answer) -> Failure:
     match status:
         case 401:
             error = AuthenticationError(f"the token is not accepted: {words}")
-            return Failure(Meaning.UNAUTHORIZED, error)
+            return Failure(FailureKind.UNAUTHORIZED, error)
         case 429:
-            return Failure(Meaning.THROTTLED, PlatformError(words, status=429), retry_after)
+            return Failure(FailureKind.THROTTLED, PlatformError(words, status=429), retry_after)
         case 500:
-            return Failure(Meaning.UNDONE, PlatformError(words, status=500))
+            return Failure(FailureKind.UNDONE, PlatformError(words, status=500))
         case _ if 300 <= status < 500:
             return _of_platform(came_back) if _is_json(came_back) else _of_page(came_back)
         case _ if status >= 500:
             lost = PlatformError(words, status=status)
-            return Failure(Meaning.UNKNOWN, lost, _pause(retry_after), _STRAINS.get(status))
-    return Failure(Meaning.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
+            return Failure(FailureKind.UNKNOWN, lost, _pause(retry_after), _OVERLOADS.get(status))
+    return Failure(FailureKind.UNKNOWN, UnexpectedResponse(f"expected status 200, found {words}"))
 
 
 def _of_platform(came_back: Answer) -> Failure:
@@ -154,19 +159,19 @@ def _of_platform(came_back: Answer) -> Failure:
     match status:
         case 403 if _is_of_gateway(came_back):
             turned_away = PermissionDenied(f"a gateway in front of the site rejects this: {words}")
-            return Failure(Meaning.INTERCEPTED, turned_away)
+            return Failure(FailureKind.INTERCEPTED, turned_away)
         case 403:
             error = PermissionDenied(f"the token's user may not do this: {words}")
-            return Failure(Meaning.FATAL, error)
+            return Failure(FailureKind.FATAL, error)
         case 404 if _is_of_gateway(came_back):
             missing = NoSuchEndpoint(f"the site has no such endpoint: {words}", status=404)
-            return Failure(Meaning.UNDONE, missing)
+            return Failure(FailureKind.UNDONE, missing)
         case 404:
-            return Failure(Meaning.MISSING, PlatformError(words, status=404))
+            return Failure(FailureKind.MISSING, PlatformError(words, status=404))
         case 400 | 406 | 415:  # found out before any learner is looked at
-            return Failure(Meaning.REFUSED, PlatformError(words, status=status))
+            return Failure(FailureKind.REFUSED, PlatformError(words, status=status))
         case _:
-            return Failure(Meaning.UNDONE, PlatformError(words, status=status))
+            return Failure(FailureKind.UNDONE, PlatformError(words, status=status))
 
 
 def _of_page(came_back: Answer) -> Failure:
@@ -174,13 +179,13 @@ def _of_page(came_back: Answer) -> Failure:
     match came_back.status:
         case 404:
             words = f"the site has no such endpoint: {_words(came_back)}"
-            return Failure(Meaning.INTERCEPTED, NoSuchEndpoint(words, status=404))
+            return Failure(FailureKind.INTERCEPTED, NoSuchEndpoint(words, status=404))
         case 413:
-            return Failure(Meaning.TOO_LARGE, PlatformError(_words(came_back), status=413))
+            return Failure(FailureKind.TOO_LARGE, PlatformError(_words(came_back), status=413))
         case 301 | 302 | 303 | 307 | 308:
-            return Failure(Meaning.INTERCEPTED, _redirected(came_back))
+            return Failure(FailureKind.INTERCEPTED, _redirected(came_back))
     error = _rejected_in_front(came_back)
-    return Failure(Meaning.INTERCEPTED, error, strain=_STRAINS.get(came_back.status))
+    return Failure(FailureKind.INTERCEPTED, error, overload=_OVERLOADS.get(came_back.status))
 
 
 def _is_of_gateway(came_back: Answer) -> bool:
@@ -242,7 +247,7 @@ def _is_json(answer: Answer) -> bool:
     return "json" in answer.headers.get("Content-Type", "") or _json(answer) is not None
 
 
-_STRAINS = {408: Strain.SLOW, 503: Strain.BUSY, 504: Strain.SLOW}
+_OVERLOADS = {408: Overload.SLOW, 503: Overload.BUSY, 504: Overload.SLOW}
 
 # A site under maintenance may name hours; how long to wait for it is the caller's to say.
 _LONGEST_PAUSE = 60.0

@@ -24,7 +24,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from yarl import URL
 
-from async_enroll.cancellation import is_cancelled
+from async_enroll.cancellation import ended, is_cancelled
 from async_enroll.errors import (
     ConfigurationError,
     EnrollError,
@@ -198,8 +198,8 @@ class Transport:
         sessions = self._session, self._session_for_fresh
         self._session = self._session_for_fresh = None
         if self._given is None:
-            for session in filter(None, sessions):
-                await session.close()
+            # To the end, also where this is cancelled: whoever is, leaves in a hurry.
+            await ended(*[asyncio.ensure_future(one.close()) for one in filter(None, sessions)])
 
     async def renew(self, refused: int) -> bool:
         """Whether there are newer credentials than those refused; one renewal serves all."""

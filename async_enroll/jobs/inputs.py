@@ -66,13 +66,15 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
         return roster
     skipped: tuple[str, ...] = ()
     if isinstance(roster, Roster):
-        source, wanted, skipped = roster.source, roster.wanted, roster.skipped
+        source, desired, skipped = roster.source, roster.desired, roster.skipped
     else:
         intake = RosterIntake()
         async for entry in each(roster, "roster"):
             intake.feed(entry)
-        source, wanted = "entries", intake.wanted
-    return await to_thread.run_sync(lambda: Plan.of(wanted, limits, source=source, skipped=skipped))
+        source, desired = "entries", intake.desired
+    return await to_thread.run_sync(
+        lambda: Plan.of(desired, limits, source=source, skipped=skipped)
+    )
 
 
 async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

@@ -13,23 +13,23 @@ from anyio import to_thread
 from attrs import Attribute, define, field, frozen
 from attrs.validators import optional
 
-from async_enroll.delivery.attempt import Parcel
-from async_enroll.delivery.delivery import Pursuit
+from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
-from async_enroll.delivery.event_log import Chronicle, OnEvent
+from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.delivery.preflight import GoodPlaces
-from async_enroll.delivery.reconcile import Settling
+from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, Signal
 from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
-from async_enroll.pacing.circuit_breaker import Patience
+from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
-from async_enroll.platform.bulk_enroll import Api
+from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import Reader
 from async_enroll.results import Block
 
@@ -79,9 +79,9 @@ class Jobs:
     """Carries out the jobs of a client for `site`, which share what is named here."""
 
     site: str
-    _api: Api
+    _api: BulkEnrollApi
     _throttle: Throttle
-    _patience: Patience
+    _circuit_breaker: CircuitBreaker
     _reader: Reader
     _accounts: Accounts
     _limits: BatchLimits
@@ -102,11 +102,11 @@ class Jobs:
         async def nowhere(_: list[Block]) -> None:
             raise AssertionError("a preflight has no results")
 
-        pursuit = self._pursuit(Chronicle(next(self._numbers)), nowhere, [], auto_enroll=False)
-        await pursuit.vetting.vet(plan.scope.places)
-        if pursuit.dispatch.stopped_by:
-            raise pursuit.dispatch.stopped_by
-        return pursuit.vetting.bad
+        delivery = self._delivery(EventLog(next(self._numbers)), nowhere, [], auto_enroll=False)
+        await delivery.preflight.check(plan.scope.places)
+        if delivery.dispatch.stopped_by:
+            raise delivery.dispatch.stopped_by
+        return delivery.preflight.bad
 
     def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
         """Does some work."""
@@ -175,7 +175,7 @@ class Jobs:
         plan = await plan_of(roster, self._limits)
         site = self.site
         flags, reason = (options.auto_enroll, options.email_students), options.reason
-        digest = await to_thread.run_sync(lambda: digest_of(plan.wanted, site, *flags, reason))
+        digest = await to_thread.run_sync(lambda: digest_of(plan.desired, site, *flags, reason))
 
         def new() -> tuple[Description, list[Work]]:
             description = Description(
@@ -220,7 +220,7 @@ class Jobs:
 
     async def _carry_out(
         self,
-        work: AsyncGenerator[Work | Parcel] | AsyncGenerator[Work],
+        work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,
@@ -230,9 +230,9 @@ class Jobs:
         done: int | None = None,
         calls: int = 0,
     ) -> None:
-        chronicle = Chronicle(next(self._numbers), journal, self._on_event)
-        pursuit = self._pursuit(
-            chronicle,
+        event_log = EventLog(next(self._numbers), journal, self._on_event)
+        delivery = self._delivery(
+            event_log,
             emit,
             cut_off,
             auto_enroll=options.auto_enroll,
@@ -240,8 +240,8 @@ class Jobs:
             calls=calls,
         )
         job = Job(
-            pursuit,
-            chronicle,
+            delivery,
+            event_log,
             email_students=options.email_students,
             preflight=options.preflight,
             stop=options.stop,
@@ -249,33 +249,33 @@ class Jobs:
         async with aclosing(work):
             await job.run(work, pairs=pairs, done=done)
 
-    def _pursuit(
+    def _delivery(
         self,
-        chronicle: Chronicle,
+        event_log: EventLog,
         emit: EmitBlocks,
         cut_off: list[Block],
         *,
         auto_enroll: bool,
         reason: str | None = None,
         calls: int = 0,
-    ) -> Pursuit:
+    ) -> Delivery:
         dispatch = Dispatch(
             self._api,
             self._throttle,
-            self._patience,
-            chronicle,
+            self._circuit_breaker,
+            event_log,
             calls=count(calls + 1),
             auto_enroll=auto_enroll,
             reason=reason,
         )
-        settling = Settling(
+        reconciler = Reconciler(
             self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
         )
-        return Pursuit(
+        return Delivery(
             self._api,
             dispatch,
-            settling,
-            chronicle,
+            reconciler,
+            event_log,
             emit,
             cut_off,
             self._good_places,

@@ -10,9 +10,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from async_enroll.cancellation import is_cancelled
-from async_enroll.delivery.attempt import Parcel
-from async_enroll.delivery.delivery import Pursuit
-from async_enroll.delivery.event_log import Chronicle
+from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.delivery import Delivery
+from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
 from async_enroll.models import Batch
@@ -40,15 +40,15 @@ class Job:
 
     def __init__(
         self,
-        pursuit: Pursuit,
-        chronicle: Chronicle,
+        delivery: Delivery,
+        event_log: EventLog,
         *,
         email_students: bool,
         preflight: bool | None,
         stop: Signal | None = None,
     ) -> None:
-        self._pursuit = pursuit
-        self._chronicle = chronicle
+        self._delivery = delivery
+        self._event_log = event_log
         self._email_students = email_students
         self._preflight = preflight
         self._stop = stop
@@ -57,7 +57,7 @@ class Job:
 
     async def run(
         self,
-        work: AsyncIterator[Work | Parcel],
+        work: AsyncIterator[Work | Attempt],
         *,
         pairs: int | None = None,
         done: int | None = None,
@@ -68,8 +68,8 @@ class Job:
             EnrollError: what stopped the job, once all its results are emitted.
 
         """
-        job = self._chronicle.job
-        await self._chronicle.tell(JobStarted(job=job, pairs=pairs, done=done))
+        job = self._event_log.job
+        await self._event_log.tell(JobStarted(job=job, pairs=pairs, done=done))
         try:
             stopped_by = await self._run(work)
         except BaseException as error:  # it was cancelled, for one
@@ -80,7 +80,7 @@ class Job:
         if stopped_by:
             raise stopped_by
 
-    async def _run(self, work: AsyncIterator[Work | Parcel]) -> Exception | None:
+    async def _run(self, work: AsyncIterator[Work | Attempt]) -> Exception | None:
         """Do the work; give what has stopped it, if anything has."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
@@ -95,11 +95,11 @@ class Job:
                         raise
                     broken = EnrollError("the source of the work was cancelled; the job was not")
             watch.cancel_scope.cancel()
-        return broken or self._pursuit.dispatch.stopped_by or self._unaccounted()
+        return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
     def _unaccounted(self) -> EnrollError | None:
         """The last line of defence: a job never ends as if all was well with pairs missing."""
-        lacking = self._fed - self._pursuit.accounted
+        lacking = self._fed - self._delivery.accounted
         if lacking:
             return EnrollError(f"the job has ended, and {lacking:,} pairs have no result")
         return None
@@ -109,67 +109,67 @@ class Job:
         ours = stopped_by is None or isinstance(stopped_by, EnrollError)
         words = str(stopped_by) if ours else type(stopped_by).__name__
         error = words if stopped_by else None
-        await self._chronicle.tell(JobDone(job=self._chronicle.job, error=error))
+        await self._event_log.tell(JobDone(job=self._event_log.job, error=error))
 
     async def _heed_stop(self) -> None:
         if self._stop is not None:
             await self._stop.wait()
-            self._pursuit.dispatch.stop(JobStopped("the job was asked to stop"))
+            self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
-    async def _feed(self, work: AsyncIterator[Work | Parcel], calls: TaskGroup) -> None:
+    async def _feed(self, work: AsyncIterator[Work | Attempt], calls: TaskGroup) -> None:
         scope = Scope(())
-        first: Parcel | None = None  # waits until it is known whether it is the only one
+        first: Attempt | None = None  # waits until it is known whether it is the only one
         started = False
         async for item in work:
-            if self._pursuit.dispatch.stopped_by and self._chronicle.durable:
+            if self._delivery.dispatch.stopped_by and self._event_log.durable:
                 return
             match item:
                 case Block():
                     self._fed += len(item)
-                    await self._pursuit.settled(None, [item])
+                    await self._delivery.settled(None, [item])
                     continue
                 case Scope():
                     scope = item
                     continue
                 case Batch():
                     email = self._email_students
-                    parcel = Parcel(item, email=email, planned=next(self._planned))
-                case Parcel():
-                    parcel = item
-            self._fed += parcel.batch.pairs
+                    attempt = Attempt(item, email=email, planned=next(self._planned))
+                case Attempt():
+                    attempt = item
+            self._fed += attempt.batch.pairs
             if first is None:
                 if self._preflight is not False:
                     again = self._preflight is True
-                    await self._pursuit.vetting.vet(scope.places, again=again)
-                first = parcel
+                    await self._delivery.preflight.check(scope.places, again=again)
+                first = attempt
                 continue
             if not started:
                 started = True
                 await self._start(first, calls)
-            await self._start(parcel, calls)
+            await self._start(attempt, calls)
         if first and not started:
             await self._start(first, calls, alone=True)
 
-    async def _start(self, parcel: Parcel, calls: TaskGroup, *, alone: bool = False) -> None:
+    async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start to pursue a parcel, in parts as large as the site takes; `alone` in the job."""
-        left = [parcel.batch]
+        left = [attempt.batch]
         while left:
-            await self._pursuit.slots.acquire()
+            await self._delivery.slots.acquire()
             batch = left.pop()
             # Decided as late as can be: the calls before it tell how long a pair takes.
-            size = self._pursuit.sizing(parcel).pairs(alone=alone)
+            size = self._delivery.batch_size(attempt).pairs(alone=alone)
             while batch.pairs > max(1, size):
                 batch, rest = cut(batch, size)
                 left += [rest] if rest else []
             sent = anyio.Event()
-            calls.start_soon(self._pursue, parcel.with_batch(batch), sent)
+            calls.start_soon(self._deliver, attempt.with_batch(batch), sent)
             await sent.wait()
 
-    async def _pursue(self, parcel: Parcel, sent: anyio.Event) -> None:
+    async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
         # The slot is kept until the results are taken: a slow consumer slows the job down,
         # instead of having results pile up.
         try:
-            await self._pursuit.pursue(parcel, sent)
+            await self._delivery.deliver(attempt, sent)
         finally:
             sent.set()
-            self._pursuit.slots.release()
+            self._delivery.slots.release()

@@ -73,7 +73,7 @@ def path_of(journal: str | os.PathLike[str]) -> Path:
     """
     try:
         path = Path(journal)
-        fits = b"\0" not in os.fsencode(path)
+        fits = path.name != "" and b"\0" not in os.fsencode(path)
     except (TypeError, UnicodeEncodeError):
         fits = False
     if not fits:

@@ -16,7 +16,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from attrs import define, field
 from filelock import FileLock, Timeout
 
-from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.attempt import Attempt
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.journal.database import path_of
@@ -24,7 +24,7 @@ from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.planning.validation import Work
 from async_enroll.results import Block
 
@@ -35,12 +35,15 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 """What must be kept before the job goes on; where the rest is lost, more is looked up."""
 
 
-def digest_of(wanted: Wanted, *options: object) -> str:
+def digest_of(desired: Desired, *options: object) -> str:
     """Tells this roster, with these options, from all others, however its learners are spelled."""
-    wishes = [(wish.course_id, wish.action.value, wish.cohort) for wish in wanted.wishes]
-    digest = hashlib.sha256(ascii((options, wishes)).encode())
+    assignments = [
+        (assignment.course_id, assignment.action.value, assignment.cohort)
+        for assignment in desired.assignments
+    ]
+    digest = hashlib.sha256(ascii((options, assignments)).encode())
     shown: dict[tuple[int, ...], str] = {}  # many learners have the same wishes
-    learners = iter(wanted.learners())
+    learners = iter(desired.learners())
     while some := list(islice(learners, 1000)):
         lines = "".join(
             [
@@ -113,7 +116,7 @@ class Journal:
             if self._broken:
                 raise self._broken
 
-    async def work(self) -> AsyncGenerator[Work | Parcel]:
+    async def work(self) -> AsyncGenerator[Work | Attempt]:
         """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
         email = self.description.email_students
         if self._new is not None:
@@ -122,7 +125,7 @@ class Journal:
                 if isinstance(item, Batch):
                     number = next(numbers)
                     self._planned[number] = item, item.pairs
-                    yield Parcel(item, email, number)
+                    yield Attempt(item, email, number)
                 else:
                     yield item
             return
@@ -132,13 +135,13 @@ class Journal:
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
-                whole = Parcel(one.batch, email, one.number)
+                whole = Attempt(one.batch, email, one.number)
                 if one.sendings or one.settled:
-                    parcels = left(whole, one.sendings, one.settled, self._limits)
+                    attempts = left(whole, one.sendings, one.settled, self._limits)
                 else:
-                    parcels = [whole]
-                for parcel in parcels:
-                    yield parcel
+                    attempts = [whole]
+                for attempt in attempts:
+                    yield attempt
 
     async def earlier(self) -> AsyncGenerator[list[Block]]:
         """Give the results of earlier runs."""

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable
 
 from attrs import evolve, frozen
 
-from async_enroll.delivery.attempt import Parcel
-from async_enroll.delivery.outcomes import Pair, pairs, wanted
-from async_enroll.http.failures import Meaning
+from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.outcomes import Pair, desired, pairs
+from async_enroll.http.failures import FailureKind
 from async_enroll.models import Action, Batch, BatchLimits
 from async_enroll.planning.batching import plan
 
-_NOT_DONE = frozenset(Meaning) - {Meaning.UNKNOWN, Meaning.MASKED}
-_NOT_COUNTED = {Meaning.THROTTLED, Meaning.UNREACHABLE, Meaning.NO_TOKEN}
+_NOT_DONE = frozenset(FailureKind) - {FailureKind.UNKNOWN, FailureKind.MASKED}
+_NOT_COUNTED = {FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 
 
@@ -27,12 +27,12 @@ class Sending:
 
     batch: Batch
     email: bool
-    meaning: Meaning | None
+    kind: FailureKind | None
 
 
 def left(
-    whole: Parcel, sendings: Iterable[Sending], settled: Collection[Pair], limits: BatchLimits
-) -> list[Parcel]:
+    whole: Attempt, sendings: Iterable[Sending], settled: Collection[Pair], limits: BatchLimits
+) -> list[Attempt]:
     """The parcels that remain to be pursued of a `whole` one, whose pairs `settled` are done.
 
     What was in flight is lost: nobody knows whether it was done.
@@ -44,21 +44,21 @@ def left(
         for pair in pairs(sending.batch):
             if pair in history:
                 history[pair] = _after(history[pair], sending)
-    alike: dict[Parcel, list[Pair]] = {}
-    for pair, parcel in history.items():
-        alike.setdefault(parcel, []).append(pair)
+    alike: dict[Attempt, list[Pair]] = {}
+    for pair, attempt in history.items():
+        alike.setdefault(attempt, []).append(pair)
     return [
-        parcel.with_batch(batch)
-        for parcel, some in alike.items()
-        for batch in plan(wanted(whole.batch, some), limits)
+        attempt.with_batch(batch)
+        for attempt, some in alike.items()
+        for batch in plan(desired(whole.batch, some), limits)
     ]
 
 
-def _after(parcel: Parcel, sending: Sending) -> Parcel:
-    if sending.meaning not in _NOT_COUNTED:
-        parcel = evolve(parcel, attempts=parcel.attempts + 1)
-    if sending.meaning is None or sending.meaning not in _NOT_DONE:
-        return evolve(parcel, lost=True)
-    if sending.email and sending.meaning.may_have_mailed:
-        return evolve(parcel, quiet=True)
-    return parcel
+def _after(attempt: Attempt, sending: Sending) -> Attempt:
+    if sending.kind not in _NOT_COUNTED:
+        attempt = evolve(attempt, attempts=attempt.attempts + 1)
+    if sending.kind is None or sending.kind not in _NOT_DONE:
+        return evolve(attempt, lost=True)
+    if sending.email and sending.kind.may_have_mailed:
+        return evolve(attempt, quiet=True)
+    return attempt

@@ -14,7 +14,7 @@ from async_enroll.journal.store import THROTTLED, Description, Store
 from async_enroll.models import EnrollmentResult
 from async_enroll.reports.summary import Summary
 from async_enroll.reports.timeline import Hold, Timeline
-from async_enroll.results import Block, Fate, failing, pairs_in, unnotified
+from async_enroll.results import Block, ResultDetail, failing, pairs_in, unnotified
 
 
 class JournalReport:
@@ -77,7 +77,7 @@ class JournalReport:
             yield from blocks
 
     def with_cohorts(
-        self, like: Callable[[Fate], bool]
+        self, like: Callable[[ResultDetail], bool]
     ) -> Iterator[tuple[EnrollmentResult, str | None]]:
         """The results so far of such fates, and the cohort that was asked for."""
         for block in self._store.unsent():

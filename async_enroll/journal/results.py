@@ -14,18 +14,18 @@ from itertools import chain
 from attrs import astuple
 
 from async_enroll.models import Batch, EnrollmentState, Outcome
-from async_enroll.results import Block, Fate
+from async_enroll.results import Block, ResultDetail
 
 
 def encode(batch: Batch, blocks: Iterable[Block]) -> str:
     """The text for what became of pairs of `batch`."""
-    ranges: dict[Fate, list[int]] = {}
+    ranges: dict[ResultDetail, list[int]] = {}
     for block in blocks:
         position = batch.courses.index(block.course_id) * len(batch.identifiers)
         for first, some in _stretches(batch.identifiers, block):
             start = position + first
-            for fate, count in some.runs():
-                found = ranges.setdefault(fate, [])
+            for detail, count in some.runs():
+                found = ranges.setdefault(detail, [])
                 if found and found[-1] == start:
                     found[-1] += count
                 else:
@@ -34,15 +34,15 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
     return json.dumps(
         [
             (
-                fate.outcome.value,
-                _told(fate.before),
-                _told(fate.after),
-                fate.error,
-                fate.notified,
-                fate.attempts,
+                detail.outcome.value,
+                _told(detail.before),
+                _told(detail.after),
+                detail.error,
+                detail.notified,
+                detail.attempts,
                 some,
             )
-            for fate, some in ranges.items()
+            for detail, some in ranges.items()
         ],
         separators=(",", ":"),
     )
@@ -55,20 +55,22 @@ def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int
         yield first, block
         return
     place = {identifier: number for number, identifier in enumerate(identifiers)}
-    for identifier, fate in zip(block.identifiers, block.fates, strict=True):
-        yield place[identifier], Block(block.course_id, block.action, [identifier], [fate])
+    for identifier, detail in zip(block.identifiers, block.details, strict=True):
+        yield place[identifier], Block(block.course_id, block.action, [identifier], [detail])
 
 
 def decode(batch: Batch, data: str) -> list[Block]:
     """What `data` says of pairs of `batch`."""
     size = len(batch.identifiers)
-    fates: list[Fate | None] = [None] * batch.pairs
+    details: list[ResultDetail | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
-        fate = Fate(Outcome(outcome), _state(before), _state(after), error, notified, attempts)
+        detail = ResultDetail(
+            Outcome(outcome), _state(before), _state(after), error, notified, attempts
+        )
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
-            fates[start:end] = [fate] * (end - start)
+            details[start:end] = [detail] * (end - start)
     found = (
-        Block.known(course_id, batch.action, batch.identifiers, fates[start : start + size])
+        Block.known(course_id, batch.action, batch.identifiers, details[start : start + size])
         for course_id, start in zip(batch.courses, range(0, batch.pairs, size), strict=True)
     )
     return [block for block in found if block]

@@ -28,14 +28,14 @@ from async_enroll.events import (
     JobStarted,
     Throttled,
 )
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.models import Action, Batch, Outcome
 from async_enroll.planning.batching import Place
 from async_enroll.planning.validation import Scope, Work
-from async_enroll.results import Block, Fate
+from async_enroll.results import Block, ResultDetail
 
 _PAGE = 100
 
@@ -144,9 +144,9 @@ class Store:
                 same = whole is not None and batch.identifiers == whole.identifiers
                 identifiers = None if same else ",".join(batch.identifiers)
                 add("sent", event.call, event.planned, event.at, event.email, courses, identifiers)
-            case BatchAnswered(meaning=Meaning() as meaning) as event:
+            case BatchAnswered(failure=FailureKind() as kind) as event:
                 # What else was answered is seen by what is settled.
-                add("failed", event.call, meaning.value)
+                add("failed", event.call, kind.value)
             case BatchSettled() as event if record.batch is not None:
                 data = encode(record.batch, event.blocks)
                 add("settled", None, event.planned, event.at, event.pairs, data)
@@ -219,7 +219,7 @@ class Store:
             Sending(
                 _part(batch, courses, identifiers),
                 bool(email),
-                None if failed is None else Meaning(failed),
+                None if failed is None else FailureKind(failed),
             )
             for email, courses, identifiers, failed in self._database.rows(
                 "SELECT email, courses, identifiers, meaning"
@@ -240,7 +240,12 @@ class Store:
         """The results of the pairs that could not be sent."""
         with self._database.reading():
             return [
-                Block(key, Action(action), [who], [Fate(Outcome(outcome), error=error, attempts=0)])
+                Block(
+                    key,
+                    Action(action),
+                    [who],
+                    [ResultDetail(Outcome(outcome), error=error, attempts=0)],
+                )
                 for (data,) in self._database.rows("SELECT results FROM unsent")
                 for who, key, action, outcome, error in json.loads(data)
             ]

@@ -28,7 +28,7 @@ _WEIGHT = 0.3
 
 
 @define
-class Sizing:
+class BatchSize:
     """How many pairs a call should carry to take about `limits.seconds`: `first` so many.
 
     Grows to twice what has been answered at most, unless that is far below the seconds
@@ -42,7 +42,7 @@ class Sizing:
     _ceiling: float = field(init=False)
     _before: float = field(default=0.0, init=False)
     """The largest size before calls timed out: towards it, the ceiling rises in a hundred steps."""
-    _borne: int = field(default=0, init=False)
+    _accepted: int = field(default=0, init=False)
     _strays: int = field(default=0, init=False)
     _stray_at: float = field(default=math.inf, init=False)
 
@@ -68,13 +68,13 @@ class Sizing:
         """How many pairs are not known to be too many."""
         return self._ceiling
 
-    def has_borne(self, pairs: int) -> bool:
+    def has_handled(self, pairs: int) -> bool:
         """Whether as many pairs have been answered for before."""
-        return pairs <= self._borne
+        return pairs <= self._accepted
 
     def answered(self, pairs: int, seconds: float) -> None:
         """A call of so many pairs was answered after so many seconds."""
-        self._borne = max(self._borne, pairs)
+        self._accepted = max(self._accepted, pairs)
         if pairs >= self._stray_at:
             self._strays, self._stray_at = 0, math.inf
         measured = max(seconds, _SHORTEST) / pairs
@@ -94,14 +94,14 @@ class Sizing:
         """A call of so many pairs got no answer in so many seconds."""
         if seconds < self.limits.seconds / 10:
             return  # nobody has waited for it
-        if self.has_borne(pairs) or pairs * 2 < self._size:
+        if self.has_handled(pairs) or pairs * 2 < self._size:
             # As many were borne before, or it was a small call: a few may have other reasons.
             self._strays += 1
             self._stray_at = min(self._stray_at, pairs)
             if self._strays < _STRAYS:
                 return
         self._strays, self._stray_at = 0, math.inf
-        self._borne = min(self._borne, pairs // 2)
+        self._accepted = min(self._accepted, pairs // 2)
         self._before = max(self._before, self._size)
         measured = max(seconds, _SHORTEST) / pairs
         self._seconds_per_pair = max(measured, self._seconds_per_pair or 0.0)

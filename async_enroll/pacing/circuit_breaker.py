@@ -19,7 +19,7 @@ RUN = 5
 """How many calls must fail in a row for the platform to be taken to be down."""
 
 
-class Patience:
+class CircuitBreaker:
     """Counts failures in a row; while there are too many, probes instead of sending.
 
     `probe` asks the platform something without effect and says whether it answered;
@@ -39,7 +39,7 @@ class Patience:
         self._ends = 0
         self._line = anyio.Lock()
 
-    def is_tried(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the platform is taken to be down."""
         return self._failures >= RUN
 
@@ -58,18 +58,18 @@ class Patience:
         self._failures = max(self._failures, RUN)
         self._last = error
 
-    async def up(self) -> None:
+    async def closed(self) -> None:
         """Return when the platform is not taken to be down.
 
         Raises:
             TransportError: where it stays so for longer than `seconds`.
 
         """
-        if not self.is_tried():
+        if not self.is_open():
             return
         ends = self._ends
         async with self._line:
-            if not self.is_tried():
+            if not self.is_open():
                 return
             if self._ends == ends:
                 await self._wait()

@@ -36,7 +36,7 @@ class Sent:
 
 
 @define
-class Congestion:
+class ConcurrencyLimit:
     """The limit on calls in flight, at most `most`: a state machine without a clock."""
 
     most: int
@@ -46,7 +46,7 @@ class Congestion:
     """How many answers have come since the limit changed."""
     _rising: bool = field(default=True, init=False)
     """Whether the site has shown no strain yet."""
-    _borne: int = field(default=0, init=False)
+    _accepted: int = field(default=0, init=False)
     """So many at once were answered."""
     _too_many: float = field(default=math.inf, init=False)
     """So many at once were refused."""
@@ -78,13 +78,13 @@ class Congestion:
             self._changed = now
         return Sent(now, in_flight)
 
-    def has_borne(self, sent: Sent) -> bool:
+    def has_handled(self, sent: Sent) -> bool:
         """Whether as many calls as were in flight with this one have been answered before."""
-        return sent.in_flight <= self._borne
+        return sent.in_flight <= self._accepted
 
     def busy(self, sent: Sent, now: float) -> None:
         """The site refused a call, or gave up on it, because it has enough to do."""
-        if self.has_borne(sent):
+        if self.has_handled(sent):
             # As many were borne before: a few may have had other reasons.
             self._strays += 1
             self._stray_at = min(self._stray_at, sent.in_flight)
@@ -97,7 +97,7 @@ class Congestion:
         if self._probing:
             self._calm_needed = min(4 * self._calm_needed, _LONGEST_CALM)
         limit = max(1, sent.in_flight - 1, self.limit // 2)
-        self._borne = min(self._borne, limit)
+        self._accepted = min(self._accepted, limit)
         self._too_many = limit + 1
         self._probing = False
         self._set(min(limit, self.limit), now)
@@ -105,7 +105,7 @@ class Congestion:
     def answered(self, sent: Sent, now: float) -> None:
         """A call was answered."""
         self._calm += 1
-        self._borne = max(self._borne, sent.in_flight)
+        self._accepted = max(self._accepted, sent.in_flight)
         if sent.in_flight >= self._stray_at:
             self._strays, self._stray_at = 0, math.inf
         if self._rising and self.limit < self.most:

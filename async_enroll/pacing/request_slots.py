@@ -43,7 +43,7 @@ class Slot:
             await self.take()
 
 
-class Slots:
+class RequestSlots:
     """At most `count` requests in flight, first come, first served."""
 
     def __init__(self, count: int) -> None:

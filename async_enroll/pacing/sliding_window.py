@@ -38,7 +38,7 @@ class Call:
 
 
 @define
-class Share:
+class WindowShare:
     """How many calls of a window are ours: as `told`, until refusals show that they are fewer.
 
     Others may use the same token, or the site may allow fewer than it is said to.
@@ -47,7 +47,7 @@ class Share:
     told: int
     seconds: float
     calls: int = field(init=False)
-    _borne: int = field(default=0, init=False)
+    _accepted: int = field(default=0, init=False)
     _step: int = field(default=1, init=False)
     _rest: int = field(default=_REST, init=False)
     _ask_at: float = field(default=math.inf, init=False)
@@ -64,7 +64,7 @@ class Share:
     def at(self, now: float) -> int:
         """How many calls to make in a window; after some rest, a few more than were borne."""
         if now >= self._ask_at:
-            self._borne = self.calls
+            self._accepted = self.calls
             self.calls = min(self.told, self.calls + self._step)
             self._step *= 2
             self._ask_at = now + self.seconds if self.calls < self.told else math.inf
@@ -75,7 +75,7 @@ class Share:
 
         `explained`: these alone may have filled it. If not, a few refusals may be strays.
         """
-        asked_for_more = self.calls > self._borne > 0
+        asked_for_more = self.calls > self._accepted > 0
         if sent > self._refused_at:  # and not together with another
             self._refused_at = now
             self._strays += not self._all_refused
@@ -84,7 +84,7 @@ class Share:
             if asked_for_more:
                 self._rest = min(2 * self._rest, _LONGEST_REST)
         if explained or asked_for_more or self._strays >= _STRAYS:
-            self.calls = self._borne = max(1, min(self.calls, ours))
+            self.calls = self._accepted = max(1, min(self.calls, ours))
             self._step = 1
             self._ask_at = now + self._rest * self.seconds
 
@@ -105,13 +105,13 @@ class WindowLog:
 
     window: RequestWindow
     concurrency: int
-    share: Share = field(init=False)
+    share: WindowShare = field(init=False)
     _in_flight: set[Call] = field(factory=set, init=False)
     _counted: list[Call] = field(factory=list, init=False)
 
     @share.default
-    def _all(self) -> Share:
-        return Share(self.window.calls, self.window.seconds)
+    def _all(self) -> WindowShare:
+        return WindowShare(self.window.calls, self.window.seconds)
 
     @property
     def in_flight(self) -> int:

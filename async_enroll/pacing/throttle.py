@@ -11,19 +11,19 @@ from aiolimiter import AsyncLimiter
 
 from async_enroll.errors import TransportError
 from async_enroll.models import RequestWindow
-from async_enroll.pacing.concurrency import Congestion
+from async_enroll.pacing.concurrency import ConcurrencyLimit
 from async_enroll.pacing.hold import Hold
 from async_enroll.pacing.rate import Pace
 from async_enroll.pacing.sliding_window import Call, WindowLog
 
 
-class Turn:
+class Permit:
     """A call that may be sent now. It counts as answered unless one of these says otherwise."""
 
     def __init__(self, throttle: Throttle, place: Call) -> None:
         self._throttle = throttle
         self._place = place
-        self._sent = throttle.congestion.sent(throttle.log.in_flight, place.sent)
+        self._sent = throttle.concurrency_limit.sent(throttle.log.in_flight, place.sent)
         self._number = throttle.pace.sent(place.sent)
         self._worked = 0.0
         self.settled: bool = False
@@ -33,11 +33,11 @@ class Turn:
         """How long ago the call was sent."""
         return anyio.current_time() - self._place.sent
 
-    def borne(self, pairs: int) -> None:
+    def completed(self, pairs: int) -> None:
         """Take note that the site has done what the call carried: so many pairs, or nothing."""
         self._worked = self._throttle.work.least(pairs, self.seconds)
         if pairs:
-            self._throttle.congestion.answered(self._sent, anyio.current_time())
+            self._throttle.concurrency_limit.answered(self._sent, anyio.current_time())
             self._throttle.pace.answered(self._number)
 
     def busy(self) -> None:
@@ -46,13 +46,15 @@ class Turn:
         A proxy that limits the rate refuses at once; who has waited was one too many.
         """
         throttle = self._throttle
-        if throttle.congestion.has_borne(self._sent) and throttle.work.is_quick(self.seconds):
+        if throttle.concurrency_limit.has_handled(self._sent) and throttle.work.is_quick(
+            self.seconds
+        ):
             throttle.pace.refused(self._number)
         self.timed_out()
 
     def timed_out(self) -> None:
         """Take note that the call stood in line for too long, behind too many others."""
-        self._throttle.congestion.busy(self._sent, anyio.current_time())
+        self._throttle.concurrency_limit.busy(self._sent, anyio.current_time())
 
     def unsent(self) -> None:
         """Give the place back: nothing reached the platform."""
@@ -112,7 +114,7 @@ class Throttle:
 
     def __init__(self, window: RequestWindow, concurrency: int, patience: float) -> None:
         self.log: WindowLog = WindowLog(window, concurrency)
-        self.congestion: Congestion = Congestion(concurrency)
+        self.concurrency_limit: ConcurrencyLimit = ConcurrencyLimit(concurrency)
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
@@ -121,7 +123,7 @@ class Throttle:
         self._limiter: AsyncLimiter | None = None
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Turn]:
+    async def permit(self) -> AsyncIterator[Permit]:
         """Wait in line for a place in the window; hold it for the body of the `async with`.
 
         Raises:
@@ -133,12 +135,12 @@ class Throttle:
             await self._until(self._wait)
             await self._keep_pace()
             await self._until(self._wait)
-            turn = Turn(self, self.log.send(anyio.current_time()))
+            permit = Permit(self, self.log.send(anyio.current_time()))
         try:
-            yield turn
+            yield permit
         finally:
-            if not turn.settled:
-                turn.answered()
+            if not permit.settled:
+                permit.answered()
             self._wake()
 
     async def unheld(self) -> None:
@@ -172,7 +174,7 @@ class Throttle:
         return max(
             self._wait_while_held(now),
             self.log.wait(now),
-            self.congestion.wait(self.log.in_flight, now),
+            self.concurrency_limit.wait(self.log.in_flight, now),
         )
 
     def _wait_while_held(self, now: float) -> float:

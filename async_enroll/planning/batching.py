@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from attrs import evolve, frozen
 
 from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
-from async_enroll.planning.desired import Wanted, Wish
+from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.planning.packing import packed
 from async_enroll.platform.json import bulk_body
 
@@ -119,20 +119,20 @@ def _only(batch: Batch, some: list[Place]) -> Batch:
     return evolve(batch, courses=tuple(place.course_id for place in some), cohorts=cohorts)
 
 
-def targets(wishes: Iterable[Wish]) -> list[Target]:
+def targets(assignments: Iterable[Assignment]) -> list[Target]:
     """The targets of a learner of whom this is wanted, each course once.
 
     Courses of different actions cannot share a call, nor can those with and without a
     cohort. The courses of a target are sorted, so that equal ones are equal targets.
     """
-    alike: dict[tuple[Action, bool], list[Wish]] = defaultdict(list)
-    for wish in sorted(wishes, key=lambda wish: wish.course_id):
-        alike[wish.action, wish.cohort is not None].append(wish)
+    alike: dict[tuple[Action, bool], list[Assignment]] = defaultdict(list)
+    for assignment in sorted(assignments, key=lambda assignment: assignment.course_id):
+        alike[assignment.action, assignment.cohort is not None].append(assignment)
     return [
         Target(
             action,
-            tuple(wish.course_id for wish in some),
-            tuple(wish.cohort or "" for wish in some) if cohorted else None,
+            tuple(assignment.course_id for assignment in some),
+            tuple(assignment.cohort or "" for assignment in some) if cohorted else None,
         )
         for (action, cohorted), some in alike.items()
     ]
@@ -188,7 +188,7 @@ class Chunker:
         ]
 
 
-def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
+def plan(desired: Desired, limits: BatchLimits) -> list[Batch]:
     """The calls for what is wanted: few, and the same for the same work.
 
     Never more than if learners of whom the same is wanted shared calls, or if those of
@@ -197,10 +197,10 @@ def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
     by_target: dict[Target, list[str]] = defaultdict(list)
     by_course: dict[Target, list[str]] = defaultdict(list)
     kinds: dict[tuple[Action, bool], dict[tuple[int, ...], list[str]]] = {}
-    for numbers, identifiers in wanted.groups().items():
-        for kind, some in _by_kind(wanted.wishes, numbers).items():
+    for numbers, identifiers in desired.groups().items():
+        for kind, some in _by_kind(desired.assignments, numbers).items():
             kinds.setdefault(kind, {}).setdefault(tuple(some), []).extend(identifiers)
-            (target,) = targets(wanted.wishes[number] for number in some)
+            (target,) = targets(desired.assignments[number] for number in some)
             by_target[target] += identifiers
             for single in target.parts(len(target.courses)):
                 by_course[single] += identifiers
@@ -208,19 +208,19 @@ def plan(wanted: Wanted, limits: BatchLimits) -> list[Batch]:
         batch
         for groups in kinds.values()
         for numbers, identifiers in packed(groups, limits)
-        for target in targets(wanted.wishes[number] for number in numbers)
+        for target in targets(desired.assignments[number] for number in numbers)
         for batch in _within_bytes(target.batch(identifiers), limits.bytes)
     ]
     return min(packings, _chunked(by_target, limits), _chunked(by_course, limits), key=len)
 
 
 def _by_kind(
-    wishes: Sequence[Wish], numbers: Iterable[int]
+    assignments: Sequence[Assignment], numbers: Iterable[int]
 ) -> dict[tuple[Action, bool], list[int]]:
     """The numbers of wishes by what they must have in common to share a call."""
     kinds: dict[tuple[Action, bool], list[int]] = defaultdict(list)
     for number in numbers:
-        kinds[wishes[number].action, wishes[number].cohort is not None].append(number)
+        kinds[assignments[number].action, assignments[number].cohort is not None].append(number)
     return kinds
 
 

@@ -15,7 +15,7 @@ from async_enroll.models import Action, RosterEntry, identity_key
 
 
 @frozen
-class Wish:
+class Assignment:
     """What is wanted of a learner in one course: in or out, and in which cohort."""
 
     course_id: str
@@ -27,7 +27,7 @@ class Wish:
         return self.action.value + (f" in cohort {self.cohort!r}" if self.cohort else "")
 
 
-class Wanted:
+class Desired:
     """Pairs and what is wanted of each, in the order in which their learners came.
 
     Iterates as entries, as often as needed; its length is the number of pairs. `wishes`
@@ -36,7 +36,7 @@ class Wanted:
     """
 
     def __init__(self) -> None:
-        self.wishes: list[Wish] = []
+        self.assignments: list[Assignment] = []
         self._pairs = 0
         self._numbers: dict[tuple[str, Action, str | None], int] = {}
         # By course key: the numbers of its wishes. Most have one, and contradict nothing.
@@ -59,14 +59,14 @@ class Wanted:
 
     def add(
         self, identifier: str, course_id: str, action: Action, cohort: str | None = None
-    ) -> Wish | None:
+    ) -> Assignment | None:
         """Take a pair, already stripped; one that was there before counts once.
 
         Returns the earlier wish for the same pair where this one contradicts it. That stands.
         """
         number = self._numbers.get((course_id, action, cohort))
         if number is None:
-            number = self._new(Wish(course_id, action, cohort))
+            number = self._new(Assignment(course_id, action, cohort))
         before = self._of_learner.get(identifier)
         if before is None:
             self._of_learner[identifier] = self._alone[number]
@@ -77,16 +77,16 @@ class Wanted:
             if len(rivals) > 1:
                 for other in rivals:
                     if other in before:
-                        return self.wishes[other]
+                        return self.assignments[other]
             self._of_learner[identifier] = (*before, number)
         self._pairs += 1
         return None
 
-    def _new(self, wish: Wish) -> int:
-        number = len(self.wishes)
-        self.wishes.append(wish)
-        self._numbers[wish.course_id, wish.action, wish.cohort] = number
-        self._of_course.setdefault(wish.course_id, []).append(number)
+    def _new(self, assignment: Assignment) -> int:
+        number = len(self.assignments)
+        self.assignments.append(assignment)
+        self._numbers[assignment.course_id, assignment.action, assignment.cohort] = number
+        self._of_course.setdefault(assignment.course_id, []).append(number)
         self._alone.append((number,))
         return number
 
@@ -94,14 +94,16 @@ class Wanted:
         return self._pairs
 
     def __iter__(self) -> Iterator[RosterEntry]:
-        for identifier, wish in self.pairs():
-            yield RosterEntry(identifier, wish.course_id, wish.action, wish.cohort)
+        for identifier, assignment in self.pairs():
+            yield RosterEntry(
+                identifier, assignment.course_id, assignment.action, assignment.cohort
+            )
 
-    def pairs(self) -> Iterator[tuple[str, Wish]]:
+    def pairs(self) -> Iterator[tuple[str, Assignment]]:
         """Every pair: the identifier, and what is wanted of it in one course."""
         for identifier, numbers in self._of_learner.items():
             for number in numbers:
-                yield identifier, self.wishes[number]
+                yield identifier, self.assignments[number]
 
     def learners(self) -> ItemsView[str, tuple[int, ...]]:
         """Every identifier, once, and the numbers of its wishes."""

@@ -84,8 +84,8 @@ class _Packing:
         courses = [course]
         best = courses, learners[: self._most]
         while len(courses) < self._limits.pairs:
-            wanted = (self._courses_of[learner] & others for learner in learners)
-            shared = Counter(chain.from_iterable(wanted))
+            desired = (self._courses_of[learner] & others for learner in learners)
+            shared = Counter(chain.from_iterable(desired))
             for course in courses:
                 del shared[course]
             if not shared:

@@ -16,7 +16,7 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.planning.validation import Scope, Work, planned
 from async_enroll.results import Block
 
@@ -37,39 +37,39 @@ class Plan:
     """
 
     source: str
-    wanted: Wanted = field(repr=False)
+    desired: Desired = field(repr=False)
     work: list[Work] = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(
-        cls, wanted: Wanted, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
+        cls, desired: Desired, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
     ) -> Self:
         """The plan for what is wanted. Takes a while where that is millions of pairs."""
-        return cls(source, wanted, planned(wanted, limits), skipped)
+        return cls(source, desired, planned(desired, limits), skipped)
 
     def __iter__(self) -> Iterator[RosterEntry]:
-        return iter(self.wanted)
+        return iter(self.desired)
 
     @property
     def pairs(self) -> int:
         """How many pairs there are, also of those that cannot be sent."""
-        return len(self.wanted)
+        return len(self.desired)
 
     @property
     def learners(self) -> int:
         """How many identifiers."""
-        return len(self.wanted.learners())
+        return len(self.desired.learners())
 
     @property
     def courses(self) -> int:
         """How many courses."""
-        return len({wish.course_id for wish in self.wanted.wishes})
+        return len({assignment.course_id for assignment in self.desired.assignments})
 
     @property
     def cohorts(self) -> int:
         """How many cohorts, each in its course."""
-        return sum(wish.cohort is not None for wish in self.wanted.wishes)
+        return sum(assignment.cohort is not None for assignment in self.desired.assignments)
 
     @property
     def unsendable(self) -> int:
@@ -100,7 +100,7 @@ class Plan:
             return ()
         usernames: set[tuple[int, ...]] = set()
         addresses: set[tuple[int, ...]] = set()
-        for identifier, numbers in self.wanted.learners():
+        for identifier, numbers in self.desired.learners():
             (addresses if "@" in identifier else usernames).add(numbers)
         both = len(self._enrolled_in(usernames) & self._enrolled_in(addresses))
         if not both:
@@ -109,8 +109,10 @@ class Plan:
         return (f"{where} learners by username and by e-mail address; {_MAILED_TWICE}",)
 
     def _enrolled_in(self, some: Iterable[tuple[int, ...]]) -> set[str]:
-        wishes = [self.wanted.wishes[number] for number in {*chain.from_iterable(some)}]
-        return {wish.course_id for wish in wishes if wish.action is Action.ENROLL}
+        assignments = [self.desired.assignments[number] for number in {*chain.from_iterable(some)}]
+        return {
+            assignment.course_id for assignment in assignments if assignment.action is Action.ENROLL
+        }
 
     def shortest(self, window: RequestWindow) -> float:
         """The seconds that the window alone takes: nobody can be faster."""

@@ -31,8 +31,8 @@ from async_enroll.planning.batching import (
     why_unsendable_cohort,
     why_unsendable_course,
 )
-from async_enroll.planning.desired import Wanted, Wish
-from async_enroll.results import Block, Fate
+from async_enroll.planning.desired import Assignment, Desired
+from async_enroll.results import Block, ResultDetail
 
 
 @frozen
@@ -76,10 +76,12 @@ class CrossProduct:
             if course_id not in keys:
                 raise ConfigurationError(f"cohorts names {course_id!r}, which is not in courses")
             cohort_in[course_id] = _stripped(cohort, "cohort")
-        self._wishes = [Wish(key, action, cohort_in.get(key)) for key in keys]
-        whys = [(wish, _why_unsendable(wish, limits)) for wish in self._wishes]
-        self._unsendable = [(wish, why) for wish, why in whys if why]
-        found = targets(wish for wish, why in whys if not why)
+        self._assignments = [Assignment(key, action, cohort_in.get(key)) for key in keys]
+        whys = [
+            (assignment, _why_unsendable(assignment, limits)) for assignment in self._assignments
+        ]
+        self._unsendable = [(assignment, why) for assignment, why in whys if why]
+        found = targets(assignment for assignment, why in whys if not why)
         self.scope: Scope = Scope(tuple(place for target in found for place in places(target)))
         """Where all batches lead."""
         self._chunkers = [Chunker(target, limits) for target in found]
@@ -96,9 +98,14 @@ class CrossProduct:
             # Where they are equal, one object is enough for both.
             self._seen.add(identifier if key == identifier else key)
             if why := why_unsendable(identifier):
-                work += [_unsent(identifier, wish, why, None) for wish in self._wishes]
+                work += [
+                    _unsent(identifier, assignment, why, None) for assignment in self._assignments
+                ]
             else:
-                work += [_unsent(identifier, wish, None, why) for wish, why in self._unsendable]
+                work += [
+                    _unsent(identifier, assignment, None, why)
+                    for assignment, why in self._unsendable
+                ]
                 new.append(identifier)
         for chunker in self._chunkers:
             work += chunker.feed(new)
@@ -117,7 +124,7 @@ class RosterIntake:
     """
 
     def __init__(self) -> None:
-        self._wanted = Wanted()
+        self._desired = Desired()
         self._problems: list[str] = []
         self._count = 0
 
@@ -137,12 +144,13 @@ class RosterIntake:
         identifier = _stripped(entry.identifier, "identifier")
         course_id = _stripped(entry.course_id, "course key")
         cohort = _stripped(entry.cohort or "", "cohort") or None
-        spelling = self._wanted.spelling(identifier)
-        first = self._wanted.add(spelling, course_id, entry.action, cohort)
+        spelling = self._desired.spelling(identifier)
+        first = self._desired.add(spelling, course_id, entry.action, cohort)
         if first is not None:
             also = f", also spelled {spelling!r}," if spelling != identifier else ""
+            asked = Assignment(course_id, entry.action, cohort)
             self._problems.append(
-                f"entry {self._count}: {Wish(course_id, entry.action, cohort)} contradicts an "
+                f"entry {self._count}: {asked} contradicts an "
                 f"earlier entry for the same pair, {first}: {identifier!r}{also} in {course_id!r}"
             )
         elif cohort is not None and entry.action is Action.UNENROLL:
@@ -152,7 +160,7 @@ class RosterIntake:
             )
 
     @property
-    def wanted(self) -> Wanted:
+    def desired(self) -> Desired:
         """What all entries together want.
 
         Raises:
@@ -161,28 +169,28 @@ class RosterIntake:
         """
         if self._problems:
             raise RosterError("roster", self._problems)
-        return self._wanted
+        return self._desired
 
 
-def planned(wanted: Wanted, limits: BatchLimits) -> list[Work]:
+def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
     """The work of what is wanted: first what cannot be sent, then its scope and its batches."""
     # Asked once of each learner and each wish: together they are far fewer than pairs.
-    whys = [_why_unsendable(wish, limits) for wish in wanted.wishes]
+    whys = [_why_unsendable(assignment, limits) for assignment in desired.assignments]
     unsent = [
-        _unsent(identifier, wanted.wishes[number], why, whys[number])
-        for identifier, numbers in wanted.learners()
+        _unsent(identifier, desired.assignments[number], why, whys[number])
+        for identifier, numbers in desired.learners()
         for why in [why_unsendable(identifier)]
         for number in numbers
         if why or whys[number]
     ]
     if unsent:
         refused = {(block.identifiers[0], block.course_id) for block in unsent}
-        sendable = Wanted()
-        for identifier, wish in wanted.pairs():
-            if (identifier, wish.course_id) not in refused:
-                sendable.add(identifier, wish.course_id, wish.action, wish.cohort)
-        wanted = sendable
-    batches = plan(wanted, limits)
+        sendable = Desired()
+        for identifier, assignment in desired.pairs():
+            if (identifier, assignment.course_id) not in refused:
+                sendable.add(identifier, assignment.course_id, assignment.action, assignment.cohort)
+        desired = sendable
+    batches = plan(desired, limits)
     scope = dict.fromkeys(place for batch in batches for place in places(batch))
     return [*unsent, Scope(tuple(scope)), *batches]
 
@@ -193,19 +201,21 @@ def _stripped(text: str, what: str) -> str:
     return text.strip()
 
 
-def _unsent(identifier: str, wish: Wish, who: str | None, what: str | None) -> Block:
+def _unsent(identifier: str, assignment: Assignment, who: str | None, what: str | None) -> Block:
     """The result of a pair that cannot be sent for its identifier or for what is wanted."""
     if who:
         outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {who}"
     else:
         outcome, error = Outcome.REJECTED, f"not sent: {what}"
-    fate = Fate(outcome, error=error, attempts=0)
-    return Block(wish.course_id, wish.action, [identifier], [fate])
+    detail = ResultDetail(outcome, error=error, attempts=0)
+    return Block(assignment.course_id, assignment.action, [identifier], [detail])
 
 
-def _why_unsendable(wish: Wish, limits: BatchLimits) -> str | None:
-    if words := why_unsendable_course(wish.course_id, limits):
+def _why_unsendable(assignment: Assignment, limits: BatchLimits) -> str | None:
+    if words := why_unsendable_course(assignment.course_id, limits):
         return f"the course key {words}"
-    if wish.cohort is not None and (words := why_unsendable_cohort(wish.cohort, limits)):
+    if assignment.cohort is not None and (
+        words := why_unsendable_cohort(assignment.cohort, limits)
+    ):
         return f"the cohort's name {words}"
     return None

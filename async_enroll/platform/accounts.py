@@ -17,11 +17,11 @@ from async_enroll.errors import (
     UnexpectedResponse,
 )
 from async_enroll.http.answer import Answer
-from async_enroll.http.failures import Meaning, classify
+from async_enroll.http.failures import FailureKind, classify
 from async_enroll.http.renewal import renewed
 from async_enroll.http.transport import Transport
 from async_enroll.models import identity_key
-from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.json import Account, accounts
 
@@ -41,7 +41,7 @@ class Accounts:
     openedx/core/djangoapps/user_api/accounts.
     """
 
-    def __init__(self, transport: Transport, throttle: Throttle, slots: Slots) -> None:
+    def __init__(self, transport: Transport, throttle: Throttle, slots: RequestSlots) -> None:
         self._transport = transport
         self._throttle = throttle
         self._slots = slots
@@ -111,7 +111,7 @@ class Accounts:
             if _is_nobody(answer):
                 return None
             failure = classify(answer)
-            if failure.meaning is not Meaning.THROTTLED or not refusals.again():
+            if failure.kind is not FailureKind.THROTTLED or not refusals.again():
                 raise failure.error
             self._throttle.hold(failure.retry_after)
 

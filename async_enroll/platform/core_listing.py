@@ -12,14 +12,14 @@ from attrs import evolve
 from yarl import URL
 
 from async_enroll.errors import TransportError
-from async_enroll.http.failures import Failure, Meaning, classify, classify_listing
+from async_enroll.http.failures import Failure, FailureKind, classify, classify_listing
 from async_enroll.http.renewal import renewed
 from async_enroll.http.transport import Transport
 from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts, Lookup
 from async_enroll.platform.json import Page, page
-from async_enroll.platform.pagination import Trail
+from async_enroll.platform.pagination import PageLinks
 from async_enroll.platform.query_filters import is_since, matching, oldest, parameters
 
 CORE_LIST = "api/enrollment/v1/enrollments"
@@ -31,7 +31,7 @@ _MOST_USERNAMES = 100
 _USERNAME = re.compile(r"[-a-zA-Z0-9_]{2,30}")
 
 
-class Core:
+class CoreListing:
     """The list, read page by page; each page takes a place in the request window.
 
     Its records tell no addresses: those of a page are asked for at once, where the site
@@ -54,10 +54,10 @@ class Core:
         now = datetime.now(UTC)
         filters = parameters(query)
         filters.pop("days", None)  # which the platform does not know
-        wanted, since = matching(query, now), oldest(query, now)
+        desired, since = matching(query, now), oldest(query, now)
         async with aclosing(self._pages(filters)) as pages:
             async for found in pages:
-                yield await self._with_addresses(list(filter(wanted, found.records)))
+                yield await self._with_addresses(list(filter(desired, found.records)))
                 if since and found.newest_first and _ends_before(found, since):
                     return
 
@@ -90,13 +90,13 @@ class Core:
 
     async def _pages(self, filters: dict[str, str]) -> AsyncGenerator[Page]:
         start = self._transport.site / CORE_LIST
-        trail = Trail(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
+        links = PageLinks(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
         count = 0
         first = True
         while True:
-            found = page(await self._body(trail.page, first=first), start=count)
+            found = page(await self._body(links.page, first=first), start=count)
             yield found
-            if not trail.follow(found.next):
+            if not links.follow(found.next):
                 return
             count += len(found.records)
             first = False
@@ -108,27 +108,27 @@ class Core:
             reply = await self._ask(url, first=first)
             if not isinstance(reply, Failure):
                 return reply
-            if reply.meaning is not Meaning.THROTTLED or not refusals.again():
+            if reply.kind is not FailureKind.THROTTLED or not refusals.again():
                 raise reply.error
 
     async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:
         async with AsyncExitStack() as stack:
             # All queries have one page in line, and so leave room for others.
             async with self._line:
-                turn = await stack.enter_async_context(self._throttle.turn())
+                permit = await stack.enter_async_context(self._throttle.permit())
             try:
                 answer = await self._transport.call("GET", url)
                 if not answer.ok and await renewed(self._transport, answer):
                     answer = await self._transport.call("GET", url)
             except TransportError as error:
                 if not error.sent:
-                    turn.unsent()
+                    permit.unsent()
                 raise
             if answer.ok:
                 return answer.body
             failure = classify_listing(answer) if first else classify(answer)
-            if failure.meaning is Meaning.THROTTLED:
-                turn.refused(failure.retry_after)
+            if failure.kind is FailureKind.THROTTLED:
+                permit.refused(failure.retry_after)
             return failure
 
 

@@ -11,11 +11,11 @@ import anyio
 from async_enroll.errors import ConfigurationError, NoSuchEndpoint, TransportError
 from async_enroll.http.transport import Transport
 from async_enroll.models import Enrollment, EnrollmentQuery, ListingKind
-from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts, Lookup
-from async_enroll.platform.core_listing import Core
-from async_enroll.platform.so2_listing import Reporting
+from async_enroll.platform.core_listing import CoreListing
+from async_enroll.platform.so2_listing import So2Listing
 
 
 class Listing(Protocol):
@@ -110,7 +110,11 @@ class Reader:
 
 
 def reader(
-    kind: ListingKind, transport: Transport, throttle: Throttle, slots: Slots, accounts: Accounts
+    kind: ListingKind,
+    transport: Transport,
+    throttle: Throttle,
+    slots: RequestSlots,
+    accounts: Accounts,
 ) -> Reader:
     """A reader of one kind of listing, or of whichever the site has.
 
@@ -119,8 +123,8 @@ def reader(
 
     """
     listings: dict[str, list[Listing]] = {
-        "so2": [Reporting(transport, throttle, slots)],
-        "core": [Core(transport, throttle, accounts)],
+        "so2": [So2Listing(transport, throttle, slots)],
+        "core": [CoreListing(transport, throttle, accounts)],
     }
     listings["auto"] = [*listings["so2"], *listings["core"]]
     if kind not in listings:

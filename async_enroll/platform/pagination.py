@@ -7,7 +7,7 @@ from yarl import URL
 from async_enroll.errors import UnexpectedResponse
 
 
-class Trail:
+class PageLinks:
     """Follows the pages of a listing that begins at `page`, which is on the site.
 
     Of the pages gone by, a single one is remembered, a later one each time twice as many

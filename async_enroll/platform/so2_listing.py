@@ -10,14 +10,14 @@ import anyio
 from yarl import URL
 
 from async_enroll.errors import PlatformError
-from async_enroll.http.failures import Meaning, classify, classify_listing
+from async_enroll.http.failures import FailureKind, classify, classify_listing
 from async_enroll.http.renewal import renewed
 from async_enroll.http.transport import Pieces, Transport
 from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
-from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Lookup
-from async_enroll.platform.pagination import Trail
+from async_enroll.platform.pagination import PageLinks
 from async_enroll.platform.query_filters import matching, parameters
 from async_enroll.platform.record_stream import ListingReader
 
@@ -27,14 +27,14 @@ REPORTING_LIST = "api/so2/v1/enrollments"
 _NOT_ASKED_SO = (400, 404)
 
 
-class Reporting:
+class So2Listing:
     """The listing, read while it arrives.
 
     It is not known to be counted in the request window: `slots` bounds its requests, and
     a refusal of it or of a bulk call holds both.
     """
 
-    def __init__(self, transport: Transport, throttle: Throttle, slots: Slots) -> None:
+    def __init__(self, transport: Transport, throttle: Throttle, slots: RequestSlots) -> None:
         self._transport = transport
         self._throttle = throttle
         self._slots = slots
@@ -49,17 +49,17 @@ class Reporting:
         filters = parameters(query)
         # The reference documents the filters one at a time: whether the platform honours two
         # together is not known. One alone is the platform's own affair.
-        wanted = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
-        trail = Trail((self._transport.site / REPORTING_LIST).with_query(filters))
+        desired = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
+        links = PageLinks((self._transport.site / REPORTING_LIST).with_query(filters))
         reader = ListingReader()
         first = True
         async with self._slots.slot() as slot:
             while True:
-                async with self._open(trail.page, first=first) as pieces:
+                async with self._open(links.page, first=first) as pieces:
                     since = anyio.current_time()
                     async for piece in pieces:
                         found = reader.feed(piece)
-                        records = list(filter(wanted, found)) if wanted else found
+                        records = list(filter(desired, found)) if desired else found
                         async with slot.lent():
                             yield records
                         if found:
@@ -68,7 +68,7 @@ class Reporting:
                             raise self._transport.too_slow()
                 # Of one learner there is little to cut off.
                 framed = pieces.framed or query.username is not None
-                if not trail.follow(reader.close(framed=framed)):
+                if not links.follow(reader.close(framed=framed)):
                     return
                 reader = ListingReader(start=reader.count)
                 first = False
@@ -116,7 +116,7 @@ class Reporting:
             if renewable and await renewed(self._transport, came_back):
                 renewable = False
                 continue
-            if failure.meaning is not Meaning.THROTTLED:
+            if failure.kind is not FailureKind.THROTTLED:
                 raise failure.error
             self._throttle.hold(failure.retry_after)
             if not refusals.again():

@@ -63,11 +63,11 @@ class Summary:
         for block in blocks:
             counts = self.courses.setdefault(block.course_id, Counter())
             failed = False
-            for fate, count in block.runs():
-                counts[fate.outcome] += count
-                if failing(fate):
+            for detail, count in block.runs():
+                counts[detail.outcome] += count
+                if failing(detail):
                     failed = True
-                elif unnotified(fate):
+                elif unnotified(detail):
                     self.notification_unknown += count
             if failed:
                 for result in block.only(failing):

@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import Action, RosterEntry
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.roster.checks import Entries, Problems
 from async_enroll.roster.columns import FIELDS, Columns, columns_of
 from async_enroll.roster.encoding import FALLBACK, encoding_of
@@ -44,15 +44,15 @@ class Roster:
     """
 
     source: str
-    wanted: Wanted = field(repr=False)
+    desired: Desired = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = field(default=(), repr=False)
 
     def __iter__(self) -> Iterator[RosterEntry]:
-        return iter(self.wanted)
+        return iter(self.desired)
 
     def __len__(self) -> int:
-        return len(self.wanted)
+        return len(self.desired)
 
     @classmethod
     def read(
@@ -131,7 +131,7 @@ class _Reading:
         self._entries = Entries(self._problems)
         self._warnings: list[str] = []
 
-    def result(self, *, skip_bad_rows: bool) -> tuple[Wanted, tuple[str, ...], tuple[str, ...]]:
+    def result(self, *, skip_bad_rows: bool) -> tuple[Desired, tuple[str, ...], tuple[str, ...]]:
         """What is wanted, the rows left out, and the warnings.
 
         Raises:
@@ -140,13 +140,13 @@ class _Reading:
         """
         self._entries.finish()
         problems = self._problems
-        if not len(self._entries.wanted) and not problems.count:
+        if not len(self._entries.desired) and not problems.count:
             problems.add(0, "no rows below the header")
             problems.fatal = True
         if problems.count and (problems.fatal or not skip_bad_rows):
             raise RosterError(self._source, problems.words, problems.count)
         warnings = [*self._warnings, *self._entries.warnings()]
-        return self._entries.wanted, tuple(problems.words), tuple(warnings)
+        return self._entries.desired, tuple(problems.words), tuple(warnings)
 
     def read(self, file: IO[bytes]) -> None:
         """Take in a file."""

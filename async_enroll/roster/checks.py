@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from operator import itemgetter
 
 from async_enroll.models import Action
-from async_enroll.planning.desired import Wanted, Wish
+from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.roster.columns import action_of
 
 MOST_PROBLEMS = 10_000
@@ -40,7 +40,7 @@ class Entries:
     """Collects what is wanted; `names` is what the fields are called in the file."""
 
     def __init__(self, problems: Problems) -> None:
-        self.wanted: Wanted = Wanted()
+        self.desired: Desired = Desired()
         self._repeats = 0
         self._problems = problems
         self._actions: dict[str, Action | None] = {}
@@ -48,7 +48,7 @@ class Entries:
         # For each pair that came first: enough to find its line again, and no more.
         self._pairs = array("q")
         self._lines = array("L")
-        self._contradictions: list[tuple[int, str, str, Wish, Wish]] = []
+        self._contradictions: list[tuple[int, str, str, Assignment, Assignment]] = []
 
     def add(
         self,
@@ -61,20 +61,20 @@ class Entries:
     ) -> None:
         """Take the cells of one entry, stripped."""
         try:
-            wanted = self._actions[action]
+            desired = self._actions[action]
         except KeyError:
-            wanted = self._actions[action] = action_of(action) if action else Action.ENROLL
-        if not identifier or not course_id or wanted is None or (cohort and wanted is _UNENROLL):
+            desired = self._actions[action] = action_of(action) if action else Action.ENROLL
+        if not identifier or not course_id or desired is None or (cohort and desired is _UNENROLL):
             self._complain(line, names, identifier, course_id, action, cohort)
             return
         # Few course keys and cohorts stand in millions of rows: equal ones are one object.
         course_id = self._texts.setdefault(course_id, course_id)
-        spelling = self.wanted.spelling(identifier)
-        first = self.wanted.add(spelling, course_id, wanted, cohort or None)
+        spelling = self.desired.spelling(identifier)
+        first = self.desired.add(spelling, course_id, desired, cohort or None)
         if first is not None:
-            wish = Wish(course_id, wanted, cohort or None)
-            self._contradictions.append((line, identifier, spelling, wish, first))
-        elif len(self.wanted) > len(self._pairs):
+            assignment = Assignment(course_id, desired, cohort or None)
+            self._contradictions.append((line, identifier, spelling, assignment, first))
+        elif len(self.desired) > len(self._pairs):
             self._pairs.append(hash((spelling, course_id)))
             self._lines.append(line)
         else:
@@ -106,19 +106,21 @@ class Entries:
 
     def finish(self) -> None:
         """Name the contradictions, now that all lines are known."""
-        sought = {hash((who, wish.course_id)) for _, _, who, wish, _ in self._contradictions}
+        sought = {
+            hash((who, assignment.course_id)) for _, _, who, assignment, _ in self._contradictions
+        }
         lines: dict[int, int] = {}
         if sought:
             for pair, line in zip(self._pairs, self._lines, strict=True):
                 if pair in sought:
                     lines.setdefault(pair, line)
-        for line, identifier, who, wish, first in self._contradictions:
-            earlier = lines[hash((who, wish.course_id))]
+        for line, identifier, who, assignment, first in self._contradictions:
+            earlier = lines[hash((who, assignment.course_id))]
             also = f", also spelled {shown(who)}," if who != identifier else ""
             self._problems.add(
                 line,
-                f": {wish} contradicts line {earlier}, {first}, for {shown(identifier)}{also} in "
-                f"{shown(wish.course_id)}",
+                f": {assignment} contradicts line {earlier}, {first}, "
+                f"for {shown(identifier)}{also} in {shown(assignment.course_id)}",
             )
 
     def warnings(self) -> list[str]:

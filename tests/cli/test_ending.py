@@ -9,7 +9,7 @@ from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus, ending
 from async_enroll.cli.output.running import once_sent
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobStarted
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.models import Batch
 
 BATCH = Batch(Action.ENROLL, ("c1",), ("jane",))
@@ -17,8 +17,8 @@ STARTED = JobStarted(job=1, pairs=1)
 SENT = BatchSent(job=1, planned=1, call=1, batch=BATCH, attempt=1, email=False)
 
 
-def answered(meaning: Meaning | None) -> Event:
-    return BatchAnswered(job=1, planned=1, call=1, batch=BATCH, seconds=0.1, meaning=meaning)
+def answered(kind: FailureKind | None) -> Event:
+    return BatchAnswered(job=1, planned=1, call=1, batch=BATCH, seconds=0.1, failure=kind)
 
 
 def ended(error: EnrollError, events: Iterable[Event]) -> ExitStatus:
@@ -34,11 +34,13 @@ def ended(error: EnrollError, events: Iterable[Event]) -> ExitStatus:
     return ending(command)
 
 
-@pytest.mark.parametrize("meaning", [None, *Meaning])
-def test_what_was_sent_decides(meaning: Meaning | None, capsys: pytest.CaptureFixture[str]) -> None:
-    unsent = meaning in (Meaning.UNREACHABLE, Meaning.NO_TOKEN)
+@pytest.mark.parametrize("kind", [None, *FailureKind])
+def test_what_was_sent_decides(
+    kind: FailureKind | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unsent = kind in (FailureKind.UNREACHABLE, FailureKind.NO_TOKEN)
     expected = ExitStatus.UNUSABLE if unsent else ExitStatus.STOPPED
-    events: list[Event] = [STARTED, SENT, answered(meaning)]
+    events: list[Event] = [STARTED, SENT, answered(kind)]
     assert ended(ConfigurationError("change the URL"), events) == expected
     assert capsys.readouterr().err == "error: change the URL\n"
 
@@ -50,5 +52,5 @@ def test_nothing_was_sent(events: list[Event]) -> None:
 
 
 def test_calls_that_were_not_sent_undo_none_that_were() -> None:
-    events = [answered(None), answered(Meaning.UNREACHABLE)]
+    events = [answered(None), answered(FailureKind.UNREACHABLE)]
     assert ended(ConfigurationError("change the URL"), events) == ExitStatus.STOPPED

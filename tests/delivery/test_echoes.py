@@ -11,7 +11,7 @@ import pytest
 from async_enroll import Action, EnrollmentClient, Outcome, RosterEntry, RosterError
 from async_enroll.journal import digest_of
 from async_enroll.models import NOBODY
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.sandbox import Platform
 from tests.servers import answer, talking, whole_request
 
@@ -112,10 +112,10 @@ async def test_sharp_s_is_no_double_s(platform: Platform, client: EnrollmentClie
 
 def test_a_roster_is_the_same_to_its_journal_however_it_is_spelled() -> None:
     def digest(*identifiers: str) -> str:
-        wanted = Wanted()
+        desired = Desired()
         for identifier in identifiers:
-            wanted.add(identifier, C, Action.ENROLL)
-        return digest_of(wanted)
+            desired.add(identifier, C, Action.ENROLL)
+        return digest_of(desired)
 
     assert digest("Jane@Example.org", "jöe") == digest("jane@example.org", "JO\u0308E")
     assert digest("straße") != digest("strasse")

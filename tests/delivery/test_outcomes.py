@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import EnrollmentResult, EnrollmentState, Outcome, PlatformError, RosterEntry
-from async_enroll.delivery.attempt import Parcel
+from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import (
     answered,
+    desired,
     found,
     given_up,
     outcome_of,
     rejected,
     unconfirmed,
-    wanted,
 )
 from async_enroll.models import Action, Batch, identity_key
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
@@ -71,12 +71,12 @@ def results_of(blocks: Iterable[Block]) -> list[EnrollmentResult]:
     return list(chain.from_iterable(blocks))
 
 
-def told(parcel: Parcel, *answers: PairAnswer) -> list[EnrollmentResult]:
-    return results_of(answered(parcel, answer_for(*answers)).blocks)
+def told(attempt: Attempt, *answers: PairAnswer) -> list[EnrollmentResult]:
+    return results_of(answered(attempt, answer_for(*answers)).blocks)
 
 
-def sent(batch: Batch, **history: Any) -> Parcel:
-    return Parcel(batch, **{"email": True, "attempts": 1, **history})
+def sent(batch: Batch, **history: Any) -> Attempt:
+    return Attempt(batch, **{"email": True, "attempts": 1, **history})
 
 
 def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
@@ -107,8 +107,8 @@ def test_the_pairs_that_an_answer_lacks() -> None:
 
 def test_a_pair_of_which_an_answer_says_nothing_is_lacking() -> None:
     for says_nothing in (PairAnswer("jane"), PairAnswer("jane", NOTHING)):
-        parcel = sent(Batch(Action.ENROLL, ("c1",), ("jane",)))
-        assert answered(parcel, answer_for(says_nothing)) == ([], [("jane", "c1")], [], [])
+        attempt = sent(Batch(Action.ENROLL, ("c1",), ("jane",)))
+        assert answered(attempt, answer_for(says_nothing)) == ([], [("jane", "c1")], [], [])
 
 
 def told_of(sent_: Sequence[str], told_: Sequence[str]) -> dict[str, str]:
@@ -261,17 +261,17 @@ def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | Non
 def test_after_a_lost_call_nobody_knows_what_was_before_it(
     action: Action, before: StateAnswer, after: StateAnswer, outcome: Outcome, known: bool
 ) -> None:
-    parcel = sent(Batch(action, ("c1",), ("jane",)), lost=True, attempts=2)
-    (result,) = told(parcel, PairAnswer("jane", before, after))
+    attempt = sent(Batch(action, ("c1",), ("jane",)), lost=True, attempts=2)
+    (result,) = told(attempt, PairAnswer("jane", before, after))
     assert (result.outcome, result.attempts) == (outcome, 2)
     assert (result.before == state(before)) == known
     assert known or result.before is None
 
 
 def test_an_unenrollment_that_was_lost_may_have_mailed() -> None:
-    parcel = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), lost=True)
-    (done,) = told(parcel, PairAnswer("jane", NOTHING, NOTHING))
-    (undone,) = told(parcel, PairAnswer("jane", ENROLLED, NOTHING))
+    attempt = sent(Batch(Action.UNENROLL, ("c1",), ("jane",)), lost=True)
+    (done,) = told(attempt, PairAnswer("jane", NOTHING, NOTHING))
+    (undone,) = told(attempt, PairAnswer("jane", ENROLLED, NOTHING))
     assert (done.notified, undone.notified) == (None, None)
 
 
@@ -356,7 +356,7 @@ def test_calls_that_come_to_nothing() -> None:
 
 def test_what_a_batch_wants_of_some_of_its_pairs() -> None:
     batch = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"), ("red", "blue"))
-    assert list(wanted(batch, [("joe", "c2"), ("jane", "c1")])) == [
+    assert list(desired(batch, [("joe", "c2"), ("jane", "c1")])) == [
         RosterEntry("joe", "c2", Action.ENROLL, "blue"),
         RosterEntry("jane", "c1", Action.ENROLL, "red"),
     ]

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from async_enroll import Action, EnrollmentClient
-from async_enroll.delivery.reconcile import Settling
+from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.models import Batch, ListingKind
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.core_listing import CORE_LIST
@@ -43,9 +43,9 @@ def pages(platform: Platform) -> list[str]:
     return [logged.query for logged in platform.requests if logged.path == f"/{CORE_LIST}"]
 
 
-def settling(client: EnrollmentClient, seconds: float = 0.3) -> Settling:
+def reconciler(client: EnrollmentClient, seconds: float = 0.3) -> Reconciler:
     accounts = Accounts(client._transport, client._throttle, client._slots)
-    return Settling(client._reader, accounts, seconds=seconds, concurrency=4)
+    return Reconciler(client._reader, accounts, seconds=seconds, concurrency=4)
 
 
 async def test_names_and_addresses_match_in_any_case(
@@ -54,7 +54,7 @@ async def test_names_and_addresses_match_in_any_case(
     for number in range(3):
         platform.enroll(f"learner{number}", C0)
     batch = Batch(Action.ENROLL, (C0, C1), ("LEARNER0", "Learner1@Example.org", "learner5"))
-    findings = await settling(client).found(batch)
+    findings = await reconciler(client).found(batch)
     assert findings == {("LEARNER0", C0), ("Learner1@Example.org", C0)}
 
 
@@ -65,7 +65,7 @@ async def test_an_unenrollment_is_seen_by_its_record(
     platform.enroll("learner1", C0)
     await client.bulk_unenroll(["learner0"], [C0])
     batch = Batch(Action.UNENROLL, (C0,), ("learner0", "learner1", "learner2"))
-    findings = await settling(client).found(batch)
+    findings = await reconciler(client).found(batch)
     assert findings == {("learner0", C0)}
 
 
@@ -74,7 +74,7 @@ async def test_the_wait_ends_early_when_all_is_found(
 ) -> None:
     platform.enroll("learner0", C0)
     start = anyio.current_time()
-    await settling(client, seconds=5).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
+    await reconciler(client, seconds=5).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
     assert anyio.current_time() - start < 2
 
 
@@ -88,12 +88,12 @@ async def test_the_last_look_is_taken_when_the_call_has_surely_ended(
             platform.enroll("learner0", C0)
 
         tasks.start_soon(late)
-        findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
+        findings = await reconciler(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
     assert findings == {("learner0", C0)}
 
 
 async def test_one_look_serves_all_who_wait(platform: Platform, client: EnrollmentClient) -> None:
-    together = settling(client, seconds=1)
+    together = reconciler(client, seconds=1)
     async with anyio.create_task_group() as tasks:
         for number in range(20):
             tasks.start_soon(together.found, Batch(Action.ENROLL, (C0,), (f"other{number}",)))
@@ -103,7 +103,7 @@ async def test_one_look_serves_all_who_wait(platform: Platform, client: Enrollme
 async def test_a_site_without_a_listing() -> None:
     async with Platform(listing=None, core_listing=False) as platform:
         async with EnrollmentClient(platform.url, platform.token) as client:
-            findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
+            findings = await reconciler(client).found(Batch(Action.ENROLL, (C0,), ("learner0",)))
     assert not findings
 
 
@@ -111,7 +111,7 @@ async def test_a_look_that_is_cancelled_does_not_hold_up_who_joined_it(
     platform: Platform, client: EnrollmentClient
 ) -> None:
     platform.enroll("learner0", C0)
-    together = settling(client, seconds=1)
+    together = reconciler(client, seconds=1)
     batch = Batch(Action.ENROLL, (C0,), ("learner0",))
     leader = asyncio.ensure_future(together.found(batch))
     await anyio.sleep(0.005)
@@ -129,8 +129,8 @@ async def test_a_look_at_the_core_list_asks_for_those_wanted(
     (course,) = population.courses
     for username in population.usernames:
         platform.enroll(username, course)
-    wanted = (*population.usernames[:90], *population.emails[90:180])
-    findings = await settling(core, 5).found(Batch(Action.ENROLL, (course,), wanted))
+    desired = (*population.usernames[:90], *population.emails[90:180])
+    findings = await reconciler(core, 5).found(Batch(Action.ENROLL, (course,), desired))
     assert len(findings) == 180
     assert len(pages(platform)) == 2
 
@@ -140,11 +140,11 @@ async def test_what_was_found_is_not_looked_for_again(
 ) -> None:
     for number in range(4):
         platform.enroll(f"learner{number}", C0)
-    wanted = tuple(f"learner{number}" for number in range(5))
-    findings = await settling(core, 0.15).found(Batch(Action.ENROLL, (C0,), wanted))
-    assert findings == {(name, C0) for name in wanted[:4]}
+    desired = tuple(f"learner{number}" for number in range(5))
+    findings = await reconciler(core, 0.15).found(Batch(Action.ENROLL, (C0,), desired))
+    assert findings == {(name, C0) for name in desired[:4]}
     names = [query.split("username=")[1].split("&")[0] for query in pages(platform)]
-    assert names == [",".join(wanted), "learner4", "learner4"]
+    assert names == [",".join(desired), "learner4", "learner4"]
 
 
 async def test_a_name_that_cannot_be_asked_for_does_not_cost_the_whole_course(
@@ -156,14 +156,14 @@ async def test_a_name_that_cannot_be_asked_for_does_not_cost_the_whole_course(
     platform.add_user("jane.doe", "jane@example.org")
     for username in ("jane.doe", "learner0"):
         platform.enroll(username, C0)
-    wanted = ("Jane.Doe", "learner0", "jane@example.org", "x")
-    findings = await settling(core).found(Batch(Action.ENROLL, (C0,), wanted))
+    desired = ("Jane.Doe", "learner0", "jane@example.org", "x")
+    findings = await reconciler(core).found(Batch(Action.ENROLL, (C0,), desired))
     assert findings == {("learner0", C0)}
     assert ["username=learner0&" in page for page in pages(platform)] == [True]
 
 
 async def test_newcomers_alone_need_no_page(platform: Platform, core: EnrollmentClient) -> None:
-    findings = await settling(core).found(Batch(Action.ENROLL, (C0,), ("new@example.org",)))
+    findings = await reconciler(core).found(Batch(Action.ENROLL, (C0,), ("new@example.org",)))
     assert not findings
     assert pages(platform) == []
 
@@ -171,7 +171,7 @@ async def test_newcomers_alone_need_no_page(platform: Platform, core: Enrollment
 async def test_an_account_made_meanwhile_is_found(
     platform: Platform, client: EnrollmentClient
 ) -> None:
-    asking = settling(client)
+    asking = reconciler(client)
     batch = Batch(Action.ENROLL, (C0,), ("new@example.org",))
     assert not await asking.found(batch)
     platform.add_user("new", "new@example.org")
@@ -187,7 +187,7 @@ async def test_one_learner_in_many_courses_is_one_question(
         platform.add_course(course_id)
         platform.enroll("learner1", course_id)
     batch = Batch(Action.ENROLL, tuple(courses[:40]), ("learner1@example.org",))
-    assert len(await settling(client, seconds=5).found(batch)) == 40
+    assert len(await reconciler(client, seconds=5).found(batch)) == 40
     assert len(platform.requests) == 2  # who it is, and where they are
 
 
@@ -196,10 +196,10 @@ async def test_a_few_learners_do_not_cost_the_whole_course(platform: Platform) -
         platform.enroll(username, C0)
     platform.enroll("learner1", C0)
     platform.enroll("learner2", C0)
-    wanted = ("learner1@example.org", "LEARNER2", "nobody", "new@example.org")
+    desired = ("learner1@example.org", "LEARNER2", "nobody", "new@example.org")
     async with EnrollmentClient(platform.url, platform.token, listing="so2") as client:
-        findings = await settling(client).found(Batch(Action.ENROLL, (C0,), wanted))
-    assert findings == {(name, C0) for name in wanted[:2]}
+        findings = await reconciler(client).found(Batch(Action.ENROLL, (C0,), desired))
+    assert findings == {(name, C0) for name in desired[:2]}
     listed = [one.query for one in platform.requests if one.path == f"/{REPORTING_LIST}"]
     assert sorted(set(listed)) == ["username=LEARNER2", "username=learner1", "username=nobody"]
 
@@ -250,7 +250,7 @@ async def test_where_nobody_tells_whose_an_address_is_the_course_is_read() -> No
 
     async with site(said, "so2") as (client, _):
         batch = Batch(Action.ENROLL, (C0,), ("learner1@example.org", "learner2"))
-        assert len(await settling(client).found(batch)) == 2
+        assert len(await reconciler(client).found(batch)) == 2
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "400 Bad Request"])
@@ -264,7 +264,7 @@ async def test_where_a_learner_cannot_be_asked_for_the_course_is_read(status: st
 
     async with site(said, "so2") as (client, _):
         batch = Batch(Action.ENROLL, (C0,), ("nobody", "learner2"))
-        assert await settling(client).found(batch) == {("learner2", C0)}
+        assert await reconciler(client).found(batch) == {("learner2", C0)}
 
 
 def endless(target: str) -> bytes | AsyncIterator[bytes]:
@@ -291,7 +291,7 @@ async def test_a_listing_without_end_is_given_up(kind: ListingKind, number: int)
     async with site(endless, kind) as (client, asked):
         names = tuple(f"learner{one}" for one in range(1, number + 1))
         with anyio.fail_after(6):
-            findings = await settling(client, 1).found(Batch(Action.ENROLL, (C0,), names))
+            findings = await reconciler(client, 1).found(Batch(Action.ENROLL, (C0,), names))
     assert findings == {("learner1", C0)}
     if kind == "so2":
         assert len(asked) == 1  # and not begun again
@@ -302,7 +302,7 @@ async def test_a_large_course_is_read_twice_at_most() -> None:
 
     async with site(lambda _: answer("200 OK", b"[%b]" % some), "so2") as (client, asked):
         names = tuple(f"learner{number}" for number in range(30))
-        await settling(client, 2).found(Batch(Action.ENROLL, (C0,), names))
+        await reconciler(client, 2).found(Batch(Action.ENROLL, (C0,), names))
         assert len(asked) == 2
 
 
@@ -319,7 +319,7 @@ async def test_looks_are_taken_one_after_the_other() -> None:
         yield answer("200 OK", json.dumps(RECORDS).encode())
 
     async with site(lambda _: slowly(), "so2") as (client, asked):
-        together = settling(client, 5)
+        together = reconciler(client, 5)
 
         async def lose(number: int) -> None:
             names = tuple(f"learner{one}" for one in range(20))
@@ -349,14 +349,14 @@ async def test_a_filter_that_is_not_heeded_misleads_nobody() -> None:
     async with talking(conversation) as url:
         async with EnrollmentClient(url, "token", listing="core") as client:
             batch = Batch(Action.ENROLL, (C0,), ("jane", "jane@example.org", "joe"))
-            findings = await settling(client).found(batch)
+            findings = await reconciler(client).found(batch)
     assert not findings
 
 
 async def test_of_cohorts_no_listing_tells(platform: Platform, client: EnrollmentClient) -> None:
     platform.enroll("learner0", C0)
     batch = Batch(Action.ENROLL, (C0,), ("learner0",), ("red",))
-    findings = await settling(client).found(batch)
+    findings = await reconciler(client).found(batch)
     assert not findings
     assert platform.requests == []
 
@@ -365,11 +365,11 @@ async def test_of_cohorts_no_listing_tells(platform: Platform, client: Enrollmen
 async def test_names_that_only_look_alike_are_not_one(asked: str, told: str) -> None:
     listed = json.dumps([{**RECORDS[0], "username": told}]).encode()
     async with site(lambda _: answer("200 OK", listed), "so2") as (client, _):
-        assert not await settling(client).found(Batch(Action.ENROLL, (C0,), (asked,)))
+        assert not await reconciler(client).found(Batch(Action.ENROLL, (C0,), (asked,)))
 
 
 async def test_a_name_matches_in_any_normal_form() -> None:
     listed = json.dumps([{**RECORDS[0], "username": "zo\u00eb"}]).encode()
     async with site(lambda _: answer("200 OK", listed), "so2") as (client, _):
-        findings = await settling(client).found(Batch(Action.ENROLL, (C0,), ("ZOE\u0308",)))
+        findings = await reconciler(client).found(Batch(Action.ENROLL, (C0,), ("ZOE\u0308",)))
     assert findings == {("ZOE\u0308", C0)}

@@ -161,6 +161,20 @@ async def test_a_learner_who_fails_in_one_way_here_and_in_another_there() -> Non
     assert {one.course_id: one.notified for one in report} == {C0: False, C1: None}
 
 
+async def test_after_many_culprits_in_a_row_a_whole_call_is_rejected_and_nobody_blamed() -> None:
+    class Poisoned(Script):
+        def says(self, head: bytes, body: bytes) -> bytes:
+            return FAILED if b"poison" in body else super().says(head, body)
+
+    poison, good = [f"poison{number}" for number in range(9)], ["jane", "joe"]
+    async with client_of(Poisoned([])) as client:
+        report = await client.bulk_enroll([*poison, *good], [C0])
+    words = {one.identifier: one.error for one in report.failures}
+    assert len(words) == 11
+    assert "fails on this learner" in (words["poison0"] or "")
+    assert "fails on a learner of this call" in (words["jane"] or "")
+
+
 async def test_a_firewall_that_shuts_everybody_out_for_a_call_it_rejects() -> None:
     """After each such call, the next one fares likewise, and others after it do not."""
 

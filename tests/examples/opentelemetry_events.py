@@ -48,8 +48,8 @@ def traced() -> Callable[[Event], None]:
                 )
                 if event.status:
                     call.set_attribute("http.response.status_code", event.status)
-                if event.meaning:
-                    call.set_status(trace.StatusCode.ERROR, event.meaning.value)
+                if event.failure:
+                    call.set_status(trace.StatusCode.ERROR, event.failure.value)
                 call.end(now)
             case BatchSettled():
                 for result in event.results:

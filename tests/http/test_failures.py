@@ -15,7 +15,7 @@ from async_enroll import (
 )
 from async_enroll.errors import NoSuchEndpoint, NoToken
 from async_enroll.http.answer import Answer
-from async_enroll.http.failures import Meaning, classify, masked, no_token
+from async_enroll.http.failures import FailureKind, classify, masked, no_token
 
 PAGE = b"<html><head><title>\nBad Gateway </title></head></html>"
 
@@ -25,83 +25,88 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("came_back", "meaning", "kind", "words"),
+    ("came_back", "kind", "error_type", "words"),
     [
         (
             answer(400, b'{"courses": ["Course key not valid: x"], "action": ["a", "b"]}'),
-            Meaning.REFUSED,
+            FailureKind.REFUSED,
             PlatformError,
             "courses: Course key not valid: x; action: a b",
         ),
         (
             answer(400, b'{"non_field_errors": ["cohort red not found in course c."]}'),
-            Meaning.REFUSED,
+            FailureKind.REFUSED,
             PlatformError,
             "cohort red not found in course c.",
         ),
-        (answer(401, b'{"detail": "no"}'), Meaning.UNAUTHORIZED, AuthenticationError, "no"),
-        (answer(403, b'{"detail": "no"}'), Meaning.FATAL, PermissionDenied, "no"),
-        (answer(404, b'{"detail": "Not found."}'), Meaning.MISSING, PlatformError, "Not found."),
-        (answer(404, PAGE), Meaning.INTERCEPTED, NoSuchEndpoint, "no such endpoint"),
+        (answer(401, b'{"detail": "no"}'), FailureKind.UNAUTHORIZED, AuthenticationError, "no"),
+        (answer(403, b'{"detail": "no"}'), FailureKind.FATAL, PermissionDenied, "no"),
+        (
+            answer(404, b'{"detail": "Not found."}'),
+            FailureKind.MISSING,
+            PlatformError,
+            "Not found.",
+        ),
+        (answer(404, PAGE), FailureKind.INTERCEPTED, NoSuchEndpoint, "no such endpoint"),
         (
             answer(404, b'{"message": "no Route matched"}'),
-            Meaning.UNDONE,
+            FailureKind.UNDONE,
             NoSuchEndpoint,
             "no Route matched",
         ),
         (
             answer(404, b'{"deta', Content_Type="application/json"),
-            Meaning.MISSING,
+            FailureKind.MISSING,
             PlatformError,
             "status 404",
         ),
-        (answer(405, b'{"detail": "no"}'), Meaning.UNDONE, PlatformError, "no"),
-        (answer(406, b'{"detail": "no"}'), Meaning.REFUSED, PlatformError, "no"),
+        (answer(405, b'{"detail": "no"}'), FailureKind.UNDONE, PlatformError, "no"),
+        (answer(406, b'{"detail": "no"}'), FailureKind.REFUSED, PlatformError, "no"),
         (
             answer(403, PAGE),
-            Meaning.INTERCEPTED,
+            FailureKind.INTERCEPTED,
             PlatformError,
             "rejects this call ('Bad Gateway')",
         ),
         (
             answer(406, PAGE),
-            Meaning.INTERCEPTED,
+            FailureKind.INTERCEPTED,
             PlatformError,
             "rejects this call ('Bad Gateway')",
         ),
-        (answer(408), Meaning.INTERCEPTED, PlatformError, "rejects this call (status 408)"),
-        (answer(413, PAGE), Meaning.TOO_LARGE, PlatformError, "status 413"),
-        (answer(429, b'{"detail": "slow"}'), Meaning.THROTTLED, PlatformError, "slow"),
-        (answer(500, PAGE), Meaning.UNDONE, PlatformError, "status 500"),
-        (answer(502, PAGE), Meaning.UNKNOWN, PlatformError, "a page titled 'Bad Gateway'"),
-        (answer(503, PAGE), Meaning.UNKNOWN, PlatformError, "status 503"),
-        (answer(504, b""), Meaning.UNKNOWN, PlatformError, "status 504"),
-        (answer(524, PAGE), Meaning.UNKNOWN, PlatformError, "status 524"),
-        (answer(204), Meaning.UNKNOWN, UnexpectedResponse, "expected status 200"),
+        (answer(408), FailureKind.INTERCEPTED, PlatformError, "rejects this call (status 408)"),
+        (answer(413, PAGE), FailureKind.TOO_LARGE, PlatformError, "status 413"),
+        (answer(429, b'{"detail": "slow"}'), FailureKind.THROTTLED, PlatformError, "slow"),
+        (answer(500, PAGE), FailureKind.UNDONE, PlatformError, "status 500"),
+        (answer(502, PAGE), FailureKind.UNKNOWN, PlatformError, "a page titled 'Bad Gateway'"),
+        (answer(503, PAGE), FailureKind.UNKNOWN, PlatformError, "status 503"),
+        (answer(504, b""), FailureKind.UNKNOWN, PlatformError, "status 504"),
+        (answer(524, PAGE), FailureKind.UNKNOWN, PlatformError, "status 524"),
+        (answer(204), FailureKind.UNKNOWN, UnexpectedResponse, "expected status 200"),
         (
             answer(301, Location="https://new.example.org/"),
-            Meaning.INTERCEPTED,
+            FailureKind.INTERCEPTED,
             ConfigurationError,
             "redirects to https://new.example.org/",
         ),
         (
             answer(302, Location="/login?next=/api"),
-            Meaning.INTERCEPTED,
+            FailureKind.INTERCEPTED,
             ConfigurationError,
             "the site asks for a login: it redirects to /login",
         ),
-        (answer(307), Meaning.INTERCEPTED, ConfigurationError, "redirects to nowhere"),
-        (TransportError("refused", sent=False), Meaning.UNREACHABLE, TransportError, "refused"),
-        (TransportError("reset", sent=True), Meaning.UNKNOWN, TransportError, "reset"),
-        (NoToken("none for now"), Meaning.NO_TOKEN, NoToken, "none for now"),
+        (answer(307), FailureKind.INTERCEPTED, ConfigurationError, "redirects to nowhere"),
+        (TransportError("refused", sent=False), FailureKind.UNREACHABLE, TransportError, "refused"),
+        (TransportError("reset", sent=True), FailureKind.UNKNOWN, TransportError, "reset"),
+        (NoToken("none for now"), FailureKind.NO_TOKEN, NoToken, "none for now"),
     ],
 )
 def test_the_table(
-    came_back: Answer | TransportError, meaning: Meaning, kind: type[Exception], words: str
+    came_back: Answer | TransportError, kind: FailureKind, error_type: type[Exception], words: str
 ) -> None:
     failure = classify(came_back)
-    assert failure.meaning is meaning
-    assert type(failure.error) is kind
+    assert failure.kind is kind
+    assert type(failure.error) is error_type
     assert words in str(failure.error)
 
 
@@ -116,7 +121,7 @@ def test_a_redirect_to_another_host_is_one_to_a_login() -> None:
 def test_a_page_with_status_200() -> None:
     failure = masked(answer(200, PAGE))
     assert failure is not None
-    assert failure.meaning is Meaning.MASKED
+    assert failure.kind is FailureKind.MASKED
     assert "('Bad Gateway')" in str(failure.error)
     assert masked(answer(200, b'{"cour', Content_Type="application/json")) is None
 
@@ -166,7 +171,7 @@ def test_the_platforms_words_are_shortened() -> None:
 
 
 @pytest.mark.parametrize(
-    ("came_back", "kind"),
+    ("came_back", "error_type"),
     [
         (answer(400, b'{"error": "invalid_grant"}'), AuthenticationError),
         (answer(401, b'{"error": "invalid_client"}'), AuthenticationError),
@@ -186,14 +191,16 @@ def test_the_platforms_words_are_shortened() -> None:
         (TransportError("refused", sent=False), TransportError),
     ],
 )
-def test_why_there_is_no_token(came_back: Answer | TransportError, kind: type[Exception]) -> None:
-    assert type(no_token(came_back)) is kind
+def test_why_there_is_no_token(
+    came_back: Answer | TransportError, error_type: type[Exception]
+) -> None:
+    assert type(no_token(came_back)) is error_type
 
 
 def test_when_to_ask_for_a_token_again() -> None:
     for seconds, pause in (("7", 7), ("86400", 60)):
         failure = classify(no_token_error(answer(429, Retry_After=seconds)))
-        assert (failure.meaning, failure.retry_after) == (Meaning.NO_TOKEN, pause)
+        assert (failure.kind, failure.retry_after) == (FailureKind.NO_TOKEN, pause)
 
 
 def no_token_error(came_back: Answer) -> TransportError:

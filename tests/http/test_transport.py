@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import aiohttp
 import anyio
@@ -30,6 +30,15 @@ async def opened(url: str, timeout: float = 5.0) -> AsyncIterator[Transport]:
     site = URL(url)
     async with Transport(site, BearerToken("secret"), timeout=timeout, session=None) as transport:
         yield transport
+
+
+def kept_alive() -> AbstractAsyncContextManager[str]:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await request(reader)
+            writer.write(answer("200 OK", b"{}"))
+
+    return talking(conversation)
 
 
 async def get(url: str, timeout: float = 5.0) -> bytes:
@@ -255,6 +264,25 @@ async def test_a_streamed_answer_may_take_longer_than_the_timeout() -> None:
 async def test_a_large_body_is_sent() -> None:
     async with saying(answer("200 OK", b"{}")) as url, opened(url) as transport:
         assert (await transport.call("POST", transport.site, b" " * 4 * 1024 * 1024)).ok
+
+
+@pytest.mark.parametrize("natively", [True, False], ids=["a task", "a scope"])
+async def test_what_is_cancelled_on_closing_is_closed_all_the_same(natively: bool) -> None:
+    sessions: list[aiohttp.ClientSession | None] = []
+
+    async def use() -> None:
+        with anyio.CancelScope() as scope:
+            async with kept_alive() as url, opened(url) as transport:
+                await transport.call("GET", transport.site)
+                sessions.extend([transport._session, transport._session_for_fresh])
+                task = asyncio.current_task()
+                assert task is not None
+                (task if natively else scope).cancel()
+
+    task = asyncio.create_task(use())
+    await asyncio.wait([task])
+    assert task.cancelled() == natively
+    assert [session.closed for session in sessions if session] == [True, True]
 
 
 async def test_a_session_of_the_callers_own_is_used_and_left_open() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from async_enroll.jobs.producers import Background
 from async_enroll.models import Emit
-from async_enroll.pacing.request_slots import Slots
+from async_enroll.pacing.request_slots import RequestSlots
 
 
 class Endless:
@@ -172,7 +172,7 @@ async def test_an_exception_that_nobody_waits_for_is_silent() -> None:
 
 
 async def test_slots_bound_what_is_held() -> None:
-    slots = Slots(2)
+    slots = RequestSlots(2)
     held = peak = 0
 
     async def hold() -> None:
@@ -190,7 +190,7 @@ async def test_slots_bound_what_is_held() -> None:
 
 
 async def test_a_lent_slot_stays_with_a_consumer_that_does_not_wait() -> None:
-    slots = Slots(1)
+    slots = RequestSlots(1)
     order: list[str] = []
 
     async def other() -> None:
@@ -208,7 +208,7 @@ async def test_a_lent_slot_stays_with_a_consumer_that_does_not_wait() -> None:
 
 
 async def test_a_lent_slot_serves_others_while_its_consumer_waits() -> None:
-    slots = Slots(1)
+    slots = RequestSlots(1)
     async with slots.slot() as slot:
         async with slot.lent(), slots.slot():
             await anyio.lowlevel.checkpoint()

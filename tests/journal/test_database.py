@@ -23,11 +23,11 @@ from async_enroll import (
     RosterEntry,
 )
 from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event, JobStarted
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.journal import Description, store
 from async_enroll.journal.store import Record, Store, create
 from async_enroll.models import Action, Batch
-from async_enroll.results import Block, Fate, failing
+from async_enroll.results import Block, ResultDetail, failing
 from async_enroll.sandbox import Platform
 from tests.account import assert_account
 
@@ -65,11 +65,13 @@ def records(numbers: range) -> list[list[Record]]:
                         call=call,
                         batch=batch,
                         seconds=1.0,
-                        meaning=Meaning.UNDONE,
+                        failure=FailureKind.UNDONE,
                     )
                 )
-        fates = [Fate(Outcome.ENROLLED, attempts=n % 7) for n in range(len(half.identifiers))]
-        block = Block(COURSE, whole.action, list(half.identifiers), fates)
+        details = [
+            ResultDetail(Outcome.ENROLLED, attempts=n % 7) for n in range(len(half.identifiers))
+        ]
+        block = Block(COURSE, whole.action, list(half.identifiers), details)
         events.append(BatchSettled(job=1, planned=number, blocks=(block,)))
         for event in events:
             if chance.random() < 0.6:

@@ -19,7 +19,7 @@ states = st.none() | st.builds(
     st.booleans(),
     st.none() | st.text(max_size=5),
 )
-fates = st.tuples(
+details = st.tuples(
     st.sampled_from(Outcome),
     states,
     states,
@@ -32,10 +32,10 @@ fates = st.tuples(
 def in_blocks(batch: Batch, results: list[EnrollmentResult]) -> list[Block]:
     """As they come from calls: one block a course."""
     return [
-        Block(course_id, batch.action, [one.identifier for one in some], fates)
+        Block(course_id, batch.action, [one.identifier for one in some], details)
         for course_id in batch.courses
         if (some := [one for one in results if one.course_id == course_id])
-        for fates in [[fate for one in some for fate in block_of(one).fates]]
+        for details in [[detail for one in some for detail in block_of(one).details]]
     ]
 
 
@@ -48,7 +48,7 @@ def test_round_trip(courses: int, identifiers: int, data: st.DataObject) -> None
     )
     pairs = [(who, key) for key in batch.courses for who in batch.identifiers]
     some = data.draw(st.lists(st.sampled_from(pairs), unique=True))
-    alike = data.draw(st.lists(fates, min_size=1, max_size=3))
+    alike = data.draw(st.lists(details, min_size=1, max_size=3))
     results = [
         EnrollmentResult(*pair, batch.action, *data.draw(st.sampled_from(alike))) for pair in some
     ]

@@ -4,7 +4,7 @@ import anyio
 import pytest
 
 from async_enroll import PlatformError, TransportError
-from async_enroll.pacing.circuit_breaker import RUN, Patience
+from async_enroll.pacing.circuit_breaker import RUN, CircuitBreaker
 
 DOWN = PlatformError("status 502", status=502)
 
@@ -13,11 +13,11 @@ async def test_single_failures_are_nothing() -> None:
     async def probe() -> bool:
         raise AssertionError("no probe is due")
 
-    patience = Patience(1, probe)
+    patience = CircuitBreaker(1, probe)
     for _ in range(3):
         for _ in range(RUN - 1):
             patience.failed(DOWN)
-        await patience.up()
+        await patience.closed()
         patience.answered()
 
 
@@ -33,12 +33,12 @@ async def test_one_probe_at_a_time_until_one_is_answered() -> None:
         probes += 1
         return probes == 3
 
-    patience = Patience(2, probe)
+    patience = CircuitBreaker(2, probe)
     for _ in range(RUN):
         patience.failed(DOWN)
     async with anyio.create_task_group() as callers:
         for _ in range(10):
-            callers.start_soon(patience.up)
+            callers.start_soon(patience.closed)
     assert probes == 3
 
 
@@ -46,12 +46,12 @@ async def test_patience_ends() -> None:
     async def probe() -> bool:
         return False
 
-    patience = Patience(0.3, probe)
+    patience = CircuitBreaker(0.3, probe)
     for _ in range(RUN):
         patience.failed(DOWN)
     start = anyio.current_time()
     with pytest.raises(TransportError, match=r"not answered for 0.3 s; at last: status 502"):
-        await patience.up()
+        await patience.closed()
     assert anyio.current_time() - start < 3
 
 
@@ -59,7 +59,7 @@ async def test_patience_ends_once_for_all_who_wait() -> None:
     async def probe() -> bool:
         return False
 
-    patience = Patience(0.5, probe)
+    patience = CircuitBreaker(0.5, probe)
     for _ in range(RUN):
         patience.failed(DOWN)
     start = anyio.current_time()
@@ -67,7 +67,7 @@ async def test_patience_ends_once_for_all_who_wait() -> None:
 
     async def wait() -> None:
         with pytest.raises(TransportError) as raised:
-            await patience.up()
+            await patience.closed()
         errors.add(raised.value)
 
     async with anyio.create_task_group() as callers:

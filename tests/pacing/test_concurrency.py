@@ -11,7 +11,7 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll.pacing.concurrency import Congestion, Sent
+from async_enroll.pacing.concurrency import ConcurrencyLimit, Sent
 
 
 @define
@@ -25,7 +25,7 @@ class Run:
 
 
 def run(
-    congestion: Congestion,
+    concurrency_limit: ConcurrencyLimit,
     calls: int,
     *,
     workers: float = math.inf,
@@ -44,11 +44,11 @@ def run(
         heappush(events, (now + takes(now), next(number), "answered", sent))
 
     while left or events:
-        while left and (wait := congestion.wait(in_flight, now)) == 0:
+        while left and (wait := concurrency_limit.wait(in_flight, now)) == 0:
             in_flight += 1
             left -= 1
             found.peak = max(found.peak, in_flight)
-            sent = congestion.sent(in_flight, now)
+            sent = concurrency_limit.sent(in_flight, now)
             if busy < workers:
                 begin(sent)
             elif len(line) < backlog:
@@ -63,13 +63,13 @@ def run(
         if what == "answered":
             busy -= 1
             found.answered += 1
-            congestion.answered(sent, now)
+            concurrency_limit.answered(sent, now)
             if line:
                 begin(line.pop(0))
         else:
             found.refused += 1
             left += 1
-            congestion.busy(sent, now)
+            concurrency_limit.busy(sent, now)
     found.seconds = now - start
     return found
 
@@ -77,28 +77,28 @@ def run(
 @pytest.mark.parametrize("workers", [1, 2, 4, 16])
 @pytest.mark.parametrize("backlog", [0, 3])
 def test_a_site_that_turns_calls_away(workers: int, backlog: int) -> None:
-    found = run(Congestion(32), 200 * workers, workers=workers, backlog=backlog)
+    found = run(ConcurrencyLimit(32), 200 * workers, workers=workers, backlog=backlog)
     assert found.refused <= max(4, 0.02 * 200 * workers)
     assert 200 / found.seconds >= 0.95
 
 
 @pytest.mark.parametrize("workers", [2, 4, 16])
 def test_a_site_where_calls_stand_in_line(workers: int) -> None:
-    found = run(Congestion(64), 100 * workers, workers=workers)
+    found = run(ConcurrencyLimit(64), 100 * workers, workers=workers)
     assert 100 / found.seconds >= 0.95
 
 
 def test_a_site_that_bears_all_is_given_all() -> None:
-    congestion = Congestion(8)
-    found = run(congestion, 100)
-    assert (found.peak, congestion.limit) == (8, 8)
+    concurrency_limit = ConcurrencyLimit(8)
+    found = run(concurrency_limit, 100)
+    assert (found.peak, concurrency_limit.limit) == (8, 8)
     assert found.seconds < 100 / 8 + 1.5
 
 
 def test_a_site_that_becomes_slower_is_not_asked_less() -> None:
-    congestion = Congestion(8)
-    run(congestion, 400, takes=lambda now: 1.0 if now < 10 else 5.0)
-    assert congestion.limit == 8
+    concurrency_limit = ConcurrencyLimit(8)
+    run(concurrency_limit, 400, takes=lambda now: 1.0 if now < 10 else 5.0)
+    assert concurrency_limit.limit == 8
 
 
 @pytest.mark.parametrize("sigma", [0.3, 0.5, 0.8])
@@ -111,56 +111,58 @@ def test_a_site_whose_calls_take_differently_long_is_not_asked_less(sigma: float
         work += seconds
         return seconds
 
-    congestion = Congestion(8)
-    found = run(congestion, 400, takes=takes)
-    assert congestion.limit == 8
+    concurrency_limit = ConcurrencyLimit(8)
+    found = run(concurrency_limit, 400, takes=takes)
+    assert concurrency_limit.limit == 8
     assert found.seconds <= 1.15 * work / 8
 
 
 def test_after_a_time_when_nothing_went_all_goes_again() -> None:
-    congestion = Congestion(8)
-    run(congestion, 100)
+    concurrency_limit = ConcurrencyLimit(8)
+    run(concurrency_limit, 100)
     for now in range(1000, 1040):
-        congestion.busy(congestion.sent(congestion.limit, float(now)), now + 0.5)
-    assert congestion.limit == 1
-    run(congestion, 100, start=2000)
-    assert congestion.limit == 8
+        concurrency_limit.busy(
+            concurrency_limit.sent(concurrency_limit.limit, float(now)), now + 0.5
+        )
+    assert concurrency_limit.limit == 1
+    run(concurrency_limit, 100, start=2000)
+    assert concurrency_limit.limit == 8
 
 
 def test_a_stray_refusal_costs_nothing() -> None:
-    congestion = Congestion(8)
-    run(congestion, 100)
-    congestion.busy(congestion.sent(1, 1000.0), 1000.1)
-    assert congestion.limit == 8
+    concurrency_limit = ConcurrencyLimit(8)
+    run(concurrency_limit, 100)
+    concurrency_limit.busy(concurrency_limit.sent(1, 1000.0), 1000.1)
+    assert concurrency_limit.limit == 8
 
 
 def test_a_site_that_bears_less_than_before() -> None:
-    congestion = Congestion(8)
-    run(congestion, 100)
-    found = run(congestion, 400, workers=4, backlog=0, start=1000)
-    assert congestion.limit in (4, 5)
+    concurrency_limit = ConcurrencyLimit(8)
+    run(concurrency_limit, 100)
+    found = run(concurrency_limit, 400, workers=4, backlog=0, start=1000)
+    assert concurrency_limit.limit in (4, 5)
     assert found.refused <= 16
     assert 400 / 4 / found.seconds >= 0.95
 
 
 def test_calls_refused_together_count_once() -> None:
-    congestion = Congestion(32)
-    run(congestion, 200)
-    sent = [congestion.sent(number, 1000.0) for number in range(17, 33)]
+    concurrency_limit = ConcurrencyLimit(32)
+    run(concurrency_limit, 200)
+    sent = [concurrency_limit.sent(number, 1000.0) for number in range(17, 33)]
     for one in sent:
-        congestion.busy(one, 1000.1)
-    assert congestion.limit == 18  # as the third said: two may have been strays
+        concurrency_limit.busy(one, 1000.1)
+    assert concurrency_limit.limit == 18  # as the third said: two may have been strays
 
 
 @given(st.integers(1, 40), st.lists(st.sampled_from(["sent", "answered", "busy"]), max_size=80))
 def test_the_limit_stays_within_bounds(most: int, happened: list[str]) -> None:
-    congestion = Congestion(most)
-    in_flight = [congestion.sent(1, 0.0)]
+    concurrency_limit = ConcurrencyLimit(most)
+    in_flight = [concurrency_limit.sent(1, 0.0)]
     for now, what in enumerate(happened, 1):
         if what == "sent" or not in_flight:
-            in_flight.append(congestion.sent(len(in_flight) + 1, float(now)))
+            in_flight.append(concurrency_limit.sent(len(in_flight) + 1, float(now)))
         elif what == "answered":
-            congestion.answered(in_flight.pop(), float(now))
+            concurrency_limit.answered(in_flight.pop(), float(now))
         else:
-            congestion.busy(in_flight.pop(), float(now))
-        assert 1 <= congestion.limit <= most
+            concurrency_limit.busy(in_flight.pop(), float(now))
+        assert 1 <= concurrency_limit.limit <= most

@@ -63,7 +63,7 @@ async def test_a_site_whose_calls_take_differently_long_is_not_asked_less() -> N
         ) as client:
             report = await client.bulk_enroll(population.emails, population.courses)
             assert report.ok
-            assert client._throttle.congestion.limit == 8
+            assert client._throttle.concurrency_limit.limit == 8
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -103,4 +103,4 @@ async def test_a_site_where_calls_of_one_learner_time_out_in_line_is_given_fewer
         ) as client:
             report = await client.bulk_enroll(population.emails, population.courses)
             assert report.ok
-            assert client._throttle.congestion.limit <= 5  # as many as are done in 0.45 s
+            assert client._throttle.concurrency_limit.limit <= 5  # as many as are done in 0.45 s

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from async_enroll import RequestWindow
 from async_enroll.pacing.hold import Hold
-from async_enroll.pacing.sliding_window import Call, Share, WindowLog
+from async_enroll.pacing.sliding_window import Call, WindowLog, WindowShare
 
 
 def simulate(
@@ -195,7 +195,7 @@ def test_a_narrow_window_is_kept_to_and_probed_now_and_then() -> None:
 
 
 def test_a_stray_refusal_does_not_narrow_the_window() -> None:
-    share = Share(told=10, seconds=60)
+    share = WindowShare(told=10, seconds=60)
     for now in (10, 20):
         share.refused(now, ours=5, now=now + 0.1, explained=False)
         share.counted(ours=3)

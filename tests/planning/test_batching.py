@@ -19,41 +19,41 @@ from async_enroll.planning.batching import (
     why_unsendable_cohort,
     why_unsendable_course,
 )
-from async_enroll.planning.desired import Wanted, Wish
+from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.platform.json import bulk_body
-from benchmarks.rosters import SHAPES, Shape, wanted
+from benchmarks.rosters import SHAPES, Shape, desired
 
 SMALLEST_BODY = 16 * 1024
 limits = st.builds(BatchLimits, st.integers(1, 7), st.integers(1, 20), st.just(SMALLEST_BODY))
-wishes = st.builds(
-    Wish,
+assignments = st.builds(
+    Assignment,
     st.integers(0, 9).map("course{}".format),
     st.just(Action.ENROLL),
     st.sampled_from([None, "red", "blue"]),
-) | st.builds(Wish, st.integers(0, 9).map("course{}".format), st.just(Action.UNENROLL))
+) | st.builds(Assignment, st.integers(0, 9).map("course{}".format), st.just(Action.UNENROLL))
 of_learners = st.dictionaries(
     st.integers(0, 200).map("learner{}".format),
-    st.lists(wishes, min_size=1, unique_by=lambda wish: wish.course_id),
+    st.lists(assignments, min_size=1, unique_by=lambda assignment: assignment.course_id),
     max_size=40,
 )
 
 
-def collected(of_learners: Mapping[str, Iterable[Wish]]) -> Wanted:
-    wanted = Wanted()
+def collected(of_learners: Mapping[str, Iterable[Assignment]]) -> Desired:
+    desired = Desired()
     for identifier, some in of_learners.items():
-        for wish in some:
-            wanted.add(identifier, wish.course_id, wish.action, wish.cohort)
-    return wanted
+        for assignment in some:
+            desired.add(identifier, assignment.course_id, assignment.action, assignment.cohort)
+    return desired
 
 
-def enroll(*courses: str) -> list[Wish]:
-    return [Wish(course_id, Action.ENROLL) for course_id in courses]
+def enroll(*courses: str) -> list[Assignment]:
+    return [Assignment(course_id, Action.ENROLL) for course_id in courses]
 
 
-def pairs(batches: list[Batch]) -> Counter[tuple[str, Wish]]:
+def pairs(batches: list[Batch]) -> Counter[tuple[str, Assignment]]:
     """Every pair that the batches carry, with what is wanted of it."""
     return Counter(
-        (identifier, Wish(course_id, batch.action, cohort))
+        (identifier, Assignment(course_id, batch.action, cohort))
         for batch in batches
         for course_id, cohort in zip(
             batch.courses, batch.cohorts or [None] * len(batch.courses), strict=True
@@ -74,21 +74,21 @@ def assert_within(batches: list[Batch], limits: BatchLimits) -> None:
 
 @given(of_learners, limits)
 def test_a_plan_carries_every_pair_once_within_the_limits(
-    of_learners: dict[str, list[Wish]], limits: BatchLimits
+    of_learners: dict[str, list[Assignment]], limits: BatchLimits
 ) -> None:
     batches = plan(collected(of_learners), limits)
     assert_within(batches, limits)
     assert pairs(batches) == Counter(
-        (identifier, wish) for identifier, some in of_learners.items() for wish in some
+        (identifier, assignment) for identifier, some in of_learners.items() for assignment in some
     )
 
 
-def simple_plans(wanted: Wanted, limits: BatchLimits) -> list[int]:
+def simple_plans(desired: Desired, limits: BatchLimits) -> list[int]:
     """How many calls it takes by set of courses, and by course."""
     by_set: dict[Target, list[str]] = {}
     by_course: dict[Target, list[str]] = {}
-    for numbers, identifiers in wanted.groups().items():
-        for target in targets(wanted.wishes[number] for number in numbers):
+    for numbers, identifiers in desired.groups().items():
+        for target in targets(desired.assignments[number] for number in numbers):
             by_set.setdefault(target, []).extend(identifiers)
             for single in target.parts(len(target.courses)):
                 by_course.setdefault(single, []).extend(identifiers)
@@ -102,15 +102,15 @@ def simple_plans(wanted: Wanted, limits: BatchLimits) -> list[int]:
 
 @given(of_learners, limits)
 def test_a_plan_takes_no_more_calls_than_a_simple_one(
-    of_learners: dict[str, list[Wish]], limits: BatchLimits
+    of_learners: dict[str, list[Assignment]], limits: BatchLimits
 ) -> None:
-    wanted = collected(of_learners)
-    assert len(plan(wanted, limits)) <= min(simple_plans(wanted, limits))
+    desired = collected(of_learners)
+    assert len(plan(desired, limits)) <= min(simple_plans(desired, limits))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
 def test_three_rosters_take_few_calls(shape: Shape) -> None:
-    roster = wanted(shape.pairs())
+    roster = desired(shape.pairs())
     batches = plan(roster, BatchLimits(200, 500))
     assert sum(batch.pairs for batch in batches) == len(roster)
     most = {"program": 1.15, "long tail": 1.05, "dense": 1.0}
@@ -125,18 +125,18 @@ def test_one_learner_in_many_courses_costs_others_nothing() -> None:
 
 def test_learners_with_the_same_courses_share_calls() -> None:
     courses = enroll(*(f"course{number}" for number in range(5)))
-    wanted = collected({f"learner{number}": courses for number in range(1000)})
-    assert len(plan(wanted, BatchLimits(200, 500))) == 10
+    desired = collected({f"learner{number}": courses for number in range(1000)})
+    assert len(plan(desired, BatchLimits(200, 500))) == 10
 
 
 def test_learners_of_the_same_course_share_calls_where_that_takes_fewer() -> None:
-    wanted = collected(
+    desired = collected(
         {
             f"learner{number}": enroll(f"course{number % 7}", f"course{number % 11 + 7}")
             for number in range(700)
         }
     )
-    assert len(plan(wanted, BatchLimits(200, 500))) <= 18
+    assert len(plan(desired, BatchLimits(200, 500))) <= 18
 
 
 @given(st.integers(1, 30), st.integers(0, 60), limits)
@@ -148,7 +148,9 @@ def test_a_chunker_gives_every_pair_once_within_the_limits(
     batches += chunker.flush()
     assert_within(batches, limits)
     assert pairs(batches) == Counter(
-        (f"i{i}", Wish(f"c{c}", Action.ENROLL)) for i in range(identifiers) for c in range(courses)
+        (f"i{i}", Assignment(f"c{c}", Action.ENROLL))
+        for i in range(identifiers)
+        for c in range(courses)
     )
     assert chunker.flush() == []
 
@@ -234,9 +236,9 @@ def test_courses_that_cannot_share_a_call() -> None:
     found = targets(
         [
             *enroll("c3"),
-            Wish("c2", Action.ENROLL, "red"),
+            Assignment("c2", Action.ENROLL, "red"),
             *enroll("c1"),
-            Wish("c4", Action.UNENROLL),
+            Assignment("c4", Action.UNENROLL),
         ]
     )
     assert found == [

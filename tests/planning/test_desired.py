@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll.models import Action, RosterEntry, identity_key
-from async_enroll.planning.desired import Wanted, Wish
+from async_enroll.planning.desired import Assignment, Desired
 from tests.planning.spellings import identifiers as spellings
 
 C1, C2 = "c1", "c2"
@@ -19,65 +19,65 @@ entries = st.lists(
 )
 
 
-def collected(entries: list[RosterEntry]) -> Wanted:
-    wanted = Wanted()
+def collected(entries: list[RosterEntry]) -> Desired:
+    desired = Desired()
     for entry in entries:
-        wanted.add(entry.identifier, entry.course_id, entry.action, entry.cohort)
-    return wanted
+        desired.add(entry.identifier, entry.course_id, entry.action, entry.cohort)
+    return desired
 
 
 @given(entries)
 def test_the_first_wish_for_a_pair_stands(entries: list[RosterEntry]) -> None:
     first: dict[tuple[str, str], RosterEntry] = {}
-    wanted = Wanted()
+    desired = Desired()
     for entry in entries:
         stands = first.setdefault((entry.identifier, entry.course_id), entry)
-        contradicted = wanted.add(entry.identifier, entry.course_id, entry.action, entry.cohort)
+        contradicted = desired.add(entry.identifier, entry.course_id, entry.action, entry.cohort)
         if stands == entry:
             assert contradicted is None
         else:
-            assert contradicted == Wish(stands.course_id, stands.action, stands.cohort)
-    assert len(wanted) == len(first)
-    assert sorted(wanted, key=repr) == sorted(first.values(), key=repr)
+            assert contradicted == Assignment(stands.course_id, stands.action, stands.cohort)
+    assert len(desired) == len(first)
+    assert sorted(desired, key=repr) == sorted(first.values(), key=repr)
 
 
 @given(entries)
 def test_learners_of_whom_the_same_is_wanted_are_a_group(entries: list[RosterEntry]) -> None:
-    wanted = collected(entries)
-    of_learner: dict[str, set[Wish]] = {}
-    for identifier, wish in wanted.pairs():
-        of_learner.setdefault(identifier, set()).add(wish)
-    groups = wanted.groups()
+    desired = collected(entries)
+    of_learner: dict[str, set[Assignment]] = {}
+    for identifier, assignment in desired.pairs():
+        of_learner.setdefault(identifier, set()).add(assignment)
+    groups = desired.groups()
     assert sum(map(len, groups.values())) == len(of_learner)
     for numbers, identifiers in groups.items():
         assert list(numbers) == sorted(set(numbers))
         for identifier in identifiers:
-            assert of_learner[identifier] == {wanted.wishes[number] for number in numbers}
+            assert of_learner[identifier] == {desired.assignments[number] for number in numbers}
 
 
 def test_learners_come_in_the_order_of_their_first_entries() -> None:
-    wanted = collected(
+    desired = collected(
         [RosterEntry("joe", C1), RosterEntry("jane", C1), RosterEntry("joe", C2)],
     )
-    assert [(entry.identifier, entry.course_id) for entry in wanted] == [
+    assert [(entry.identifier, entry.course_id) for entry in desired] == [
         ("joe", C1),
         ("joe", C2),
         ("jane", C1),
     ]
-    assert list(wanted.learners()) == [("joe", (0, 1)), ("jane", (0,))]
+    assert list(desired.learners()) == [("joe", (0, 1)), ("jane", (0,))]
 
 
 def test_a_wish_in_words() -> None:
-    assert str(Wish(C1, Action.UNENROLL)) == "unenroll"
-    assert str(Wish(C1, Action.ENROLL, "red")) == "enroll in cohort 'red'"
+    assert str(Assignment(C1, Action.UNENROLL)) == "unenroll"
+    assert str(Assignment(C1, Action.ENROLL, "red")) == "enroll in cohort 'red'"
 
 
 @given(st.lists(spellings))
 def test_a_learner_is_spelled_as_it_came_first(identifiers: list[str]) -> None:
     first: dict[str, str] = {}
-    wanted = Wanted()
+    desired = Desired()
     for identifier in identifiers:
-        spelling = wanted.spelling(identifier)
+        spelling = desired.spelling(identifier)
         assert spelling == first.setdefault(identity_key(identifier), identifier)
-        wanted.add(spelling, C1, Action.ENROLL)
-    assert [identifier for identifier, _ in wanted.learners()] == [*first.values()]
+        desired.add(spelling, C1, Action.ENROLL)
+    assert [identifier for identifier, _ in desired.learners()] == [*first.values()]

@@ -3,7 +3,7 @@
 import pytest
 
 from async_enroll import Action, BatchLimits
-from async_enroll.planning.desired import Wanted
+from async_enroll.planning.desired import Desired
 from async_enroll.planning.plan import Plan
 
 C1, C2, C3 = "c1", "c2", "c3"
@@ -27,10 +27,10 @@ IN, OUT = Action.ENROLL, Action.UNENROLL
     ],
 )
 def test_who_may_be_mailed_twice(pairs: list[tuple[str, str, Action]], courses: str | None) -> None:
-    wanted = Wanted()
+    desired = Desired()
     for pair in pairs:
-        wanted.add(*pair)
-    plan = Plan.of(wanted, BatchLimits(), source="test")
+        desired.add(*pair)
+    plan = Plan.of(desired, BatchLimits(), source="test")
     assert plan.warnings(email_students=False) == ()
     warnings = plan.warnings(email_students=True)
     assert bool(warnings) == bool(courses)

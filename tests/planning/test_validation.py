@@ -35,7 +35,7 @@ def roster(*entries: RosterEntry) -> list[Work]:
     intake = RosterIntake()
     for entry in entries:
         intake.feed(entry)
-    return [item for item in planned(intake.wanted, LIMITS) if not isinstance(item, Scope)]
+    return [item for item in planned(intake.desired, LIMITS) if not isinstance(item, Scope)]
 
 
 def pairs(work: list[Work]) -> list[tuple[str, str]]:
@@ -88,16 +88,16 @@ def test_every_learner_of_a_roster_as_first_spelled_without_contradictions(
     entries: list[RosterEntry],
 ) -> None:
     first = {identity_key(entry.identifier): entry.identifier for entry in reversed(entries)}
-    wishes = {
+    assignments = {
         (first[identity_key(entry.identifier)], entry.course_id, entry.action, entry.cohort)
         for entry in entries
     }
-    wanted = sorted({wish[:2] for wish in wishes})
-    if len(wanted) < len(wishes):
+    desired = sorted({assignment[:2] for assignment in assignments})
+    if len(desired) < len(assignments):
         with pytest.raises(RosterError, match="contradicts"):
             roster(*entries)
     else:
-        assert pairs(roster(*entries)) == wanted
+        assert pairs(roster(*entries)) == desired
 
 
 @given(st.lists(texts, max_size=6), st.lists(texts, min_size=1, max_size=4))
@@ -152,7 +152,7 @@ def test_the_scope_names_all_places_before_the_first_batch() -> None:
     roster_intake = RosterIntake()
     roster_intake.feed(RosterEntry("jane", "c1"))
     roster_intake.feed(RosterEntry("joe", "c1", cohort="red"))
-    scope, *_ = planned(roster_intake.wanted, LIMITS)
+    scope, *_ = planned(roster_intake.desired, LIMITS)
     assert isinstance(scope, Scope)
     assert set(scope.places) == {Place("c1", None), Place("c1", "red")}
 

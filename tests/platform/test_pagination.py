@@ -6,26 +6,26 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from async_enroll import UnexpectedResponse
-from async_enroll.platform.pagination import Trail
+from async_enroll.platform.pagination import PageLinks
 
 START = URL("https://courses.example.org/openedx/api/list?course_id=a%2Bb")
 
 
 @given(st.integers(0, 300))
 def test_a_long_way_is_no_circle(length: int) -> None:
-    trail = Trail(START)
-    assert all(trail.follow(f"?page={number}") for number in range(length))
-    assert not trail.follow(None)
+    links = PageLinks(START)
+    assert all(links.follow(f"?page={number}") for number in range(length))
+    assert not links.follow(None)
 
 
 @given(st.integers(0, 40), st.integers(1, 40))
 def test_every_circle_is_noticed_soon(lead: int, length: int) -> None:
-    trail = Trail(START)
+    links = PageLinks(START)
 
     def walk() -> None:
         for number in range(4 * (lead + length) + 4):
             place = number if number < lead else lead + (number - lead) % length
-            trail.follow(f"?page={place}")
+            links.follow(f"?page={place}")
 
     with pytest.raises(UnexpectedResponse, match="in a circle"):
         walk()
@@ -44,9 +44,9 @@ def test_every_circle_is_noticed_soon(lead: int, length: int) -> None:
     ],
 )
 def test_pages_of_the_site(address: str, page: str) -> None:
-    trail = Trail(START)
-    assert trail.follow(address)
-    assert str(trail.page) == page
+    links = PageLinks(START)
+    assert links.follow(address)
+    assert str(links.page) == page
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_pages_of_the_site(address: str, page: str) -> None:
 )
 def test_pages_of_others(address: str) -> None:
     with pytest.raises(UnexpectedResponse, match="expected a page of https://courses"):
-        Trail(START).follow(address)
+        PageLinks(START).follow(address)
 
 
 @given(
     st.text() | st.from_regex(r"(https?:)?//[a-z:@.\[\]0-9]{0,12}(courses.example.org)?(:\d*)?/?")
 )
 def test_whatever_is_named_the_host_is_the_site(address: str) -> None:
-    trail = Trail(START)
+    links = PageLinks(START)
     try:
-        trail.follow(address)
+        links.follow(address)
     except UnexpectedResponse:
         return
-    assert str(trail.page).isprintable()
-    assert trail.page.origin() == START.origin()
-    assert trail.page.authority == START.authority
+    assert str(links.page).isprintable()
+    assert links.page.origin() == START.origin()
+    assert links.page.authority == START.authority

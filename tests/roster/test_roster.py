@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from async_enroll import Action, ConfigurationError, RosterEntry, RosterError
 from async_enroll.files import plain_cell, safe_cell
+from async_enroll.models import identity_key
 from async_enroll.roster import Roster
 
 C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
@@ -215,8 +216,10 @@ def stripped(text: str) -> str:
 # Whatever UTF-8 can write but for NUL: also quotes, commas and line ends.
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 names = texts.map(stripped).filter(lambda text: text and text[0] not in "'{")
-enrolled = st.builds(RosterEntry, names, names, st.just(Action.ENROLL), st.none() | names)
-unenrolled = st.builds(RosterEntry, names, names, st.just(Action.UNENROLL))
+# The first spelling of a learner is kept: here each has but one.
+learners = names.map(identity_key).filter(lambda text: text == identity_key(text.strip()))
+enrolled = st.builds(RosterEntry, learners, names, st.just(Action.ENROLL), st.none() | names)
+unenrolled = st.builds(RosterEntry, learners, names, st.just(Action.UNENROLL))
 entries = st.lists(
     enrolled | unenrolled, min_size=1, unique_by=lambda entry: (entry.identifier, entry.course_id)
 )

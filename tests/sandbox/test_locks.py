@@ -24,18 +24,18 @@ async def test_a_row_is_locked_until_its_writer_is_done() -> None:
 
 async def test_who_waits_longest_is_next() -> None:
     locks, writers = Locks(), [Writer() for _ in range(4)]
-    turns: list[int] = []
+    permits: list[int] = []
 
     async def write(number: int) -> None:
         await locks.acquire(writers[number], ROW)
-        turns.append(number)
+        permits.append(number)
         await checkpoint()
         locks.release(writers[number])
 
     async with anyio.create_task_group() as tasks:
         for number in range(4):
             tasks.start_soon(write, number)
-    assert turns == [0, 1, 2, 3]
+    assert permits == [0, 1, 2, 3]
 
 
 async def test_nobody_waits_in_a_circle() -> None:

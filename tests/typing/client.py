@@ -100,7 +100,7 @@ async def bulk(client: EnrollmentClient) -> None:
 
 async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     roster = Roster.read(Path("roster.csv"))
-    plan = Plan.of(roster.wanted, BatchLimits(), source=roster.source)
+    plan = Plan.of(roster.desired, BatchLimits(), source=roster.source)
     for work in (roster, plan, iter([RosterEntry("jane", "course")])):
         report = await client.apply(work, preflight=True, journal=journal, stop=anyio.Event())
         assert_type(report, EnrollmentReport)

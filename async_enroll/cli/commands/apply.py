@@ -96,7 +96,7 @@ def apply(
     job = JobDisplay(tuning.window(), quiet=quiet)
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
-    made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    made = Plan.of(found.desired, tuning.limits(), source=found.source, skipped=found.skipped)
     for warning in made.warnings(email_students=email_students):
         warn(warning)
     if not quiet:

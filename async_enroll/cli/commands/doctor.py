@@ -27,11 +27,11 @@ from async_enroll.errors import (
     UnexpectedResponse,
 )
 from async_enroll.http.answer import Answer
-from async_enroll.http.failures import Failure, Meaning, classify
+from async_enroll.http.failures import Failure, FailureKind, classify
 from async_enroll.http.transport import Transport
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits, ListingKind, RequestWindow
 from async_enroll.pacing.throttle import Throttle
-from async_enroll.platform.bulk_enroll import BULK_ENROLL_FORMS, Api
+from async_enroll.platform.bulk_enroll import BULK_ENROLL_FORMS, BulkEnrollApi
 from async_enroll.platform.core_listing import CORE_LIST
 from async_enroll.platform.json import BulkAnswer, bulk_body, page
 from async_enroll.platform.record_stream import ListingReader
@@ -48,7 +48,7 @@ Examples:
 Exit status: 0 nothing failed · 2 unusable URL or no token · 3 something failed"""
 
 _NO_COURSE = "preflight"
-_ROUTED = (Meaning.REFUSED, Meaning.THROTTLED, Meaning.UNAUTHORIZED)
+_ROUTED = (FailureKind.REFUSED, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED)
 """What the endpoint itself answers."""
 _MARKS = {State.OK: ("✓", "green"), State.FAILED: ("✗", "red"), State.OPEN: ("-", "yellow")}
 
@@ -153,9 +153,9 @@ async def _sign_in(transport: Transport) -> str | EnrollError:
 async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failure:
     """What comes of the call that jobs check a course with."""
     throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
-    api = Api(transport, throttle, BatchLimits())
-    async with throttle.turn() as turn:
-        return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), turn)
+    api = BulkEnrollApi(transport, throttle, BatchLimits())
+    async with throttle.permit() as permit:
+        return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), permit)
 
 
 async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
@@ -170,9 +170,9 @@ async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
     for form in BULK_ENROLL_FORMS:
         answer = await transport.call("POST", transport.site / form, impossible, fresh=True)
         failure = classify(answer)
-        if failure.meaning in _ROUTED or isinstance(failure.error, PermissionDenied):
+        if failure.kind in _ROUTED or isinstance(failure.error, PermissionDenied):
             forms.append(form)
-        if failure.meaning is Meaning.REFUSED:
+        if failure.kind is FailureKind.REFUSED:
             since_2025 = b'"reason"' in answer.body
     return tuple(forms), since_2025
 
@@ -202,7 +202,7 @@ async def _reporting_list(transport: Transport) -> Failure | None:
                 ListingReader().feed(piece)
                 break
         except UnexpectedResponse as error:
-            return Failure(Meaning.UNKNOWN, error)
+            return Failure(FailureKind.UNKNOWN, error)
     return None
 
 
@@ -213,7 +213,7 @@ async def _core_list(transport: Transport) -> Failure | None:
     try:
         page(answer.body, start=0)
     except UnexpectedResponse as error:
-        return Failure(Meaning.UNKNOWN, error)
+        return Failure(FailureKind.UNKNOWN, error)
     return None
 
 

@@ -66,16 +66,16 @@ def enrollments(
     return ExitStatus.OK
 
 
-def _format(wanted: Format | None, output: Path | None) -> Format:
+def _format(desired: Format | None, output: Path | None) -> Format:
     if output is None:
-        return wanted or ("table" if sys.stdout.isatty() else "csv")
-    if wanted == "table":
+        return desired or ("table" if sys.stdout.isatty() else "csv")
+    if desired == "table":
         raise ConfigurationError("--format table is for the terminal, not for --output")
     check_destination(output, "--output")
-    if wanted is None:
+    if desired is None:
         check_suffix(output, "--output", _SUFFIXES)
         return _SUFFIXES[output.suffix]
-    return wanted
+    return desired
 
 
 async def _list(client: EnrollmentClient, queries: Iterable[EnrollmentQuery], write: Write) -> None:

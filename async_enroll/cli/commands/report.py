@@ -24,7 +24,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
 from async_enroll.reports.export import json_pieces, write_csv, write_jsonl, write_roster
-from async_enroll.results import Fate, failing, unnotified
+from async_enroll.results import ResultDetail, failing, unnotified
 
 EXAMPLES = """\
 Examples:
@@ -105,7 +105,9 @@ def _write(form: Format, account: Account, file: IO[str]) -> None:
             print_page(file, account)
 
 
-def _write_roster(kept: JournalReport, output: Path | None, like: Callable[[Fate], bool]) -> None:
+def _write_roster(
+    kept: JournalReport, output: Path | None, like: Callable[[ResultDetail], bool]
+) -> None:
     with destination(output) as file:
         write_roster(kept.with_cohorts(like), file)
     if output:

@@ -12,7 +12,7 @@ from async_enroll.errors import (
     NoSuchEndpoint,
     PermissionDenied,
 )
-from async_enroll.http.failures import Failure, Meaning
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import ListingKind, RequestWindow
 from async_enroll.platform.bulk_enroll import BULK_ENROLL_FORMS
 from async_enroll.platform.json import BulkAnswer
@@ -41,7 +41,7 @@ class Check:
 
 _UNTOLD = "could not be told"
 _NO_SUCH_KEY = "Course key not valid"
-_PERMITTED = {Meaning.MISSING, Meaning.THROTTLED, Meaning.UNDONE}
+_PERMITTED = {FailureKind.MISSING, FailureKind.THROTTLED, FailureKind.UNDONE}
 """What only a caller with permission is answered."""
 
 
@@ -106,9 +106,9 @@ def no_token(error: EnrollError) -> Check:
 
 def _reached(preflight: Failure | None) -> bool:
     """Whether the endpoint took the call up: token, permission and address were good."""
-    if preflight is None or preflight.meaning in _PERMITTED:
+    if preflight is None or preflight.kind in _PERMITTED:
         return True
-    return preflight.meaning is Meaning.REFUSED and _NO_SUCH_KEY in str(preflight.error)
+    return preflight.kind is FailureKind.REFUSED and _NO_SUCH_KEY in str(preflight.error)
 
 
 def _denied(failure: Failure | None, kind: type[Exception]) -> bool:
@@ -190,14 +190,14 @@ def _listing_endpoint(kind: ListingKind, listing: Failure | None) -> Check:
             else "use the other one: leave --listing out"
         )
         return Check(name, State.FAILED, text, remedy)
-    if isinstance(error, AuthenticationError) or listing.meaning is Meaning.THROTTLED:
+    if isinstance(error, AuthenticationError) or listing.kind is FailureKind.THROTTLED:
         return Check(name, State.OPEN, _UNTOLD)
     return Check(name, State.FAILED, str(error), "ask the site's operators")
 
 
 def _throttle(preflight: Failure | None) -> Check:
     window = RequestWindow()
-    if preflight and preflight.meaning is Meaning.THROTTLED:
+    if preflight and preflight.kind is FailureKind.THROTTLED:
         wait = f"{preflight.retry_after:g} s" if preflight.retry_after is not None else "a while"
         text = f"the window is full: calls are refused for {wait}, and then sent again"
         return Check("throttle", State.OPEN, text)
@@ -210,7 +210,7 @@ def _throttle(preflight: Failure | None) -> Check:
 def _course(preflight: Failure | None, course_id: str) -> Check:
     if preflight is None:
         return Check("course", State.OK, f"{course_id} exists")
-    if preflight.meaning in (Meaning.MISSING, Meaning.UNDONE, Meaning.REFUSED):
+    if preflight.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.REFUSED):
         remedy = "copy the key from the course's address; have the token's user admitted to it"
         return Check("course", State.FAILED, f"{course_id}: {preflight.error}", remedy)
     return Check("course", State.OPEN, _UNTOLD)

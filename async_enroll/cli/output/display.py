@@ -11,12 +11,12 @@ from async_enroll.events import (
     JobStarted,
     Throttled,
 )
-from async_enroll.http.failures import Meaning
+from async_enroll.http.failures import FailureKind
 from async_enroll.models import RequestWindow
 from async_enroll.reports.timeline import Hold, Timeline
 from async_enroll.results import failing
 
-_UNSENT = {Meaning.UNREACHABLE, Meaning.NO_TOKEN}
+_UNSENT = {FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 
 
 class JobDisplay:
@@ -39,7 +39,7 @@ class JobDisplay:
             case JobStarted():
                 self.begun = True
                 self.timeline.resume(event.at)
-            case BatchAnswered() if event.meaning not in _UNSENT:
+            case BatchAnswered() if event.failure not in _UNSENT:
                 self.sent = True
             case BatchSettled():
                 failed = sum(len(block.only(failing)) for block in event.blocks)

@@ -76,8 +76,8 @@ class JobState:
     def _settle(self, event: BatchSettled) -> None:
         self.done += event.pairs
         for block in event.blocks:
-            for fate, count in block.runs():
-                self.counts[fate.outcome] += count
+            for detail, count in block.runs():
+                self.counts[detail.outcome] += count
             for result in block.only(failing):
                 self.failed += 1
                 if self.failed <= _FAILURES:

@@ -42,7 +42,7 @@ _PATTERNS = {
 class _OutcomeRow:
     value: str
     name: str
-    meaning: str
+    kind: str
     asked: bool
     count: int
     share: str

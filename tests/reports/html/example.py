@@ -82,12 +82,12 @@ class Job:
         summary, timeline = Summary(), Timeline()
         results = list(self.results())
         size = max(len(results) // 400, 10)
-        mishaps = list(_MISHAPS)
+        fault_injector = list(_MISHAPS)
         at = START
         timeline.resume(at)
         for place in range(0, len(results), size):
-            if mishaps and place >= mishaps[0][0] * len(results):
-                _, hold, part = mishaps.pop(0)
+            if fault_injector and place >= fault_injector[0][0] * len(results):
+                _, hold, part = fault_injector.pop(0)
                 if hold:
                     timeline.pause(at, part * self.seconds, hold)
                 at += part * self.seconds if hold else 50_000
