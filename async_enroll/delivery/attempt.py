@@ -19,7 +19,7 @@ class Attempt:
     known. `attempts`: how often its pairs were sent. `vetted`: its courses were found to be
     good after a call had failed. `failed_alone`: how often in a row the platform failed on it
     when it was a single pair. `errors`: how often in a row it has flagged the learners as
-    errors. `turned_away`: something in front of the site has rejected it before. `unsettled`:
+    errors. `intercepted`: something in front of the site has rejected it before. `unsettled`:
     why it has to be looked up before anything else; `last_look`: what its pairs are told as,
     where that does not find them, instead of being sent again.
     """
@@ -33,7 +33,7 @@ class Attempt:
     checked: bool = False
     failed_alone: int = 0
     errors: int = 0
-    turned_away: bool = False
+    intercepted: bool = False
     unsettled: EnrollError | None = None
     last_look: Outcome | None = None
 

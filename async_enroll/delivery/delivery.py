@@ -40,7 +40,7 @@ from async_enroll.results import Block, pairs_in
 MOST_ATTEMPTS = 10
 """How often pairs are sent whose fate remains unknown."""
 
-_HOPELESS = 8
+_MOST_CULPRITS = 8
 """After how many culprits in a row, nothing done in between, narrowing down is no use."""
 
 _CANCELLED = "the job was cancelled meanwhile"
@@ -97,16 +97,16 @@ class Delivery:
         self.accounted += pairs_in(blocks)
         event = BatchSettled(job=self._event_log.job, planned=planned, blocks=tuple(blocks))
         try:
-            await self._tell(event)
+            await self._record(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
         await self._emit(blocks)
 
-    async def _tell(self, event: Event) -> None:
+    async def _record(self, event: Event) -> None:
         """Tell of an event; what cannot be kept stops the job."""
         try:
-            await self._event_log.tell(event)
+            await self._event_log.record(event)
         except JournalError as error:
             self.dispatch.stop(error)
 
@@ -146,7 +146,7 @@ class Delivery:
 
     async def _step(self, attempt: Attempt, hand: Hand) -> _Step:
         if attempt.unsettled:
-            return await self._look_up(attempt, attempt.unsettled)
+            return await self._reconcile(attempt, attempt.unsettled)
         batch = attempt.batch
         await self.preflight.check(places(batch))
         good, refused = without(batch, self.preflight.bad)
@@ -158,14 +158,14 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(attempt):
+        if batch.pairs > 1 and not self._narrowing_stopped and self._is_too_large(attempt):
             hand.sent.set()
-            return await self._in_halves(attempt)
-        return await self._conclude(attempt, await self.dispatch.send(attempt, hand), hand)
+            return await self._split(attempt)
+        return await self._handle_reply(attempt, await self.dispatch.send(attempt, hand), hand)
 
     @property
-    def _is_hopeless(self) -> bool:
-        return self._culprits_in_a_row >= _HOPELESS
+    def _narrowing_stopped(self) -> bool:
+        return self._culprits_in_a_row >= _MOST_CULPRITS
 
     def _is_too_large(self, attempt: Attempt) -> bool:
         """Whether a call would carry more than the site was seen to take."""
@@ -190,7 +190,7 @@ class Delivery:
         stopped = self.dispatch.stopped_by or EnrollError("stopped")
         return reply or Failure(FailureKind.FATAL, stopped)
 
-    async def _conclude(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
+    async def _handle_reply(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
         """Do what a reply calls for; None is that all was stopped before the parcel was sent."""
         stopped_by = self.dispatch.stopped_by
         if reply is None:
@@ -206,9 +206,9 @@ class Delivery:
             case FailureKind.TOO_LARGE:
                 return await self._shrink(sent, reply)
             case FailureKind.INTERCEPTED:
-                return await self._turned_away(sent, reply)
+                return await self._intercepted(sent, reply)
             case FailureKind.MASKED:
-                return await self._turned_away(evolve(sent, lost=True), reply)
+                return await self._intercepted(evolve(sent, lost=True), reply)
             case kind if kind in _AT_FAULT:
                 hand.attempts = [sent if each is attempt else each for each in hand.attempts]
                 return await self._isolate(sent, reply, hand)
@@ -250,7 +250,7 @@ class Delivery:
             attempt = evolve(attempt, unsettled=failure, last_look=Outcome.ERROR)
         return self._parts(attempt, some)
 
-    async def _look_up(self, attempt: Attempt, error: EnrollError) -> _Step:
+    async def _reconcile(self, attempt: Attempt, error: EnrollError) -> _Step:
         """Find out what became of a lost call; send again what it has not done."""
         self.slots.release()
         # A job that can be gone on with looks later for what it has lost.
@@ -270,7 +270,7 @@ class Delivery:
         if attempt.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
             ends = [block for part in parts for block in unconfirmed(part, error)]
             return [*done, *ends], []
-        return done, [smaller for part in parts for smaller in _smaller(part)]
+        return done, [smaller for part in parts for smaller in _split_if_lost_twice(part)]
 
     async def _isolate(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
         """Narrow down what a call was refused or undone for; do the rest.
@@ -285,10 +285,10 @@ class Delivery:
             attempt = evolve(attempt, checked=True)
         if any(place in self.preflight.bad for place in places(batch)):
             return [], [attempt]
-        if batch.pairs == 1 or self._is_hopeless:
-            return self._blame(attempt, failure)
+        if batch.pairs == 1 or self._narrowing_stopped:
+            return self._reject_culprit(attempt, failure)
         if len(batch.identifiers) > 1:
-            return await self._in_halves(attempt)
+            return await self._split(attempt)
         return await self._isolate_courses(attempt, failure, hand)
 
     async def _isolate_courses(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
@@ -296,50 +296,53 @@ class Delivery:
         first, second = hand.attempts = [attempt.with_batch(half) for half in halves(attempt.batch)]
         reply = await self.dispatch.send(first, hand)
         if not _is_at_fault(reply):
-            blocks, more = await self._conclude(first, reply, hand)
+            blocks, more = await self._handle_reply(first, reply, hand)
             return blocks, [*more, second]
         first = _after(first, reply)
         hand.attempts = [first, second]
         other = await self.dispatch.send(second, hand)
         if _is_at_fault(other):
-            return [*_blamed(first, failure), *_blamed(_after(second, other), failure)], []
-        blocks, more = await self._conclude(second, other, hand)
+            return [
+                *_rejected_culprit(first, failure),
+                *_rejected_culprit(_after(second, other), failure),
+            ], []
+        blocks, more = await self._handle_reply(second, other, hand)
         return blocks, [*more, first]
 
-    def _blame(self, attempt: Attempt, failure: Failure) -> _Step:
+    def _reject_culprit(self, attempt: Attempt, failure: Failure) -> _Step:
         """Reject what the platform fails on when nothing else is sent, once that is certain."""
         passing = failure.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.TOO_LARGE)
         if passing and attempt.failed_alone + 1 < CERTAIN:
             return [], [evolve(attempt, failed_alone=attempt.failed_alone + 1)]
         self._culprits_in_a_row += 1
-        return _blamed(attempt, failure), []
+        return _rejected_culprit(attempt, failure), []
 
     async def _shrink(self, attempt: Attempt, failure: Failure) -> _Step:
         """Halve a call that is too large, and remember the size if none as large was taken."""
         weight = _weight(attempt.batch)
         if weight > self._largest_taken:
             self._smallest_too_large = min(self._smallest_too_large, weight)
-        if attempt.batch.pairs == 1 or self._is_hopeless:
-            return self._blame(attempt, failure)
-        return await self._in_halves(attempt)
+        if attempt.batch.pairs == 1 or self._narrowing_stopped:
+            return self._reject_culprit(attempt, failure)
+        return await self._split(attempt)
 
-    async def _turned_away(self, attempt: Attempt, failure: Failure) -> _Step:
+    async def _intercepted(self, attempt: Attempt, failure: Failure) -> _Step:
         """Narrow down what something in front of the site rejects, though not harmless calls."""
-        if not attempt.turned_away:
-            return [], [evolve(attempt, turned_away=True)]
-        if attempt.batch.pairs > 1 and not self._is_hopeless:
-            return await self._in_halves(attempt)
+        if not attempt.intercepted:
+            return [], [evolve(attempt, intercepted=True)]
+        if attempt.batch.pairs > 1 and not self._narrowing_stopped:
+            return await self._split(attempt)
         if attempt.lost:
             last = evolve(attempt, unsettled=failure.error, last_look=Outcome.UNCONFIRMED)
             return [], [last]
-        return self._blame(attempt, failure)
+        return self._reject_culprit(attempt, failure)
 
-    async def _in_halves(self, attempt: Attempt) -> _Step:
+    async def _split(self, attempt: Attempt) -> _Step:
         if attempt.planned is not None:
             event = BatchSplit(
                 job=self._event_log.job, planned=attempt.planned, batch=attempt.batch
             )
-            await self._tell(event)
+            await self._record(event)
         return [], [attempt.with_batch(half) for half in halves(attempt.batch)]
 
     def _parts(self, attempt: Attempt, some: Iterable[Pair]) -> list[Attempt]:
@@ -357,7 +360,7 @@ def _after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
     return sent
 
 
-def _smaller(attempt: Attempt) -> list[Attempt]:
+def _split_if_lost_twice(attempt: Attempt) -> list[Attempt]:
     """A parcel in halves, if it was lost more than once: it may be more than a gateway bears."""
     if attempt.attempts <= 1 or attempt.batch.pairs == 1:
         return [attempt]
@@ -373,7 +376,7 @@ def _weight(batch: Batch) -> int:
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
-def _blamed(attempt: Attempt, failure: Failure) -> list[Block]:
+def _rejected_culprit(attempt: Attempt, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.kind is FailureKind.UNDONE:
         whom = "this learner" if len(attempt.batch.identifiers) == 1 else "a learner of this call"

@@ -57,7 +57,7 @@ class Dispatch:
         self,
         api: BulkEnrollApi,
         throttle: Throttle,
-        patience: CircuitBreaker,
+        circuit_breaker: CircuitBreaker,
         event_log: EventLog,
         *,
         calls: Iterator[int],
@@ -67,12 +67,12 @@ class Dispatch:
         self.stopped_by: EnrollError | None = None
         self._api = api
         self._throttle = throttle
-        self._circuit_breaker = patience
+        self._circuit_breaker = circuit_breaker
         self._event_log = event_log
         self._calls = calls
         self._auto_enroll = auto_enroll
         self._reason = reason
-        self._line = anyio.Lock()
+        self._queue = anyio.Lock()
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
     def stop(self, why: EnrollError) -> None:
@@ -95,7 +95,7 @@ class Dispatch:
         doubted = intercepted = False
         while self.stopped_by is None:
             try:
-                await self._up()
+                await self._wait_while_down()
                 reply = await self._send_with_permit(attempt, hand)
             except EnrollError as error:  # no patience left, no token, no journal, no open client
                 self.stop(error)
@@ -105,7 +105,7 @@ class Dispatch:
             if isinstance(reply, BulkAnswer):
                 self._circuit_breaker.answered()
                 return reply
-            if reply.kind in _PAGES and await self._all_fare_so(reply, attempt, hand):
+            if reply.kind in _PAGES and await self._is_site_down(reply, attempt, hand):
                 if reply.kind is FailureKind.MASKED:
                     return evolve(reply, kind=FailureKind.UNKNOWN)
                 if self.stopped_by or not intercepted:
@@ -138,7 +138,7 @@ class Dispatch:
             return reply
         return None
 
-    async def _all_fare_so(self, page: Failure, attempt: Attempt, hand: Hand) -> bool:
+    async def _is_site_down(self, page: Failure, attempt: Attempt, hand: Hand) -> bool:
         """Whether harmless calls, too, get no answer where a page came for one: the site is down.
 
         Also where that cannot be found out, and the job stops: nothing is said against the call.
@@ -153,17 +153,17 @@ class Dispatch:
             self._circuit_breaker.trip(page.error)
         return not answers
 
-    async def _up(self) -> None:
+    async def _wait_while_down(self) -> None:
         """Wait for a platform that fails every call; tell of it."""
         if not self._circuit_breaker.is_open():
             return
         since = anyio.current_time()
-        await self._event_log.tell(Paused(job=self._event_log.job))
+        await self._event_log.record(Paused(job=self._event_log.job))
         with self.until_stopped():
             await self._circuit_breaker.closed()
         if not self.stopped_by:
             seconds = anyio.current_time() - since
-            await self._event_log.tell(Continued(job=self._event_log.job, seconds=seconds))
+            await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, hand: Hand) -> Reply:
         async with AsyncExitStack() as stack:
@@ -171,7 +171,7 @@ class Dispatch:
             # A job has one call at a time in line, and so leaves room for others however
             # long it is.
             with self.until_stopped():
-                async with self._line:
+                async with self._queue:
                     permit = await stack.enter_async_context(self._throttle.permit())
             if permit is None:
                 return None
@@ -182,7 +182,7 @@ class Dispatch:
             try:
                 # What is told as sent is sent, even if the job is to stop meanwhile: a run that
                 # goes on from a journal would take it for lost, and mail nobody.
-                call = await self._tell_sent(attempt)
+                call = await self._record_sent(attempt)
             except JournalError:
                 permit.unsent()
                 raise
@@ -198,10 +198,10 @@ class Dispatch:
                         email_students=attempt.mails,
                         reason=self._reason,
                     )
-                await self._tell_answered(attempt, call, reply, anyio.current_time() - since)
+                await self._record_answered(attempt, call, reply, anyio.current_time() - since)
             return reply
 
-    async def _tell_sent(self, attempt: Attempt) -> int:
+    async def _record_sent(self, attempt: Attempt) -> int:
         """Tell that a parcel is about to be sent; give the number of the call."""
         call = next(self._calls)
         if attempt.planned is not None:
@@ -213,16 +213,16 @@ class Dispatch:
                 attempt=attempt.attempts + 1,
                 email=attempt.mails,
             )
-            await self._event_log.tell(event)
+            await self._event_log.record(event)
         return call
 
-    async def _tell_answered(
+    async def _record_answered(
         self, attempt: Attempt, call: int, reply: BulkAnswer | Failure, seconds: float
     ) -> None:
         job = self._event_log.job
         failure = reply if isinstance(reply, Failure) else None
         if failure and failure.kind is FailureKind.THROTTLED:
-            await self._event_log.tell(Throttled(job=job, call=call, seconds=failure.retry_after))
+            await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
         if attempt.planned is not None:
             event = BatchAnswered(
                 job=job,
@@ -234,4 +234,4 @@ class Dispatch:
                 failure=failure.kind if failure else None,
                 error=str(failure.error) if failure else None,
             )
-            await self._event_log.tell(event)
+            await self._event_log.record(event)

@@ -50,7 +50,7 @@ class EventLog:
         self._recorder = recorder
         self._on_event = on_event
 
-    async def tell(self, event: Event) -> None:
+    async def record(self, event: Event) -> None:
         """Tell everybody of an event.
 
         Raises:

@@ -53,7 +53,7 @@ CERTAIN = 3
 """How often the platform must fail on a pair alone: one failure may be passing."""
 
 
-class Told(NamedTuple):
+class AnswerResults(NamedTuple):
     """What an answer tells: what became of pairs, and the pairs of which that is not known.
 
     `erroneous`: those that are flagged as errors, and may have been done all the same.
@@ -66,9 +66,9 @@ class Told(NamedTuple):
     undone: list[Pair]
 
 
-def answered(attempt: Attempt, answer: BulkAnswer) -> Told:
+def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     """What became of the pairs of a call that was answered."""
-    told = Told([], [], [], [])
+    told = AnswerResults([], [], [], [])
     batch = attempt.batch
     rolled_back = _is_rolled_back(answer)
     tries_left = attempt.errors + 1 < CERTAIN
@@ -233,7 +233,7 @@ def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
     action = attempt.batch.action
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
-    outcome, error = _told(action, pair, before, after)
+    outcome, error = _outcome(action, pair, before, after)
     mailed = False if _is_retired(action, pair.after) else _MAILED.get(outcome, True)
     if attempt.lost and outcome in _DONE_BEFORE:
         # The lost call may have done it, or someone long before: nobody knows.
@@ -249,7 +249,7 @@ def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
     return ResultDetail(outcome, before, after, error, notified, attempt.attempts)
 
 
-def _told(
+def _outcome(
     action: Action,
     pair: PairAnswer,
     before: EnrollmentState | None,

@@ -108,8 +108,8 @@ class Preflight:
 
     def blame(self, batch: Batch, failure: Failure) -> bool:
         """Take the places of a batch for bad whose courses a refusal names, if it names any."""
-        named = _named(batch, failure)
-        self.bad.update(dict.fromkeys(named, _why(failure)))
+        named = _named_places(batch, failure)
+        self.bad.update(dict.fromkeys(named, _place_error(failure)))
         self._remembered.forget(named)
         return bool(named)
 
@@ -147,7 +147,7 @@ class Preflight:
             elif not alone:
                 parts = iter(halves(batch))
             else:
-                self.bad.update(dict.fromkeys(places(batch), _why(failure)))
+                self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))
                 return
             for part in parts:
                 await self._check(part)
@@ -179,7 +179,7 @@ def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
         yield from [*chunker.feed([NOBODY]), *chunker.flush()]
 
 
-def _named(batch: Batch, failure: Failure) -> list[Place]:
+def _named_places(batch: Batch, failure: Failure) -> list[Place]:
     """The places whose courses a refusal names."""
     if failure.kind not in (FailureKind.REFUSED, FailureKind.MISSING):
         return []
@@ -189,7 +189,7 @@ def _named(batch: Batch, failure: Failure) -> list[Place]:
     return [place for place in places(batch) if place.course_id in named]
 
 
-def _why(failure: Failure) -> EnrollError:
+def _place_error(failure: Failure) -> EnrollError:
     words = str(failure.error)
     match failure.kind:
         case FailureKind.MISSING:

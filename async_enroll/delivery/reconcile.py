@@ -37,7 +37,7 @@ class _Look:
         """Whether the reading did not end in time."""
         self._desired: dict[str, dict[str, str]] = {}
 
-    def want(self, some: Iterable[Pair]) -> None:
+    def add(self, some: Iterable[Pair]) -> None:
         """Ask for pairs."""
         for identifier, course_id in some:
             self._desired.setdefault(course_id, {})[identity_key(identifier)] = identifier
@@ -129,11 +129,11 @@ class Reconciler:
     async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:
             look = self._next
-            look.want(some)
+            look.add(some)
             await look.done.wait()
             return look
         look = self._next = _Look()
-        look.want(some)
+        look.add(some)
         try:
             async with AsyncExitStack() as stack:
                 try:

@@ -21,7 +21,7 @@ from async_enroll.roster import Roster
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
-_BREATH = 1024
+_CHUNK = 1024
 """How many items of a plain iterable are taken before other tasks get a chance to run."""
 
 
@@ -128,7 +128,7 @@ async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:
         while broken is None:
             some: list[T] = []
             try:
-                some.extend(islice(left, _BREATH))
+                some.extend(islice(left, _CHUNK))
             except Exception as error:  # noqa: BLE001  # raised once what came before it is given
                 broken = error
             if some:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
 
 EmitBlocks = Emit[list[Block]]
-CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
+RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
 """Does a job: emits its results, and leaves in the list what was cut off.
 
 Gives when an earlier run finished the job, where nothing was left to do.
@@ -108,13 +108,13 @@ class Jobs:
             raise delivery.dispatch.stopped_by
         return delivery.preflight.bad
 
-    def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
+    def of_work(self, work: AsyncGenerator[Work], options: Options) -> RunJob:
         """Does some work."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
-            await self._carry_out(work, emit, cut_off, options)
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
+            await self._run(work, emit, cut_off, options)
 
-        return carry_out
+        return run_job
 
     def of_roster(
         self,
@@ -123,26 +123,28 @@ class Jobs:
         options: Options,
         *,
         earlier: bool,
-    ) -> CarryOut:
+    ) -> RunJob:
         """Does what a roster says; `earlier`: emits also what earlier runs have done."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
                 await self._apply(roster, emit, cut_off, options)
                 return None
-            return await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
+            return await self._run_with_journal(
+                roster, journal, emit, cut_off, options, earlier=earlier
+            )
 
-        return carry_out
+        return run_job
 
-    def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> CarryOut:
+    def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
         """Goes on with the job of a journal."""
         from async_enroll.journal import open_journal
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             async with open_journal(path, self._limits) as opened:
-                return await self._go_on(opened, emit, cut_off, stop=stop)
+                return await self._resume(opened, emit, cut_off, stop=stop)
 
-        return carry_out
+        return run_job
 
     async def _apply(
         self,
@@ -157,9 +159,9 @@ class Jobs:
             for item in plan.work:
                 yield item
 
-        await self._carry_out(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
 
-    async def _keep(
+    async def _run_with_journal(
         self,
         roster: AnyIterable[RosterEntry],
         path: str | os.PathLike[str],
@@ -188,9 +190,9 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            return await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
 
-    async def _go_on(
+    async def _resume(
         self,
         journal: Journal,
         emit: EmitBlocks,
@@ -206,7 +208,7 @@ class Jobs:
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
-        await self._carry_out(
+        await self._run(
             journal.work(),
             emit,
             cut_off,
@@ -218,7 +220,7 @@ class Jobs:
         )
         return None
 
-    async def _carry_out(
+    async def _run(
         self,
         work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
         emit: EmitBlocks,

@@ -69,14 +69,14 @@ class Job:
 
         """
         job = self._event_log.job
-        await self._event_log.tell(JobStarted(job=job, pairs=pairs, done=done))
+        await self._event_log.record(JobStarted(job=job, pairs=pairs, done=done))
         try:
             stopped_by = await self._run(work)
         except BaseException as error:  # it was cancelled, for one
             with anyio.CancelScope(shield=True):
-                await self._tell_done(error)
+                await self._record_done(error)
             raise
-        await self._tell_done(stopped_by)
+        await self._record_done(stopped_by)
         if stopped_by:
             raise stopped_by
 
@@ -84,7 +84,7 @@ class Job:
         """Do the work; give what has stopped it, if anything has."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
-            watch.start_soon(self._heed_stop)
+            watch.start_soon(self._watch_stop)
             async with anyio.create_task_group() as calls:
                 try:
                     await self._feed(work, calls)
@@ -104,14 +104,14 @@ class Job:
             return EnrollError(f"the job has ended, and {lacking:,} pairs have no result")
         return None
 
-    async def _tell_done(self, stopped_by: BaseException | None) -> None:
+    async def _record_done(self, stopped_by: BaseException | None) -> None:
         # What exceptions of others say may name people.
         ours = stopped_by is None or isinstance(stopped_by, EnrollError)
         words = str(stopped_by) if ours else type(stopped_by).__name__
         error = words if stopped_by else None
-        await self._event_log.tell(JobDone(job=self._event_log.job, error=error))
+        await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    async def _heed_stop(self) -> None:
+    async def _watch_stop(self) -> None:
         if self._stop is not None:
             await self._stop.wait()
             self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))

@@ -21,7 +21,7 @@ from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
 VERSION = 2
 OURS = int.from_bytes(b"aenj")
-_PATIENCE = 60.0
+_BUSY_TIMEOUT = 60.0
 """For how many seconds to wait for who else reads or writes: each is done in milliseconds."""
 
 SCHEMA = """
@@ -101,7 +101,7 @@ class Database:
                 self._connection = sqlite3.connect(
                     f"{path.absolute().as_uri()}?mode=rw",  # as far as the file lets us
                     uri=True,
-                    timeout=_PATIENCE,
+                    timeout=_BUSY_TIMEOUT,
                     isolation_level=None,
                     check_same_thread=False,
                 )

@@ -181,7 +181,7 @@ class Journal:
                 entry.kept.set()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
+    async def writing(self) -> AsyncIterator[None]:
         """Write what is recorded, in the background, while the body lasts; then the rest."""
         stopped_by: Exception | None = None
         async with anyio.create_task_group() as tasks:
@@ -249,7 +249,7 @@ async def open_journal(
                     "expected the same roster, site and options"
                 )
             journal = Journal(reader, writer, limits, work)
-            async with journal.at_work():
+            async with journal.writing():
                 yield journal
     finally:
         lock.release()

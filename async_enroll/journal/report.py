@@ -102,16 +102,16 @@ class JournalReport:
 
     def _timeline(self, known: Iterable[tuple[float, int, int]]) -> Timeline:
         timeline = Timeline()
-        # What holds a job up is told before what comes after it.
+        # What holds a job up is add_pause before what comes after it.
         happened: list[tuple[float, int, Callable[[], None]]] = [
             (run.started, 0, partial(timeline.resume, run.started)) for run in self._store.runs()
         ]
         for pause in self._store.pauses():
             hold = Hold.THROTTLE if pause.reason == THROTTLED else Hold.OUTAGE
-            told = partial(timeline.pause, pause.at, pause.seconds, hold)
-            happened.append((pause.at, 1, told))
+            add_pause = partial(timeline.pause, pause.at, pause.seconds, hold)
+            happened.append((pause.at, 1, add_pause))
         for at, pairs, failed in known:
             happened.append((at, 2, partial(timeline.add, at, pairs, failed)))
-        for _, _, tell in sorted(happened, key=lambda one: one[:2]):
-            tell()
+        for _, _, add in sorted(happened, key=lambda one: one[:2]):
+            add()
         return timeline

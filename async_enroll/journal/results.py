@@ -22,7 +22,7 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
     ranges: dict[ResultDetail, list[int]] = {}
     for block in blocks:
         position = batch.courses.index(block.course_id) * len(batch.identifiers)
-        for first, some in _stretches(batch.identifiers, block):
+        for first, some in _contiguous_parts(batch.identifiers, block):
             start = position + first
             for detail, count in some.runs():
                 found = ranges.setdefault(detail, [])
@@ -35,8 +35,8 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
         [
             (
                 detail.outcome.value,
-                _told(detail.before),
-                _told(detail.after),
+                _encode_state(detail.before),
+                _encode_state(detail.after),
                 detail.error,
                 detail.notified,
                 detail.attempts,
@@ -48,7 +48,7 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
     )
 
 
-def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int, Block]]:
+def _contiguous_parts(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int, Block]]:
     """The block as parts that stand in `identifiers` side by side, and where each begins."""
     first = identifiers.index(block.identifiers[0])
     if identifiers[first : first + len(block)] == tuple(block.identifiers):
@@ -65,7 +65,7 @@ def decode(batch: Batch, data: str) -> list[Block]:
     details: list[ResultDetail | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
         detail = ResultDetail(
-            Outcome(outcome), _state(before), _state(after), error, notified, attempts
+            Outcome(outcome), _decode_state(before), _decode_state(after), error, notified, attempts
         )
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             details[start:end] = [detail] * (end - start)
@@ -82,9 +82,9 @@ def positions(data: str) -> Iterator[int]:
         yield from chain.from_iterable(map(range, ranges[::2], ranges[1::2]))
 
 
-def _told(state: EnrollmentState | None) -> tuple[object, ...] | None:
+def _encode_state(state: EnrollmentState | None) -> tuple[object, ...] | None:
     return None if state is None else astuple(state)
 
 
-def _state(told: list[object] | None) -> EnrollmentState | None:
+def _decode_state(told: list[object] | None) -> EnrollmentState | None:
     return None if told is None else EnrollmentState(*told)  # type: ignore[arg-type]  # as encoded

@@ -118,9 +118,9 @@ class Store:
             opened.callback(self.close)
             with self._database.reading(ConfigurationError):
                 ((description,),) = self._database.rows("SELECT description FROM job")
-                told = json.loads(description)
+                values = json.loads(description)
                 self.description: Description = Description(
-                    **{**told, "skipped": tuple(told["skipped"])}
+                    **{**values, "skipped": tuple(values["skipped"])}
                 )
             opened.pop_all()  # nothing has failed: it stays open
 
@@ -327,11 +327,11 @@ def _fill(database: sqlite3.Connection, description: Description, work: Iterable
     for item in work:
         match item:
             case Block():
-                told = [
+                values = [
                     (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
                     for one in item
                 ]
-                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(told),))
+                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
             case Batch():
                 database.execute(
                     "INSERT INTO planned (action, courses, cohorts, identifiers, pairs)"
