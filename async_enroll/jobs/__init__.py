@@ -1,1 +1,1 @@
-"""A whole job: its inputs, its run, its end."""
+"""Runs whole jobs: takes their input, plans it, delivers it, stops and resumes."""

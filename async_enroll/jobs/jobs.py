@@ -1,4 +1,8 @@
-"""The jobs of one client: what they have in common, and how each is carried out."""
+"""Sets up the jobs of one client: from a cross product, a roster or a journal.
+
+Takes the input and options of a job from `client`. Wires up `delivery.delivery` and what it needs,
+and gives the work to `jobs.runner`. What all jobs of a client share is in `Jobs`.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +42,9 @@ if TYPE_CHECKING:
 
 EmitBlocks = Emit[list[Block]]
 RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
-"""Does a job: emits its results, and leaves in the list what was cut off.
+"""Runs a job. Emits its results; adds those of calls cut off by cancelling to the list.
 
-Gives when an earlier run finished the job, where nothing was left to do.
+Returns when an earlier run finished the job, if nothing was left to do; else None.
 """
 
 
@@ -58,12 +62,12 @@ def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
 
 @frozen
 class Options:
-    """How a job is to be done.
+    """The options of a job, as given to `EnrollmentClient.apply`.
 
     Raises:
-        ConfigurationError: for a flag that is no boolean, which some releases take for false
-            and others refuse, for a `reason` that the platform could not keep, and for a `stop`
-            that cannot be waited for.
+        ConfigurationError: for a flag that is not a boolean (some releases take it for false,
+            others refuse it), a `reason` that the platform cannot store, and a `stop` that is
+            not an event to wait for.
 
     """
 
@@ -76,7 +80,7 @@ class Options:
 
 @define(eq=False)
 class Jobs:
-    """Carries out the jobs of a client for `site`, which share what is named here."""
+    """Makes and runs the jobs of a client for `site`, with what they share."""
 
     site: str
     _api: BulkEnrollApi
@@ -92,10 +96,10 @@ class Jobs:
     _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
-        """The places of a plan that the platform refuses, asked without effect, and why.
+        """Check the places of a plan without effect; return those that are refused, and why.
 
         Raises:
-            EnrollError: where it could not be asked.
+            EnrollError: if the platform could not be asked.
 
         """
 
@@ -109,7 +113,7 @@ class Jobs:
         return delivery.preflight.bad
 
     def of_work(self, work: AsyncGenerator[Work], options: Options) -> RunJob:
-        """Does some work."""
+        """Return a job that delivers a stream of work."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
             await self._run(work, emit, cut_off, options)
@@ -124,7 +128,7 @@ class Jobs:
         *,
         earlier: bool,
     ) -> RunJob:
-        """Does what a roster says; `earlier`: emits also what earlier runs have done."""
+        """Return a job that applies a roster; with `earlier` it emits results of earlier runs, too."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
@@ -137,7 +141,7 @@ class Jobs:
         return run_job
 
     def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
-        """Goes on with the job of a journal."""
+        """Return a job that resumes that of a journal."""
         from async_enroll.journal import open_journal
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
@@ -171,7 +175,7 @@ class Jobs:
         *,
         earlier: bool,
     ) -> datetime | None:
-        # Only jobs with a journal load what keeps it.
+        # Imported here, so that only jobs with a journal load SQLite.
         from async_enroll.journal import Description, digest_of, now, open_journal
 
         plan = await plan_of(roster, self._limits)
