@@ -128,7 +128,7 @@ class Jobs:
         *,
         earlier: bool,
     ) -> RunJob:
-        """Return a job that applies a roster; with `earlier` it emits results of earlier runs, too."""
+        """Return a job that applies a roster; `earlier`: it emits results of earlier runs, too."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:

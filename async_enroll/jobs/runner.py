@@ -162,7 +162,7 @@ class Job:
             await self._start(first, calls, alone=True)
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
-        """Start delivering an attempt in parts of a suitable size; `alone`: the job has no other."""
+        """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""
         left = [attempt.batch]
         while left:
             await self._delivery.slots.acquire()

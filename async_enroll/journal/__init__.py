@@ -1,4 +1,4 @@
-"""The durable record of a job: what was asked for, what was sent, what came back."""
+"""The journal: the durable record of a job, from which it can be resumed and reported."""
 
 from async_enroll.journal.journal import Journal, digest_of, open_journal
 from async_enroll.journal.report import JournalReport
