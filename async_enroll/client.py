@@ -22,7 +22,7 @@ from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.jobs import CarryOut, EmitBlocks, Jobs, Options
+from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
 from async_enroll.jobs.producers import Background
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import (
@@ -344,8 +344,8 @@ class EnrollmentClient:
 
         """
         options = Options(auto_enroll, email_students, reason, preflight, stop)
-        carry_out = self._jobs.of_roster(roster, journal, options, earlier=True)
-        return await self._report(carry_out, options)
+        run_job = self._jobs.of_roster(roster, journal, options, earlier=True)
+        return await self._report(run_job, options)
 
     async def stream(
         self,
@@ -368,8 +368,8 @@ class EnrollmentClient:
         the CancelledError, what was in flight as UNCONFIRMED.
         """
         options = Options(auto_enroll, email_students, reason, preflight, stop)
-        carry_out = self._jobs.of_roster(roster, journal, options, earlier=False)
-        async with aclosing(self._results(carry_out)) as results:
+        run_job = self._jobs.of_roster(roster, journal, options, earlier=False)
+        async with aclosing(self._results(run_job)) as results:
             async for result in results:
                 yield result
 
@@ -394,7 +394,7 @@ class EnrollmentClient:
             async for result in results:
                 yield result
 
-    async def _report(self, carry_out: CarryOut, options: Options) -> EnrollmentReport:
+    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
         cut_off: list[Block] = []
         builder = ReportBuilder(
             auto_enroll=options.auto_enroll, email_students=options.email_students
@@ -404,14 +404,14 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            finished_earlier = await carry_out(add, cut_off)
+            finished_earlier = await run_job(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
         return evolve(builder.report(), finished_earlier=finished_earlier)
 
-    async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
+    async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
         not_given: dict[int, list[Block]] = {}
 
         async def produce(emit: EmitBlocks) -> None:
@@ -421,7 +421,7 @@ class EnrollmentClient:
 
             cut_off: list[Block] = []
             not_given[id(cut_off)] = cut_off
-            await carry_out(add, cut_off)
+            await run_job(add, cut_off)
 
         try:
             async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:

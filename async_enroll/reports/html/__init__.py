@@ -42,7 +42,7 @@ _PATTERNS = {
 class _OutcomeRow:
     value: str
     name: str
-    kind: str
+    description: str
     asked: bool
     count: int
     share: str
