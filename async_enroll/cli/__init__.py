@@ -3,60 +3,24 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from io import TextIOWrapper
-
-from cyclopts import App
-
-from async_enroll.cli.commands import (
-    apply,
-    demo,
-    doctor,
-    enrollments,
-    plan,
-    report,
-    resume,
-    sandbox,
-)
-from async_enroll.cli.output.ending import ending
-
-app: App = App(
-    name="async-enroll",
-    help="Move learners in and out of courses on MOOCit and Open edX.",
-    help_epilogue="""\
-Start here:
-  async-enroll demo                      see it all on an embedded platform
-  export ASYNC_ENROLL_URL=https://courses.example.org
-  export ASYNC_ENROLL_TOKEN=…            or --token-file PATH
-  export ASYNC_ENROLL_CLIENT_ID=…        instead of a token: to be given
-  export ASYNC_ENROLL_CLIENT_SECRET=…    one; or …_CLIENT_SECRET_FILE=PATH
-  async-enroll doctor                    is everything in place?
-  async-enroll plan roster.csv           what would be sent?
-  async-enroll apply roster.csv          do what a roster says
-
-Exit status:
-  0    all well
-  1    some pairs failed; the report names them
-  2    nothing was sent: unusable arguments, configuration or roster
-  3    stopped with work left; with a journal, `resume` goes on
-  130  interrupted, likewise""",
-    help_format="plaintext",
-    version=version("async_enroll"),
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
-app.command(apply.apply, help_epilogue=apply.EXAMPLES)
-app.command(plan.plan, help_epilogue=plan.EXAMPLES)
-app.command(resume.resume, help_epilogue=resume.EXAMPLES)
-app.command(report.report, help_epilogue=report.EXAMPLES)
-app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
-app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)
-app.command(demo.demo, help_epilogue=demo.EXAMPLES)
 
 
 def main() -> None:
     """Run the command that the arguments name, and end the process."""
+    try:
+        from async_enroll.cli.app import app
+        from async_enroll.cli.output.ending import ending
+    except ModuleNotFoundError as error:
+        package = f"{error.name}".partition(".")[0]
+        if package == __name__.partition(".")[0]:
+            raise
+        print(
+            f"error: the command line needs {package}, which is not installed: "
+            'pip install "async_enroll[cli]"',
+            file=sys.stderr,
+        )
+        sys.exit(2)  # as ExitStatus.UNUSABLE, which cannot be had without the extra
     # Data on stdout is UTF-8, like that in files, whatever the locale.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")

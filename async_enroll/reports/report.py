@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from async_enroll.errors import EnrollmentFailures
+from async_enroll.errors import ConfigurationError, EnrollmentFailures
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
@@ -163,11 +163,17 @@ class EnrollmentReport:
         It names the learners who are not as asked, up to some ten thousand, and nobody else.
 
         Raises:
+            ConfigurationError: where jinja2 is not installed.
             OSError: where the file cannot be written; what was at `path` is still there.
 
         """
         # Only those who want a page load what makes it.
-        from async_enroll.reports.html import write_page
+        try:
+            from async_enroll.reports.html import write_page
+        except ImportError:
+            raise ConfigurationError(
+                'the page needs jinja2: pip install "async_enroll[cli]"'
+            ) from None
 
         settings = {
             "enroll on registering or activating": "yes" if self.auto_enroll else "no",
