@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 from attrs import frozen
 
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_JSON: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON, or nested beyond all measure."""
 
 _OK = 200
