@@ -294,8 +294,8 @@ class EnrollmentClient:
         """Unenroll every identifier from every course.
 
         Enrollments that await registration or activation are cancelled. Arguments and
-        exceptions are those of `bulk_enroll`. Mail goes only to learners whom the call
-        unenrolls.
+        exceptions are those of `bulk_enroll`. Mail goes only to learners who were enrolled or
+        awaited registration or activation.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
