@@ -245,7 +245,7 @@ class EnrollmentClient:
                 for record in records:
                     key = record.username, record.course_id
                     if key not in seen:
-                        if len(distinct) > 1:  # a single query has no duplicates
+                        if len(distinct) > 1:  # a single query needs no deduplication
                             seen.add(key)
                         yield record
 

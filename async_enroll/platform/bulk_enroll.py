@@ -1,4 +1,4 @@
-"""The bulk enrollment endpoint: one call with all that it takes.
+"""The bulk enrollment endpoint: sends one call, finds its path, renews an expired token.
 
 Takes a `Batch` and a `Permit` from `delivery`; returns a `BulkAnswer` or a classified `Failure`,
 which `delivery.delivery` turns into results. Reports timings to the batch size and the throttle.
@@ -69,7 +69,7 @@ class BulkEnrollApi:
         if not is_preflight:
             self._learn(batch, permit, reply, mails=email_students)
         elif isinstance(reply, BulkAnswer):
-            permit.completed(0)  # it says nothing about the speed of the site
+            permit.completed(0)  # a preflight causes the site no work
         return reply
 
     async def preflight(self, batch: Batch, permit: Permit) -> BulkAnswer | Failure:
