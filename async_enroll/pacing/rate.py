@@ -20,7 +20,7 @@ _LONGEST = 1 / 4
 _PROBE_AFTER = 16
 """Calls at one interval after which a shorter one is tried, …"""
 
-_RETRY_AFTER = 500
+_LONG_PROBE_AFTER = 500
 """… and after which one is tried that was too short before."""
 
 _TOLERANCE = 1.03
@@ -83,7 +83,7 @@ class Pace:
             return
         if self.interval > _TOLERANCE * self._too_short > 0:
             self.interval = math.sqrt(self.interval * self._too_short)
-        elif self._too_short and call <= self._changed + _RETRY_AFTER:
+        elif self._too_short and call <= self._changed + _LONG_PROBE_AFTER:
             return
         else:  # the limit may have been temporary
             self.interval, self._too_short = self.interval * _DECREASE, 0.0

@@ -128,7 +128,7 @@ class Throttle:
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
-        """Wait until a call may be sent; give its permit to the body of the `async with`.
+        """Wait until a call may be sent; yield its permit to the body of the `async with`.
 
         Raises:
             TransportError: if the site asks to wait beyond `patience`; nothing is sent.
