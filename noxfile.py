@@ -14,9 +14,9 @@ PYTHONS = sorted({"3.11", "3.12", "3.13", "{}.{}".format(*sys.version_info)})
 PROJECT = nox.project.load_toml("pyproject.toml")
 
 
-def install(session: nox.Session, *groups: str) -> None:
-    """Install the project, and some of its dependency groups."""
-    session.install("-e", ".", *nox.project.dependency_groups(PROJECT, *groups))
+def install(session: nox.Session, *groups: str, extra: str = "all") -> None:
+    """Install the project with one of its extras, and some of its dependency groups."""
+    session.install("-e", f".[{extra}]", *nox.project.dependency_groups(PROJECT, *groups))
 
 
 @nox.session(python=PYTHONS)
@@ -47,12 +47,12 @@ def types(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Enroll some thousand learners on the embedded sandbox, and check the account."""
-    install(session)
+    install(session, extra="cli")
     session.run("async-enroll", "demo", *session.posargs)
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
     """Measure ours beside what a user would write and the limit, in one run each."""
-    install(session, "benchmarks")
+    install(session, "benchmarks", extra="cli")
     session.run("python", "-m", "benchmarks", *session.posargs)

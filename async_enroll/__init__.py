@@ -1,4 +1,4 @@
-"""Move learners in and out of courses on MOOCit and Open edX, asynchronously and accounted for."""
+"""Enroll and unenroll learners on MOOCit and Open edX, asynchronously; every pair is reported."""
 
 import logging
 from importlib import import_module
@@ -69,8 +69,8 @@ __all__ = [
     "UnexpectedResponse",
 ]
 
-# A name is imported when it is first asked for: a program loads what it uses, and a run of
-# pytest, which loads our plugin whatever it tests, next to nothing.
+# Names are imported on first access: a program loads only what it uses, and pytest, which loads
+# our plugin in every run, loads almost nothing.
 _NAMES = {
     "http.tokens": ["Auth", "BearerToken"],
     "client": ["EnrollmentClient"],
@@ -106,7 +106,7 @@ _NAMES = {
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 
-if not TYPE_CHECKING:  # a type checker would take every name to be here
+if not TYPE_CHECKING:  # a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _HOME:
@@ -118,5 +118,5 @@ if not TYPE_CHECKING:  # a type checker would take every name to be here
         return sorted({*globals(), *__all__})
 
 
-# Where nobody listens, nothing is printed.
+# Without this, Python prints our warnings on stderr where the application configures no logging.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -1,4 +1,4 @@
-"""Cancellation: whether it is one's own, and what is waited for in spite of it."""
+"""Cancellation: detect that of the current task, and wait for other tasks in spite of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import anyio
 def is_cancelled() -> bool:
     """Whether the current task is being cancelled, by `Task.cancel` or by a scope around it.
 
-    Awaiting a future that somebody has cancelled raises a CancelledError as well, and so may a
-    caller's code. Such a one is a failure like any other, and must not end a job in silence. ::
+    Awaiting a future that other code has cancelled also raises CancelledError, and so may a
+    caller's code. Such an exception is an ordinary failure, and must not end a job silently. ::
 
         try:
             token = await source()
@@ -22,23 +22,23 @@ def is_cancelled() -> bool:
                 raise
             raise EnrollError("the token source was cancelled") from error
 
-    True until the cancellation has ended: `Task.uncancel` was called as often as `Task.cancel`,
-    or the scope was left, both of which `asyncio.timeout` and anyio do by themselves. A task that
-    has swallowed its cancellation stays cancelled, as it does for asyncio.
+    True until the cancellation ends: until `Task.uncancel` was called as often as `Task.cancel`,
+    or the scope was left. `asyncio.timeout` and anyio do both by themselves. As for asyncio, a task
+    that swallowed its cancellation stays cancelled.
     """
     task = asyncio.current_task()
-    # Scopes cancel by `Task.cancel`, but those that a task has cancelled itself only at its next
-    # `await`, and none inside of a shield.
+    # A scope cancels by `Task.cancel`, never inside of a shield. One that the task cancelled
+    # itself does so only at the next `await`, but shows in the deadline at once.
     return (task is not None and task.cancelling() > 0) or (
         anyio.current_effective_deadline() == -math.inf
     )
 
 
 async def ended(*tasks: asyncio.Future[Any]) -> None:
-    """Wait until tasks have ended, however often the current one is cancelled meanwhile.
+    """Wait until `tasks` have ended, however often the current task is cancelled meanwhile.
 
-    What they raise is for nobody. A cancellation by `Task.cancel` is raised once all have ended,
-    one by a scope at the next `await`.
+    Their exceptions are discarded. A cancellation by `Task.cancel` is raised again once all have
+    ended; one by a scope takes effect at the next `await`.
     """
     cancelled: asyncio.CancelledError | None = None
     try:
@@ -50,8 +50,8 @@ async def ended(*tasks: asyncio.Future[Any]) -> None:
                 cancelled = error
         for task in tasks:
             if not task.cancelled():
-                task.exception()  # taken note of, or asyncio complains of it
+                task.exception()  # retrieved, or asyncio logs that it never was
         if cancelled:
             raise cancelled
     finally:
-        del cancelled  # whose traceback holds this frame
+        del cancelled  # breaks a cycle: its traceback holds this frame

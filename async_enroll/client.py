@@ -1,4 +1,8 @@
-"""EnrollmentClient, the face: one object for the life of an application or a job."""
+"""`EnrollmentClient`, the entry point of the package.
+
+It validates the settings, builds transport, throttle and listing reader, and passes work to
+`jobs.jobs`. What comes back becomes an `EnrollmentReport` or a stream of `EnrollmentResult`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.jobs import CarryOut, EmitBlocks, Jobs, Options
+from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
 from async_enroll.jobs.producers import Background
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import (
@@ -50,40 +54,41 @@ from async_enroll.results import Block
 
 
 class EnrollmentClient:
-    """Moves learners in and out of courses, and lists who is enrolled.
+    """Enrolls and unenrolls learners, and lists who is enrolled.
 
-    Use it as an asynchronous context manager, one for each site, shared by all tasks:
-    they share its request window and its connections. ::
+    Use it as an asynchronous context manager. Create one per site and share it between tasks:
+    they then share its request window and its connections. ::
 
         async with EnrollmentClient("https://courses.example.org", token) as client:
             report = await client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])
 
     Args:
-        base_url: The site. Plain http only to loopback, unless `allow_http`.
+        base_url: The URL of the site. Plain http is accepted for loopback only, unless
+            `allow_http` is set.
         auth: A bearer token; `ClientCredentials`, to sign in on any Open edX site; or an
-            object that gives the ``Authorization`` header.
-        window: How many bulk calls the platform takes in how many seconds.
-        concurrency: How many calls are in flight at most; the same again for queries.
-        batch: How large one call may grow.
-        timeout: Seconds for one call; for a query, seconds of silence.
-        settle: Seconds after which a lost call is taken to have ended, one way or the other; and
-            after which a listing that is read to find out which is given up.
-        patience: Seconds to wait for a platform that fails or refuses every call, or asks to be
-            left alone, before a job stops.
-        listing: Where enrollments are read: "so2", MOOCit's reporting API; "core", Open edX's own
-            list; "auto", the one of these that the site has.
-        on_event: Called with every event of every job (`async_enroll.events`), as it happens;
-            it must not block, and what it raises is logged and goes no further.
-        session: An aiohttp session to use and leave open, with its own TLS and proxies; None for
-            sessions of the client's own.
-        ssl_context: How TLS is done, with another authority or a client certificate, say; None
-            for the system's authorities, or those in ``SSL_CERT_FILE``.
-        trust_env: Whether the proxy that ``HTTPS_PROXY`` or ``HTTP_PROXY`` names is used, except
-            for what ``NO_PROXY`` lists; ~/.netrc is not read.
-        allow_http: Whether plain http to other hosts is meant.
+            object that provides the ``Authorization`` header.
+        window: The platform's throttle, in bulk calls per seconds. Default: 120 in 60 seconds.
+        concurrency: Maximum number of bulk calls in flight, and separately of queries.
+        batch: Maximum size of one bulk call.
+        timeout: Seconds that one bulk call may take; for a query, seconds without data.
+        settle: Seconds after which a lost call is assumed to have ended on the platform; also
+            the time limit for reading the listing to find its outcome.
+        patience: Seconds to wait for a platform that fails or refuses every call, or asks for a
+            pause, before the job stops.
+        listing: Where to read enrollments: "so2" for MOOCit's reporting API, "core" for Open
+            edX's own list, "auto" for the one that the site has.
+        on_event: Called with each event of each job (see `async_enroll.events`). It must not
+            block. Its exceptions are logged and otherwise ignored.
+        session: An aiohttp session to use, with its own TLS and proxy settings; the client does
+            not close it. None to let the client create its sessions.
+        ssl_context: TLS settings, such as a private certificate authority or a client
+            certificate. None for the system's authorities, or those in ``SSL_CERT_FILE``.
+        trust_env: Whether to use the proxy in ``HTTPS_PROXY`` or ``HTTP_PROXY``, except for the
+            hosts in ``NO_PROXY``. ~/.netrc is never read.
+        allow_http: Whether to accept plain http for hosts other than loopback.
 
     Raises:
-        ConfigurationError: where one of these cannot work, saying what is expected.
+        ConfigurationError: if an argument is unusable. The message says what is expected.
 
     """
 
@@ -105,7 +110,7 @@ class EnrollmentClient:
         trust_env: bool = True,
         allow_http: bool = False,
     ) -> None:
-        source, auth = Secret(auth), ""  # what raises below must not hold the token
+        source, auth = Secret(auth), ""  # keep the token out of the locals in a traceback
         for name, given, kind in (
             ("base_url", base_url, str),
             ("window", window, RequestWindow),
@@ -188,21 +193,22 @@ class EnrollmentClient:
     ) -> AsyncGenerator[Enrollment]:
         """List enrollments, of all courses and learners unless filtered.
 
-        Records are given while the answer is still arriving, in memory that does not
-        grow with it. A loop over them may be left at any time.
+        Yields records while the response arrives; memory use does not grow with its size. The
+        loop may be left at any time.
 
-        Open edX's own list tells no addresses. Where the site tells this token those of its
-        accounts, each hundred records cost one more request, outside of the request window;
-        elsewhere `email` is None.
+        Open edX's own list has no e-mail addresses. If the token may read those of the site's
+        accounts, they are fetched with one more request per 100 records, outside the request
+        window; otherwise `email` is None.
 
         Args:
-            course_id: Only those in this course.
-            username: Only those of this learner.
-            days: Only those created in the last so many days.
+            course_id: Only enrollments in this course.
+            username: Only enrollments of this learner.
+            days: Only enrollments created in the last that many days.
 
         Raises:
-            EnrollError: where the listing fails, also after some records: a listing that
-                ends early is an error, never a shorter list.
+            ConfigurationError: if a filter is unusable.
+            EnrollError: if the listing fails, possibly after some records. A listing that ends
+                early raises; it never looks like a shorter list.
 
         """
         query = EnrollmentQuery(course_id, username, days)
@@ -214,23 +220,24 @@ class EnrollmentClient:
     async def enrollments_for(
         self, queries: AnyIterable[EnrollmentQuery]
     ) -> AsyncGenerator[Enrollment]:
-        """Run several queries side by side; give each record (learner and course) once.
+        """Run several queries concurrently; yield each record (learner and course) once.
 
         Raises:
-            EnrollError: where one of them fails; the others are stopped.
+            ConfigurationError: if an item is no `EnrollmentQuery`.
+            EnrollError: if a query fails; the others are then cancelled.
 
         """
-        desired: dict[EnrollmentQuery, None] = {}
+        distinct: dict[EnrollmentQuery, None] = {}
         async for query in each(queries, "queries"):
             if not isinstance(query, EnrollmentQuery):
                 raise ConfigurationError(
                     f"queries holds a {type(query).__name__}; expected EnrollmentQuery objects"
                 )
-            desired[query] = None
+            distinct[query] = None
 
         async def produce(emit: Emit[list[Enrollment]]) -> None:
             ask = self._reader.enrollments
-            await side_by_side(ask, desired, emit, concurrency=self._concurrency)
+            await side_by_side(ask, distinct, emit, concurrency=self._concurrency)
 
         seen: set[tuple[str, str]] = set()
         async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
@@ -238,7 +245,7 @@ class EnrollmentClient:
                 for record in records:
                     key = record.username, record.course_id
                     if key not in seen:
-                        if len(desired) > 1:  # one query alone needs no memory of what it gave
+                        if len(distinct) > 1:  # a single query needs no deduplication
                             seen.add(key)
                         yield record
 
@@ -255,18 +262,21 @@ class EnrollmentClient:
         """Enroll every identifier in every course.
 
         Args:
-            identifiers: E-mail addresses or usernames; repeats count once, in any spelling.
+            identifiers: E-mail addresses or usernames. Duplicates are ignored, also those that
+                differ in case.
             courses: Course keys.
-            cohorts: The cohort to place learners in, for some or all of the courses.
-            auto_enroll: Whether an address without an account is enrolled on registering, and
-                an account that is not activated on activating.
-            email_students: Whether the platform mails everyone, also those enrolled already.
-            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+            cohorts: The cohort to place learners in, by course key, for some or all courses.
+            auto_enroll: Whether an address without an account is enrolled on registration, and
+                an account that is not activated on activation.
+            email_students: Whether the platform mails everyone, including learners who are
+                already enrolled.
+            reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
 
         Raises:
-            EnrollError: what stopped the job, with the `report` so far; a pair that fails
-                is a result instead.
+            ConfigurationError: if an argument is unusable.
+            EnrollError: if the job is stopped; its `report` has the results so far. A pair
+                that fails does not raise: it is a result.
 
         """
         options = Options(auto_enroll, email_students, reason)
@@ -283,20 +293,21 @@ class EnrollmentClient:
     ) -> EnrollmentReport:
         """Unenroll every identifier from every course.
 
-        What waits for registration or activation is withdrawn. Arguments and exceptions as
-        for `bulk_enroll`; mail goes only to those who were enrolled or waiting.
+        Enrollments that await registration or activation are cancelled. Arguments and
+        exceptions are those of `bulk_enroll`. Mail goes only to learners who were enrolled or
+        awaited registration or activation.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
         return await self._report(self._jobs.of_work(work, options), options)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
-        """Ask the platform, without effect, about the courses and cohorts of a plan.
+        """Check the courses and cohorts of a plan on the platform, without changing anything.
 
-        Returns those that it refuses, and why.
+        Returns the places that the platform refuses, each with its error.
 
         Raises:
-            EnrollError: where it could not be asked.
+            EnrollError: if the check could not be made.
 
         """
         return await self._jobs.preflight(plan)
@@ -312,40 +323,40 @@ class EnrollmentClient:
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
     ) -> EnrollmentReport:
-        """Do what a roster says, in as few calls as its entries can share.
+        """Apply a roster: enroll and unenroll the learners it lists, in as few calls as possible.
 
-        Whatever ends the job early, also its being cancelled or an exception of the
-        roster's own, has the report so far as its `report`, with what was in flight as
-        UNCONFIRMED.
+        Any exception that ends the job early, including cancellation and errors raised by the
+        roster itself, has the results so far as its `report`; pairs in flight are UNCONFIRMED.
 
         Args:
-            roster: Entries: a `Roster`, a `Plan` of one, or any other iterable of them.
-            auto_enroll: Whether an address without an account is enrolled on registering, and
-                an account that is not activated on activating.
-            email_students: Whether the platform mails everyone, also those enrolled already.
-            reason: Why, for the platform's audit trail of manual enrollments; up to 255
+            roster: A `Roster`, a `Plan`, or any other iterable of `RosterEntry` objects.
+            auto_enroll: Whether an address without an account is enrolled on registration, and
+                an account that is not activated on activation.
+            email_students: Whether the platform mails everyone, including learners who are
+                already enrolled.
+            reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
-            preflight: Whether one call without effect first checks all courses and cohorts,
-                so that pairs of bad ones are rejected before anybody is touched. None: those
-                that were not found to be good in the last ten minutes. False: each before
-                the first call that leads there.
-            journal: A file that keeps what is sent and what comes back, readable by its owner
-                alone. If it is there already, of the same roster, site and options, the job
-                goes on where it was left; the report has all of it. Of a job that is
-                finished, nothing is sent, and the report says so (`finished_earlier`).
-            stop: An `anyio.Event` or `asyncio.Event`: once it is set, calls in flight are
-                finished, no more are sent, and JobStopped is raised.
+            preflight: True checks all courses and cohorts with one call that changes nothing,
+                before any learner is changed; pairs of bad ones are rejected. None does so
+                except for those found good in the last ten minutes. False checks each just
+                before its first call.
+            journal: A file for the durable record of the job, readable by its owner only. If it
+                exists and has the same roster, site and options, the job continues where it
+                ended, and the report covers all of it. If that job is finished, nothing is
+                sent, and `finished_earlier` of the report is True.
+            stop: An `anyio.Event` or `asyncio.Event`. Once it is set, no more calls are sent;
+                the job finishes those in flight and raises `JobStopped`.
 
         Raises:
-            RosterError: where entries contradict each other; nothing is sent then.
-            ConfigurationError: where the journal is of another job, or in use.
-            JobStopped: when `stop` was set.
-            EnrollError: what else stopped the job, with the `report` so far.
+            RosterError: if entries contradict each other; nothing is sent.
+            ConfigurationError: if the journal belongs to another job or is in use.
+            JobStopped: if `stop` was set.
+            EnrollError: if anything else stopped the job.
 
         """
         options = Options(auto_enroll, email_students, reason, preflight, stop)
-        carry_out = self._jobs.of_roster(roster, journal, options, earlier=True)
-        return await self._report(carry_out, options)
+        run_job = self._jobs.of_roster(roster, journal, options, earlier=True)
+        return await self._report(run_job, options)
 
     async def stream(
         self,
@@ -358,43 +369,44 @@ class EnrollmentClient:
         journal: str | os.PathLike[str] | None = None,
         stop: Signal | None = None,
     ) -> AsyncGenerator[EnrollmentResult]:
-        """Do what a roster says; give the results as calls return.
+        """Apply a roster as `apply` does; yield the results as calls return.
 
-        Arguments and exceptions as for `apply`; exceptions are raised once all results are
-        given, and without a report. Of a job that goes on, only the new results are given.
-        A consumer that takes its time slows the job down. One that leaves the loop cancels
-        it: calls in flight are cut off, and what becomes of them is not known. One that is
-        cancelled while it waits finds the results that it was not given as `results` of
-        the CancelledError, what was in flight as UNCONFIRMED.
+        Arguments and exceptions are those of `apply`, but exceptions are raised after all
+        results so far are yielded, and carry no report. A continued job yields new results only.
+
+        A slow consumer slows the job down. Leaving the loop cancels the job: calls in flight
+        are cut off, and their outcomes stay unknown. If the consumer is cancelled while it
+        waits, `results` of the CancelledError has the results not yet yielded; pairs in flight
+        are UNCONFIRMED.
         """
         options = Options(auto_enroll, email_students, reason, preflight, stop)
-        carry_out = self._jobs.of_roster(roster, journal, options, earlier=False)
-        async with aclosing(self._results(carry_out)) as results:
+        run_job = self._jobs.of_roster(roster, journal, options, earlier=False)
+        async with aclosing(self._results(run_job)) as results:
             async for result in results:
                 yield result
 
     async def resume(
         self, journal: str | os.PathLike[str], *, stop: Signal | None = None
     ) -> AsyncGenerator[EnrollmentResult]:
-        """Go on with the job of a journal, as it was begun; give the new results, as `stream` does.
+        """Continue the job of a journal with its original options; yield new results only.
 
-        Nothing that is finished is sent again; what was in flight when the job ended is
-        looked for on the platform first. A finished job sends nothing.
+        Finished pairs are not sent again. Pairs that were in flight when the job ended are
+        first looked up on the platform. A finished job sends nothing.
 
         Args:
-            journal: The file that `apply` or `stream` was given.
+            journal: The file that was passed to `apply` or `stream`.
             stop: As for `apply`.
 
         Raises:
-            ConfigurationError: where it is no journal, of another site, or in use.
-            EnrollError: as for `apply`, once all results are given.
+            ConfigurationError: if the file is no journal, belongs to another site, or is in use.
+            EnrollError: as for `stream`.
 
         """
         async with aclosing(self._results(self._jobs.of_journal(journal, stop))) as results:
             async for result in results:
                 yield result
 
-    async def _report(self, carry_out: CarryOut, options: Options) -> EnrollmentReport:
+    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
         cut_off: list[Block] = []
         builder = ReportBuilder(
             auto_enroll=options.auto_enroll, email_students=options.email_students
@@ -404,32 +416,32 @@ class EnrollmentClient:
             builder.add(blocks)
 
         try:
-            finished_earlier = await carry_out(add, cut_off)
+            finished_earlier = await run_job(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
         return evolve(builder.report(), finished_earlier=finished_earlier)
 
-    async def _results(self, carry_out: CarryOut) -> AsyncGenerator[EnrollmentResult]:
-        not_given: dict[int, list[Block]] = {}
+    async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
+        not_yielded: dict[int, list[Block]] = {}
 
         async def produce(emit: EmitBlocks) -> None:
             async def add(blocks: list[Block]) -> None:
-                not_given[id(blocks)] = blocks
+                not_yielded[id(blocks)] = blocks
                 await emit(blocks)
 
             cut_off: list[Block] = []
-            not_given[id(cut_off)] = cut_off
-            await carry_out(add, cut_off)
+            not_yielded[id(cut_off)] = cut_off
+            await run_job(add, cut_off)
 
         try:
             async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
                 async for blocks in all_:
-                    del not_given[id(blocks)]
+                    del not_yielded[id(blocks)]
                     for result in chain.from_iterable(blocks):
                         yield result
         except asyncio.CancelledError as cancelled:
-            left = chain.from_iterable(not_given.values())
-            cancelled.results = tuple(chain.from_iterable(left))  # type: ignore[attr-defined]  # documented
+            remaining = chain.from_iterable(not_yielded.values())
+            cancelled.results = tuple(chain.from_iterable(remaining))  # type: ignore[attr-defined]  # documented
             raise

@@ -1,4 +1,4 @@
-"""What stops a whole job. A pair that fails is a result, not an exception."""
+"""Exceptions, for what stops a whole job. A pair that fails is a result, not an exception."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ if TYPE_CHECKING:
 
 
 class EnrollError(Exception):
-    """Anything async_enroll raises on purpose.
+    """Base class of all exceptions of async_enroll.
 
-    `report` holds what had become of the pairs when a job was stopped; None where no
-    job was under way.
+    `report`: the results of the job up to when it stopped; None if no job was running.
     """
 
     report: EnrollmentReport | None = None
 
 
 class ConfigurationError(EnrollError):
-    """Arguments or settings that cannot work: a bad URL, an empty token, a limit below 1."""
+    """An argument or setting is not usable: a bad URL, an empty token, a limit below 1."""
 
 
 class RosterError(EnrollError):
-    """A roster that cannot be used as it is. Nothing was sent.
+    """A roster is not usable as it is. Nothing was sent.
 
-    `problems` has one sentence for each thing to mend; `count` is their number, which is
-    larger where there are too many to keep.
+    `source`: the name of the roster. `problems`: one sentence for each problem to fix. `count`:
+    the number of problems, larger than `len(problems)` if there are too many to keep.
     """
 
     def __init__(self, source: str, problems: list[str], count: int | None = None) -> None:
@@ -36,7 +35,7 @@ class RosterError(EnrollError):
         super().__init__(source, problems, count)
 
     def __str__(self) -> str:
-        """The source, how much is wrong with it, and the first hundred problems."""
+        """The source, the number of problems, and the first hundred of them."""
         count = self.count
         lines = [f"{self.source}: {count:,} problem{'s' if count != 1 else ''}; nothing was sent"]
         lines += [f"  {problem}" for problem in self.problems[:100]]
@@ -46,10 +45,10 @@ class RosterError(EnrollError):
 
 
 class TransportError(EnrollError):
-    """No HTTP answer, or one cut short: unreachable host, TLS, time-out, reset.
+    """No complete HTTP answer: unreachable host, TLS error, time-out, connection reset.
 
-    `sent` is False where the request cannot have reached the platform; `timed_out` is True
-    where it may have, and no answer came in time.
+    `sent`: False if the request cannot have reached the platform. `timed_out`: True if it may
+    have, and no answer came in time.
     """
 
     def __init__(self, message: str, *, sent: bool, timed_out: bool = False) -> None:
@@ -59,9 +58,9 @@ class TransportError(EnrollError):
 
 
 class NoToken(TransportError):
-    """The site answers, but gives out no token for now, and so nothing was sent.
+    """The site answers, but issues no token for now, so nothing was sent.
 
-    `retry_after`: seconds to wait, None where the site named none.
+    `retry_after`: seconds to wait, None if the site named none.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -70,15 +69,15 @@ class NoToken(TransportError):
 
 
 class AuthenticationError(EnrollError):
-    """The platform does not accept the token (401), or the client id and secret for one."""
+    """The platform does not accept the token (401), or the client id and secret."""
 
 
 class PermissionDenied(EnrollError):
-    """The platform accepts the token, but not for this (403)."""
+    """The platform accepts the token, but its user may not do this (403)."""
 
 
 class PlatformError(EnrollError):
-    """The platform answered with an error. `status` is the HTTP status code."""
+    """The platform answered with an error; `status` is the HTTP status code."""
 
     def __init__(self, message: str, *, status: int) -> None:
         self.status = status
@@ -86,13 +85,14 @@ class PlatformError(EnrollError):
 
 
 class NoSuchEndpoint(PlatformError):
-    """The site has no such endpoint at all: not the application has answered, but its server."""
+    """The site has no such endpoint (404): the call reached no view of the platform."""
 
 
 class UnexpectedResponse(EnrollError):
-    """An answer that is not what the platform's reference promises.
+    """An answer does not conform to the platform's reference.
 
-    `path` names the place, as in ``courses['course-v1:…'].results[3].before.user``.
+    `path`: where in the answer, as ``courses['course-v1:…'].results[3].before.user``; may be
+    empty.
     """
 
     def __init__(self, message: str, *, path: str = "") -> None:
@@ -101,18 +101,18 @@ class UnexpectedResponse(EnrollError):
 
 
 class JournalError(EnrollError):
-    """The journal cannot be written, as on a full disk, or not be read.
+    """The journal cannot be read, or cannot be written, as on a full disk.
 
-    A job stops before it sends more.
+    The job sends nothing more.
     """
 
 
 class JobStopped(EnrollError):
-    """The job was asked to stop, and has finished what was in flight."""
+    """The job stopped on request, after the calls in flight had finished."""
 
 
 class EnrollmentFailures(EnrollError):
-    """Some pairs are not as they were asked to be; raised by `raise_for_failures` only."""
+    """Some pairs failed. Raised only by `EnrollmentReport.raise_for_failures`."""
 
     report: EnrollmentReport
 

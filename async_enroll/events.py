@@ -1,7 +1,8 @@
-"""What happens in a job, as it happens: what progress, logs and the journal stand on.
+"""The events of a job, reported as they happen to `on_event`, progress, logs and the journal.
 
-`job` tells the jobs of one client apart, `planned` the batches of one job as they were
-planned, `call` its calls. `at` is when it happened, in seconds since the epoch.
+Every event has `job`, a number unique within the client, and `at`, seconds since the epoch.
+`planned` numbers the batches of a job as they were planned, `call` its calls.
+`delivery.event_log` emits them.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class _Event:
 
 @frozen(kw_only=True)
 class JobStarted(_Event):
-    """The work is known: `pairs` in all, `done` of them in an earlier run of the same journal.
+    """A job starts: `pairs` in all, `done` of them in an earlier run of the same journal.
 
-    Both are None where the work comes in while it is done.
+    Both are None where the input is still being read, so that its size is not known.
     """
 
     pairs: int | None
@@ -35,7 +36,7 @@ class JobStarted(_Event):
 
 @frozen(kw_only=True)
 class BatchSent(_Event):
-    """A call is about to be sent, for the `attempt`-th time; `email`: the platform is to mail."""
+    """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail."""
 
     planned: int
     call: int
@@ -46,11 +47,10 @@ class BatchSent(_Event):
 
 @frozen(kw_only=True)
 class BatchAnswered(_Event):
-    """A call has come to an end after `seconds`; one that is cut off does not come to one.
+    """A call has ended after `seconds`. Calls that are cut off have no such event.
 
-    `failure` is None where it was answered as promised; otherwise it says what the failure
-    means, and `error` says it in words. `status` is the HTTP status, None where nothing was
-    answered.
+    `failure` is None for a valid answer; otherwise it is the kind of failure, and `error`
+    describes it in words. `status` is the HTTP status, None without an answer.
     """
 
     planned: int
@@ -64,7 +64,7 @@ class BatchAnswered(_Event):
 
 @frozen(kw_only=True)
 class BatchSplit(_Event):
-    """A batch goes on in halves, since it was too large or something in it is at fault."""
+    """A batch is split in halves: it is too large, or one of its pairs makes the call fail."""
 
     planned: int
     batch: Batch
@@ -72,9 +72,9 @@ class BatchSplit(_Event):
 
 @frozen(kw_only=True)
 class BatchSettled(_Event):
-    """What became of pairs of a batch is known, once and for all.
+    """Some pairs of a batch have their final results.
 
-    `planned` is None for pairs that cannot be sent. `blocks` has their results compactly.
+    `planned` is None for pairs that cannot be sent. `blocks` holds the results in compact form.
     """
 
     planned: int | None
@@ -82,18 +82,18 @@ class BatchSettled(_Event):
 
     @property
     def pairs(self) -> int:
-        """How many pairs."""
+        """Number of pairs."""
         return pairs_in(self.blocks)
 
     @property
     def results(self) -> tuple[EnrollmentResult, ...]:
-        """What became of each pair, made when asked for."""
+        """The result of each pair, built on access."""
         return tuple(chain.from_iterable(self.blocks))
 
 
 @frozen(kw_only=True)
 class Throttled(_Event):
-    """The platform refused a call: none is sent for `seconds`, None if it did not say how long."""
+    """The platform throttled a call. No call is sent for `seconds`; None if it named no delay."""
 
     call: int
     seconds: float | None
@@ -101,19 +101,19 @@ class Throttled(_Event):
 
 @frozen(kw_only=True)
 class Paused(_Event):
-    """Calls have failed in a row: the platform is left alone until it answers a probe."""
+    """The circuit breaker opened after repeated failures: no calls until a probe is answered."""
 
 
 @frozen(kw_only=True)
 class Continued(_Event):
-    """The platform answers again, after `seconds`."""
+    """The circuit breaker closed: the platform answers again, after a pause of `seconds`."""
 
     seconds: float
 
 
 @frozen(kw_only=True)
 class JobDone(_Event):
-    """The job has ended; `error` is what stopped or cancelled it early, in words, if anything."""
+    """The job has ended. `error` says in words what stopped or cancelled it early, if anything."""
 
     error: str | None = None
 
@@ -129,4 +129,4 @@ Event = (
     | Continued
     | JobDone
 )
-"""Any of these."""
+"""Any event."""

@@ -1,4 +1,7 @@
-"""Files that hold people's data: readable by their owner alone, whole or not there at all."""
+"""Private files: mode 0600, replaced atomically. Also the escaping of cells of CSV files.
+
+Used by `reports` and `cli` for everything that they write.
+"""
 
 from __future__ import annotations
 
@@ -9,71 +12,75 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Any
 
-_MOST_LINKS = 40
-"""How many links in a row Linux follows."""
+_MAX_LINKS = 40
+"""Most symbolic links in a row that Linux follows."""
 
 
 def private_file(
     path: str | os.PathLike[str], *, newline: str | None = None
 ) -> AbstractContextManager[IO[str]]:
-    """Open a text file for writing that takes its place at `path` once the body has ended.
+    """Open a UTF-8 text file for writing, and move it to `path` when the `with` body has ended.
 
-    Created with mode 0600 beside its place; where the body fails, `path` is as before. A
-    link stays: what it leads to is replaced, which must be there and writable, as for cp.
-    A device, a pipe or an open file (`is_stream`) is written into, as it comes.
+    The file is created with mode 0600 in the same folder; if the body raises, `path` stays as it
+    was. If `path` is a symbolic link, its target is replaced, which must exist and be writable, as
+    for cp. A device, a pipe or an open file (`is_stream`) is written to directly.
+
+    Raises:
+        OSError: if the file cannot be written.
+
     """
     return _private(path, "w", encoding="utf-8", newline=newline)
 
 
 def private_binary_file(path: str | os.PathLike[str]) -> AbstractContextManager[IO[bytes]]:
-    """`private_file`, for bytes."""
+    """Open a binary file for writing; otherwise as `private_file`."""
     return _private(path, "wb")
 
 
 @contextmanager
 def _private(path: str | os.PathLike[str], mode: str, **options: Any) -> Iterator[IO[Any]]:
-    place = Path(path)
-    if is_stream(place):
-        number = _open_file(place)
+    target = Path(path)
+    if is_stream(target):
+        descriptor = _open_fd(target)
         with (
-            place.open(mode, **options)
-            if number is None
-            else os.fdopen(os.dup(number), mode, **options)
+            target.open(mode, **options)
+            if descriptor is None
+            else os.fdopen(os.dup(descriptor), mode, **options)
         ) as file:
             yield file
         return
-    if place.is_symlink():
-        # The system knows which links are not to be followed, others' in /tmp for one.
-        os.close(os.open(place, os.O_WRONLY))
-        place = place.resolve()
-    with NamedTemporaryFile(mode, dir=place.parent, prefix=".", delete=False, **options) as file:
+    if target.is_symlink():
+        # Opened, so that the system refuses links it does not follow, as other users' in /tmp.
+        os.close(os.open(target, os.O_WRONLY))
+        target = target.resolve()
+    with NamedTemporaryFile(mode, dir=target.parent, prefix=".", delete=False, **options) as file:
         try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(place)
+            Path(file.name).replace(target)
         except BaseException:
             Path(file.name).unlink()
             raise
 
 
 def is_stream(path: Path) -> bool:
-    """Whether what is at `path` can only be written into, not replaced.
+    """Whether `path` can only be written to, not replaced.
 
-    A device, a pipe, or a file that is open already, as /dev/stdout and /dev/fd/3 are.
+    True for a device, a pipe, or a file that is already open, such as /dev/stdout or /dev/fd/3.
     """
-    return (path.exists() and not (path.is_file() or path.is_dir())) or _open_file(path) is not None
+    return (path.exists() and not (path.is_file() or path.is_dir())) or _open_fd(path) is not None
 
 
-def _open_file(path: Path) -> int | None:
-    """The number of the open file that a path leads to, like /dev/stdout; None for others.
+def _open_fd(path: Path) -> int | None:
+    """The descriptor of the open file that a path such as /dev/stdout leads to; None for others.
 
-    Opened once more by its name, it would be written from its start.
+    Opening such a file again by its name would overwrite it from its start.
     """
-    numbers = os.path.realpath("/dev/fd")
-    for _ in range(_MOST_LINKS):
+    descriptors = os.path.realpath("/dev/fd")
+    for _ in range(_MAX_LINKS):
         folder = os.path.realpath(path.parent)
-        if folder == numbers and path.name.isdecimal():
+        if folder == descriptors and path.name.isdecimal():
             return int(path.name)
         if not path.is_symlink():
             break
@@ -82,13 +89,14 @@ def _open_file(path: Path) -> int | None:
 
 
 def safe_cell(text: str) -> str:
-    """`text` for a cell of a CSV file, with an apostrophe where a spreadsheet would see a formula.
+    """Escape `text` for a cell of a CSV file.
 
-    Source: OWASP, CSV Injection.
+    Prefixes an apostrophe if a spreadsheet would read the text as a formula (OWASP, CSV
+    Injection).
     """
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def plain_cell(cell: str) -> str:
-    """The text that `safe_cell` has made a cell of, and any other as it is."""
+    """Undo `safe_cell`; return any other text unchanged."""
     return cell[1:] if cell[:1] == "'" and safe_cell(cell[1:]) == cell else cell

@@ -1,8 +1,8 @@
-"""The vocabulary: what is asked of the platform, and what it says has become of it.
+"""The values that every other module uses: roster entries, batches, queries, results, settings.
 
-Frozen, slotted values without behaviour of their own beyond what follows from
-their fields. *Identifier*: an e-mail address or a username. *Course key*:
-``course-v1:Org+Number+Run``. *Pair*: one identifier in one course.
+Frozen and slotted; they validate themselves and do nothing else. *Identifier*: an e-mail
+address or a username. *Course key*: ``course-v1:Org+Number+Run``. *Pair*: one identifier in
+one course.
 """
 
 from __future__ import annotations
@@ -19,50 +19,53 @@ from async_enroll.errors import ConfigurationError
 
 T = TypeVar("T")
 Emit = Callable[[T], Awaitable[None]]
-"""Hands a value to the consumer; waits while that has enough to do."""
+"""Passes a value to the consumer; blocks while the consumer is busy (backpressure)."""
 
 NOBODY = "preflight@"
-"""Neither a user nor a plausible address: a call for it changes, mails and records nothing."""
+"""The identifier of preflight calls.
+
+Neither a username nor a plausible address: a call for it changes, mails and records nothing.
+"""
 
 
 class Action(Enum):
-    """What is to be done with a pair; the values are the platform's words."""
+    """What to do with a pair. The values are those of the platform's API."""
 
     ENROLL = "enroll"
     UNENROLL = "unenroll"
 
 
 class Outcome(Enum):
-    """What became of a pair. ``ok`` tells whether it is now as it was asked to be."""
+    """The outcome of a pair. `ok` is True where the pair is now in the state asked for."""
 
     ENROLLED = "enrolled"
-    """Was not enrolled and is now."""
+    """Newly enrolled by the call."""
     ALREADY_ENROLLED = "already_enrolled"
-    """Was enrolled before the call and still is."""
+    """Enrolled before the call, and still enrolled."""
     ALLOWED = "allowed"
-    """An address without an account, or an account that is not activated.
+    """Not enrolled yet: an address without an account, or an account that is not activated.
 
-    It waits for registration or activation. Accounts that are not activated are told so by
-    Open edX since 2022.
+    With `auto_enroll`, the learner is enrolled on registration or activation. Open edX since
+    2022 also reports accounts that are not activated this way.
     """
     UNENROLLED = "unenrolled"
-    """Was enrolled and is no longer."""
+    """Enrolled before the call, and no longer."""
     NOT_ENROLLED = "not_enrolled"
-    """To be unenrolled, and was not enrolled in the first place."""
+    """Asked to be unenrolled, but was not enrolled."""
     WITHDRAWN = "withdrawn"
-    """To be unenrolled: a wait for registration or activation has been undone."""
+    """Asked to be unenrolled: the wait for registration or activation is cancelled."""
     INVALID_IDENTIFIER = "invalid_identifier"
-    """Neither a user nor a plausible address, or one that cannot be sent at all."""
+    """Neither a user nor a plausible address, or text that cannot be sent at all."""
     ERROR = "error"
-    """The platform failed on this one identifier."""
+    """The platform reported an error for this pair."""
     REJECTED = "rejected"
-    """The platform refused the call (no such course, no such cohort, …); nothing was done."""
+    """The platform refused the call (no such course, no such cohort, …). Nothing was changed."""
     UNCONFIRMED = "unconfirmed"
-    """Sent, and nothing tells what became of it."""
+    """Sent, but its outcome is unknown: the call was lost or cut off."""
 
     @property
     def ok(self) -> bool:
-        """Whether the pair is now as it was asked to be."""
+        """Whether the pair is now in the state asked for."""
         return self in _AS_ASKED
 
 
@@ -80,11 +83,11 @@ _AS_ASKED = frozenset(
 
 @frozen
 class RosterEntry:
-    """One pair of a roster: who, where, and whether in or out.
+    """One pair of a roster: the learner, the course, and the action.
 
-    Surrounding white space does not count. Identifiers that differ in case alone are one
-    learner, as to the platform; the first spelling is sent. `cohort` places the learner in a
-    cohort that exists in the course; the platform takes it with ENROLL only.
+    Surrounding white space is ignored. Identifiers that differ only in case are the same
+    learner, as on the platform; the first spelling is sent. `cohort` names an existing cohort
+    of the course to place the learner in; the platform accepts it with ENROLL only.
     """
 
     identifier: str
@@ -97,8 +100,8 @@ class RosterEntry:
 class Batch:
     """The cross product of one bulk call: every identifier in every course.
 
-    `cohorts` is None or has one cohort for each course, in the courses' order: the
-    platform refuses a call in which only some courses have one.
+    `cohorts` is None or holds one cohort for each course, in the order of `courses`: the
+    platform refuses a call in which only some courses have a cohort.
     """
 
     action: Action
@@ -108,7 +111,7 @@ class Batch:
 
     @property
     def pairs(self) -> int:
-        """How many pairs the call carries."""
+        """Number of pairs in the call."""
         return len(self.courses) * len(self.identifiers)
 
 
@@ -116,8 +119,8 @@ class Batch:
 class Enrollment:
     """One record of the platform's enrollment listing.
 
-    `email` is None where the site does not tell it; `created` is naive where the
-    platform names no time zone, and None where it does not know.
+    `email` is None where the site does not disclose it. `created` is naive where the
+    platform names no time zone, and None where the platform has no date.
     """
 
     username: str
@@ -130,10 +133,15 @@ class Enrollment:
 
 @frozen
 class EnrollmentQuery:
-    """A filter on the enrollment listing; None does not filter.
+    """A filter on the enrollment listing; a field that is None does not filter.
 
-    `days` keeps the enrollments created in the last so many days, and so none of which it
-    is not known when they were created.
+    `days` keeps enrollments created in the last that many days, 0 to 100,000. Records without
+    a creation date never match it.
+
+    Raises:
+        ConfigurationError: if a field has the wrong type, is blank or cannot be sent, or `days`
+            is out of range.
+
     """
 
     course_id: str | None = None
@@ -165,21 +173,21 @@ class EnrollmentQuery:
 
 
 def _is_text(value: str) -> bool:
-    """Whether a platform can be asked for it: yarl leaves out of a URL what cannot be encoded."""
+    """Whether a query string can carry `value`: yarl drops characters it cannot encode."""
     return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 ListingKind = Literal["auto", "so2", "core"]
-"""Where enrollments are read: MOOCit's reporting API, Open edX's own list, or what there is."""
+"""Where to read enrollments: MOOCit's reporting API (so2), Open edX's list (core), or either."""
 
 
 @frozen
 class EnrollmentState:
-    """Where a pair stood before or after a call, in the platform's words.
+    """The state of a pair before or after a call, as the platform reports it.
 
-    `user`: the identifier has an account. `enrollment`: it is enrolled. `allowed`:
-    it waits for registration or activation and, with `auto_enroll`, is enrolled then.
-    `cohort` is told only by calls that name cohorts.
+    `user`: the identifier has an account. `enrollment`: the learner is enrolled. `allowed`:
+    the learner awaits registration or activation and, with `auto_enroll`, is enrolled then.
+    `cohort` is None unless the call named cohorts.
     """
 
     user: bool
@@ -191,12 +199,12 @@ class EnrollmentState:
 
 @frozen
 class EnrollmentResult:
-    """What became of one pair.
+    """The result of one pair.
 
-    `before` and `after` are the platform's word, None where it gave none. `error`
-    says in words why `outcome` is not ok. `notified`: True, the platform was asked
-    to mail the learner and answered 200; False, no mail; None, it may have mailed and
-    nobody can tell. `attempts` counts the calls the pair was sent in.
+    `before` and `after` are the states that the platform reported, None where it reported
+    none. `error` says in words why `outcome` is not ok. `notified`: True where the platform
+    was asked to mail the learner and answered 200; False where no mail was sent; None where
+    it is unknown whether mail was sent. `attempts` counts the calls that carried the pair.
     """
 
     identifier: str
@@ -212,9 +220,15 @@ class EnrollmentResult:
 
 @frozen
 class RequestWindow:
-    """At most `calls` requests in any `seconds` seconds; the platform's default for staff.
+    """The platform's throttle: at most `calls` requests in any `seconds` seconds.
 
-    Source: openedx-platform, `EnrollmentUserThrottle` (120 a minute for staff).
+    The default is the platform's own for staff, 120 calls a minute. Source: openedx-platform,
+    `EnrollmentUserThrottle`.
+
+    Raises:
+        ConfigurationError: if either is not a number, `calls` is below 1 or `seconds` is not
+            above 0.
+
     """
 
     calls: int = 120
@@ -231,11 +245,16 @@ class RequestWindow:
 
 @frozen
 class BatchLimits:
-    """How large one bulk call may grow: identifiers, pairs, and bytes of its encoded body.
+    """The maximum size of one bulk call: identifiers, pairs, and bytes of its encoded body.
 
-    The defaults keep a call well under a minute at tens of milliseconds a pair, and
-    its body under nginx's default limit of 1 MiB. Where the platform needs longer for a
-    pair, calls are made smaller, to take about `seconds`.
+    The defaults keep a call well under a minute at tens of milliseconds a pair, and its body
+    under nginx's default limit of 1 MiB. Where the platform is slower, calls are made smaller,
+    so that each takes about `seconds`.
+
+    Raises:
+        ConfigurationError: if a limit is not a number or too small: below 1 identifier, 1 pair
+            or 16 KiB, or not above 0 seconds.
+
     """
 
     identifiers: int = 200
@@ -268,14 +287,14 @@ def _check_numbers(settings: RequestWindow | BatchLimits) -> None:
 
 
 LONGEST_REASON = 255
-"""How many characters a reason can have."""
+"""Maximum length of a reason, in characters."""
 
 
 def checked_reason(reason: str | None) -> str | None:
-    """The reason of a job, without surrounding white space; None where none is given.
+    """Strip and validate the reason of a job; None stays None.
 
     Raises:
-        ConfigurationError: where the platform could not keep it, saying what is expected.
+        ConfigurationError: if the platform could not store the reason.
 
     """
     if reason is None:
@@ -283,7 +302,7 @@ def checked_reason(reason: str | None) -> str | None:
     expected = f"expected text of up to {LONGEST_REASON} characters"
     if not isinstance(reason, str):
         raise ConfigurationError(f"reason is a {type(reason).__name__}; {expected}")
-    reason = reason.strip()
+    reason = str.strip(reason)  # plain, where a framework has a kind of string of its own
     if not reason:
         raise ConfigurationError(f"reason is blank; {expected}, or none at all")
     if len(reason) > LONGEST_REASON:
@@ -300,8 +319,8 @@ _MOST_DAYS = 100_000
 
 
 def identity_key(identifier: str) -> str:
-    """The key by which the platform compares identifiers: lower case, in normal form C.
+    """The key for comparing identifiers as the platform does: lower case, Unicode form NFC.
 
-    Never `casefold`: `straße` is not `strasse`.
+    Not `casefold`: on the platform, `straße` and `strasse` are different identifiers.
     """
     return normalize("NFC", identifier.lower())

@@ -1,8 +1,8 @@
-"""Fixtures for the tests of those who use async_enroll: a platform, and a client open on it.
+"""pytest fixtures for users of async_enroll: a sandbox platform and a client connected to it.
 
-pytest finds them by itself wherever the package is installed. They serve tests of every
-kind: the platform has a thread of its own, and the client is on the loop of its test,
-whether anyio's plugin or pytest-asyncio runs that.
+pytest loads them wherever the package is installed. The platform runs in its own thread and
+serves any test; the client runs on the test's event loop, under anyio's plugin or
+pytest-asyncio.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-# Every run of pytest loads this module: what the fixtures need is loaded where they are used.
+# pytest loads this module in every run; the fixtures import what they need when they are used.
 if TYPE_CHECKING:
     from async_enroll import EnrollmentClient
     from async_enroll.sandbox import Platform
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def enroll_platform_options() -> dict[str, Any]:
-    """Arguments for the `Platform` of `enroll_platform`: none, unless a test overrides this."""
+    """Keyword arguments for the `Platform` of `enroll_platform`. Override it; default: none."""
     return {}
 
 
 @pytest.fixture
 def enroll_platform(enroll_platform_options: dict[str, Any]) -> Iterator[Platform]:
-    """A platform that is served during the test, without a throttle unless one is asked for."""
+    """A running sandbox platform, without a throttle unless the options set `window`."""
     from async_enroll.sandbox import Platform
 
     with Platform(**{"window": None, **enroll_platform_options}) as platform:
@@ -36,10 +36,10 @@ def enroll_platform(enroll_platform_options: dict[str, Any]) -> Iterator[Platfor
 
 @pytest.fixture
 def enroll_client(request: pytest.FixtureRequest) -> EnrollmentClient:
-    """A client open on `enroll_platform`, for asynchronous tests.
+    """A client connected to `enroll_platform`, for asynchronous tests.
 
-    It is made for a platform as quick as this one: a call may last 5 s, half a second
-    settles the fate of a lost one, and it sends as fast as the platform takes calls.
+    Its settings suit a fast platform: `timeout` and `patience` are 5 seconds, `settle` is half
+    a second, and `window` is the platform's, or practically unlimited where it has none.
     """
     marker = request.node.get_closest_marker("asyncio")
     if "anyio_backend" in request.fixturenames:
@@ -58,7 +58,7 @@ def enroll_client(request: pytest.FixtureRequest) -> EnrollmentClient:
 
 
 def _opening() -> Callable[..., AsyncIterator[EnrollmentClient]]:
-    """A function for a fixture: one each, for pytest-asyncio leaves its mark on them."""
+    """A new function for each fixture, since pytest-asyncio sets attributes on it."""
 
     async def client(
         enroll_platform: Platform, enroll_platform_options: dict[str, Any]
@@ -86,9 +86,9 @@ def _on_pytest_asyncio(loop_scope: str) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Where pytest-asyncio is at work, open the client on each of its loops, too.
+    """Register client fixtures for every loop scope of pytest-asyncio, where it is active.
 
-    Its strict mode takes up no fixtures but those that it has made itself.
+    Its strict mode handles only fixtures made with its own decorator.
     """
     if not config.pluginmanager.has_plugin("asyncio"):
         return

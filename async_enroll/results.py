@@ -1,4 +1,9 @@
-"""What became of pairs, compactly: a job has millions of results, and few fates. Pure."""
+"""Results of many pairs in compact form.
+
+A job has millions of results, but few distinct ones: a `Block` stores identifiers next to shared
+`ResultDetail` objects and builds `EnrollmentResult` objects on demand. `delivery` makes
+blocks; `journal` and `reports` consume them. No I/O.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,7 @@ from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outco
 
 
 class ResultDetail(NamedTuple):
-    """All that a result says but of whom, and in which course."""
+    """The fields of an `EnrollmentResult` without identifier, course and action."""
 
     outcome: Outcome
     before: EnrollmentState | None = None
@@ -24,10 +29,10 @@ class ResultDetail(NamedTuple):
 
 @frozen
 class Block:
-    """What became of some identifiers in one course; iterates as their results.
+    """The results of some identifiers in one course; iterates as `EnrollmentResult` objects.
 
-    Results are made when they are looked at: making one costs more than all else that is
-    done for a pair. `fates` has one for each of `identifiers`, in their order.
+    These are built during iteration: building one costs more than all other work on a pair.
+    `details` has one item for each of `identifiers`, in the same order.
     """
 
     course_id: str
@@ -39,7 +44,7 @@ class Block:
     def alike(
         cls, course_id: str, action: Action, identifiers: Sequence[str], detail: ResultDetail
     ) -> Self:
-        """One fate for all of them."""
+        """A block in which all identifiers share one detail."""
         return cls(course_id, action, identifiers, [detail] * len(identifiers))
 
     @classmethod
@@ -50,11 +55,11 @@ class Block:
         identifiers: Sequence[str],
         details: Sequence[ResultDetail | None],
     ) -> Self:
-        """Those of the identifiers whose fate is known."""
-        told = [detail for detail in details if detail is not None]
-        if len(told) < len(details):
+        """A block of the identifiers whose detail is not None."""
+        present = [detail for detail in details if detail is not None]
+        if len(present) < len(details):
             identifiers = list(compress(identifiers, details))
-        return cls(course_id, action, identifiers, told)
+        return cls(course_id, action, identifiers, present)
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -64,15 +69,15 @@ class Block:
             yield EnrollmentResult(identifier, self.course_id, self.action, *detail)
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
-        """The fates in order, and how many identifiers in a row share each."""
+        """Run-length encode the details: pairs of a detail and the number of repeats in a row."""
         if self.details and self.details.count(self.details[0]) == len(self.details):
-            yield self.details[0], len(self.details)  # as most often, and quickly seen
+            yield self.details[0], len(self.details)  # the most common case, checked in C
             return
         for detail, alike in groupby(self.details):
             yield detail, sum(1 for _ in alike)
 
     def only(self, like: Callable[[ResultDetail], bool]) -> Block:
-        """Those of the identifiers with such a fate."""
+        """A block of the identifiers whose detail satisfies `like`."""
         chosen = list(map(like, self.details))
         if all(chosen):
             return self
@@ -81,19 +86,19 @@ class Block:
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:
-    """How many pairs they have in all."""
+    """Total number of pairs in `blocks`."""
     return sum(map(len, blocks))
 
 
 def failing(detail: ResultDetail) -> bool:
-    """Whether it is not what was asked for."""
+    """Whether the pair is not in the state asked for."""
     return not detail.outcome.ok
 
 
 def unnotified(detail: ResultDetail) -> bool:
-    """Whether it is what was asked for, with mail, and nobody can tell whether that was sent."""
+    """Whether the pair is in the state asked for, but its mail may or may not have been sent."""
     return detail.outcome.ok and detail.notified is None
 
 
 UNNOTIFIED = "may not have been notified"
-"""What is said of such a learner."""
+"""The words for such a learner in output."""

@@ -12,7 +12,7 @@ import re
 import sys
 
 import anyio
-import orjson
+import msgspec
 
 from async_enroll.models import NOBODY
 from benchmarks.processes import dismissed, say
@@ -25,7 +25,7 @@ _ENROLLED = b'","after":%b,"before":%b}' % (_SINCE_NOW, _NEVER)
 
 def bulk_answer(body: bytes) -> bytes:
     """What the platform answers where everybody has an account and nobody is enrolled."""
-    call = orjson.loads(body)
+    call = msgspec.json.decode(body)
     results = b",".join(
         b'{"identifier":"%b","invalidIdentifier":true}' % identifier
         if identifier == NOBODY.encode()
@@ -42,7 +42,7 @@ def bulk_answer(body: bytes) -> bytes:
 
 def listing(records: int) -> bytes:
     """A listing of so many records."""
-    return orjson.dumps(
+    return msgspec.json.encode(
         [
             {
                 "username": f"learner{number:06}",

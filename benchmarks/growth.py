@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
 import anyio
-import orjson
+import msgspec
 from attrs import evolve, frozen
 
 from async_enroll import EnrollmentClient, RosterEntry
@@ -105,7 +105,7 @@ async def bare(url: str, callers: int) -> Sharing:
             one = evolve(batch, identifiers=(learner,))
             body = bulk_body(one, auto_enroll=True, email_students=False)
             async with in_flight, session.post(url, data=body) as answer:
-                orjson.loads(await answer.read())
+                msgspec.json.decode(await answer.read())
 
         return await share(call, callers)
 

@@ -21,7 +21,7 @@ STATEMENTS = [
     "import pytest",
     "import pytest, async_enroll.pytest_plugin",
     "import async_enroll.sandbox",
-    "import async_enroll.cli",
+    "import async_enroll.cli.app",
 ]
 
 BARS = {

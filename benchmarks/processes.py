@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import anyio
-import orjson
+import msgspec
 from anyio import to_thread
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -62,7 +62,7 @@ class Server:
 
     async def hear(self) -> Any:
         """What it says next."""
-        return orjson.loads(await self._said.receive_until(b"\n", _LONGEST_LINE))
+        return msgspec.json.decode(await self._said.receive_until(b"\n", _LONGEST_LINE))
 
     async def stop(self) -> None:
         """Tell it that it is not needed any longer."""
@@ -82,7 +82,7 @@ async def serving(module: str, *arguments: object) -> AsyncIterator[Server]:
 
 def say(what: object) -> None:
     """Tell something to whoever has started this process."""
-    print(orjson.dumps(what).decode(), flush=True)
+    print(msgspec.json.encode(what).decode(), flush=True)
 
 
 async def dismissed() -> None:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import anyio
-import orjson
+import msgspec
 from aiohttp import web
 from attrs import asdict, field, frozen
 
@@ -68,7 +68,7 @@ class Site:
 @asynccontextmanager
 async def visited(setting: Setting) -> AsyncIterator[Site]:
     """Serve a sandbox of one course; nobody is enrolled yet."""
-    async with serving(__name__, orjson.dumps(asdict(setting)).decode()) as server:
+    async with serving(__name__, msgspec.json.encode(asdict(setting)).decode()) as server:
         site = Site(**server.greeting)
         yield site
         await server.stop()
@@ -140,5 +140,5 @@ async def _front(platform: Platform) -> AsyncIterator[str]:
 
 
 if __name__ == "__main__":
-    told = orjson.loads(sys.argv[1])
+    told = msgspec.json.decode(sys.argv[1])
     anyio.run(_serve, Setting(**{**told, "window": RequestWindow(**told["window"])}))

@@ -1,16 +1,18 @@
-"""The README, and the programs in it, to be run as they are printed."""
+"""The README, and the blocks in it, to be run as they are printed."""
 
 import re
 from pathlib import Path
-from types import ModuleType
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
-PYTHON = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+PYTHON: list[str] = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+MARKED: dict[str, str] = dict(
+    re.findall(r"^<!-- (\w+) -->\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+)
+"""The blocks that are not Python, by the name in the comment above each."""
 
 
-def program(mark: str, *, name: str = "from_the_readme") -> ModuleType:
-    """Import the first program that has `mark` in it, as Python does a file of one's own."""
-    code = next(code for code in PYTHON if mark in code)
-    module = ModuleType(name)
-    exec(compile(code, "README.md", "exec"), module.__dict__)
-    return module
+def python(mark: str) -> str:
+    """The one block of Python that has `mark` in it."""
+    (code,) = (code for code in PYTHON if mark in code)
+    return code

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 import pyarrow
 import pytest
+from markupsafe import Markup
 
 from async_enroll import (
     Action,
@@ -149,6 +150,19 @@ async def test_any_iterable_will_do(client: EnrollmentClient) -> None:
         yield RosterEntry("learner4", C0)
 
     assert (await client.apply(entries())).counts == {Outcome.ENROLLED: 1}
+
+
+async def test_a_frameworks_own_kind_of_string_will_do(
+    client: EnrollmentClient, tmp_path: Path
+) -> None:
+    jane, course, why = Markup("jane@example.org"), Markup(C0), Markup("course transfer")
+    entry = RosterEntry(jane, course, cohort=Markup("red"))
+    for report in (
+        await client.bulk_enroll([jane], [course], reason=why),
+        await client.apply([entry], reason=why, journal=tmp_path / "job.db"),
+    ):
+        report.write_json(tmp_path / "report.json")
+        assert f'"identifier":"{jane}"' in (tmp_path / "report.json").read_text("utf-8")
 
 
 async def test_nothing_to_do(platform: Platform, client: EnrollmentClient) -> None:

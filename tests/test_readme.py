@@ -1,26 +1,31 @@
 """What the README prints is what runs."""
 
+import inspect
 import os
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
-from opentelemetry import metrics, trace
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from async_enroll import BatchLimits, EnrollmentClient
-from async_enroll.sandbox import Fault, Faults, Platform
-from tests.readme import PYTHON, README
+import async_enroll
+from async_enroll import (
+    BatchLimits,
+    EnrollmentClient,
+    EnrollmentReport,
+    Plan,
+    RequestWindow,
+    Roster,
+    errors,
+    events,
+)
+from async_enroll.sandbox import RELEASES, Fault, Faults, Platform
+from tests.readme import MARKED, PYTHON, README, ROOT, python
 
-C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
+C1 = "course-v1:Org+C1+2026"
 ON_ASYNCIO = """
 import pytest
 
@@ -33,9 +38,9 @@ def anyio_backend():
 @pytest.fixture
 async def site() -> AsyncIterator[Platform]:
     async with Platform() as platform:
-        platform.add_course(C1)
-        platform.add_course(C2)
+        platform.add_course(C1, cohorts=["Group A"])
         platform.add_user("jane", "jane@example.org")
+        platform.add_user("johnny", "john@example.org")
         yield platform
 
 
@@ -49,104 +54,184 @@ def environment(platform: Platform) -> dict[str, str]:
     }
 
 
-def block(name: str) -> str:
-    found = re.search(rf"^<!-- {name} -->\n```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+async def run_block(name: str, platform: Platform, cwd: Path) -> str:
+    """Run a block of commands, each of which must succeed; say yes to what `apply` asks."""
+    script = "set -e\n" + MARKED[name].replace("apply ", "apply --yes ")
+    command = ["sh", "-c", script]
+    env = environment(platform)
+    done = await anyio.run_process(command, env=env, cwd=cwd, stderr=None)
+    return done.stdout.decode()
 
 
-async def test_await(site: Platform) -> None:
-    code = next(code for code in PYTHON if "ASYNC_ENROLL_URL" in code)
-    done = await anyio.run_process([sys.executable, "-c", code], env=environment(site), stderr=None)
+async def run_python(code: str, platform: Platform | None = None) -> str:
+    env = environment(platform) if platform else None
+    done = await anyio.run_process([sys.executable, "-c", code], env=env, stderr=None)
+    return done.stdout.decode()
+
+
+async def test_environment(site: Platform) -> None:
+    """Each variable is one that the command line reads."""
+    named = set(re.findall(r"ASYNC_ENROLL_\w+", README))
+    client_id, secret = site.add_application()
+    given = {
+        "ASYNC_ENROLL_URL": site.url,
+        "ASYNC_ENROLL_CLIENT_ID": client_id,
+        "ASYNC_ENROLL_CLIENT_SECRET": secret,
+    }
+    assert named == {*given, "ASYNC_ENROLL_TOKEN", "ASYNC_ENROLL_CLIENT_SECRET_FILE"}
+    env = {name: value for name, value in environment(site).items() if name not in named} | given
+    done = await anyio.run_process(["async-enroll", "doctor"], env=env, stderr=None)
+    assert "accepted as JWT" in done.stdout.decode()
+
+
+async def test_registrar(site: Platform, tmp_path: Path) -> None:
+    site.enroll("johnny", C1)
+    await anyio.Path(tmp_path / "roster.csv").write_text(MARKED["roster"])
+    printed = await run_block("registrar", site, tmp_path)
+    assert "the token's user is global staff" in printed
     assert site.is_enrolled("jane", C1)
-    assert site.is_enrolled("jane", C2)
-    assert len(site.outbox) == 2
-    printed = done.stdout.decode()
-    assert "4 enrollments in 2 courses: 2 failed" in printed
-    assert "john course-v1:Org+C2+2026 Outcome.INVALID_IDENTIFIER" in printed
+    assert not site.is_enrolled("johnny", C1)
+    assert (
+        "All 2 enrollments are as requested"
+        in await anyio.Path(tmp_path / "outcome.html").read_text()
+    )
+    assert "example.org" not in await anyio.Path(tmp_path / "mend.csv").read_text()
+
+
+async def test_mail(tmp_path: Path) -> None:
+    """Those whose first mail may be lost are mailed once they are applied again."""
+    async with Platform(faults=Faults.schedule({1: Fault.RESET_AFTER})) as site:
+        site.add_course(C1)
+        site.add_user("jane", "jane@example.org")
+        async with EnrollmentClient(site.url, site.token, settle=0.5) as client:
+            report = await client.apply(
+                [async_enroll.RosterEntry("jane", C1)],
+                email_students=True,
+                journal=tmp_path / "job.db",
+            )
+        assert [result.notified for result in report.results] == [None]
+        assert len(site.outbox) == 1
+        await run_block("mail", site, tmp_path)
+        assert len(site.outbox) == 2
+
+
+async def test_developer(site: Platform) -> None:
+    printed = await run_python(python("ASYNC_ENROLL_URL"), site)
+    assert site.is_enrolled("jane", C1)
+    assert "2 enrollments in 1 course: 1 failed" in printed
+    assert f"john {C1} Outcome.INVALID_IDENTIFIER" in printed
     assert printed.splitlines()[-1].startswith("jane 20")
 
 
-async def test_migrate(site: Platform, tmp_path: Path) -> None:
-    await anyio.Path(tmp_path / "roster.csv").write_text(
-        f"email,course_id\njane@example.org,{C1}\n"
-    )
-    # The two lines that name the site are the reader's own to change.
-    commands = "\n".join(line for line in block("migrate").splitlines() if "export" not in line)
-    script = f"set -e\n{commands}\n"
-    await anyio.run_process(["sh", "-c", script], env=environment(site), cwd=tmp_path, stderr=None)
-    assert site.is_enrolled("jane", C1)
-    assert "jane@example.org" not in await anyio.Path(tmp_path / "mend.csv").read_text()
-    assert (
-        "The one enrollment is as requested"
-        in await anyio.Path(tmp_path / "outcome.html").read_text()
-    )
-    assert "jane@example.org" in await anyio.Path(tmp_path / "new.csv").read_text()
+async def test_bot(site: Platform) -> None:
+    names: dict[str, Any] = {}
+    exec(python("reply_to"), names)
+    reply_to = names["reply_to"]
+    async with EnrollmentClient(site.url, site.token) as client:
+        assert "1 failed" in await reply_to(f"/enroll {C1} jane nobody", client)
+        assert (await reply_to(f"/enroll {C1}", client)).startswith("Expected")
+    assert [mail.to for mail in site.outbox] == ["jane@example.org"]
+    async with EnrollmentClient(site.url, "wrong") as client:
+        assert "the token is not accepted" in await reply_to(f"/enroll {C1} jane", client)
 
 
 async def test_sandbox() -> None:
-    code = next(code for code in PYTHON if "async with Platform" in code)
-    await anyio.run_process([sys.executable, "-c", code], stderr=None)
+    await run_python(python("async with Platform"))
 
 
 async def test_fixtures(tmp_path: Path) -> None:
-    code = next(code for code in PYTHON if "enroll_client" in code)
-    await anyio.Path(tmp_path / "test_enrolling.py").write_text(code)
+    await anyio.Path(tmp_path / "test_enrolling.py").write_text(python("enroll_client"))
     await anyio.Path(tmp_path / "conftest.py").write_text(ON_ASYNCIO)
     options = ["-W", "error", "-p", "no:asyncio", "-p", "no:cacheprovider", "-o", "anyio_mode=auto"]
     command = [sys.executable, "-m", "pytest", *options]
     done = await anyio.run_process(command, cwd=tmp_path, stderr=None)
-    assert b"2 passed" in done.stdout
-
-
-async def test_traces() -> None:
-    spans, counts = InMemorySpanExporter(), InMemoryMetricReader()
-    tracing = TracerProvider()
-    tracing.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(tracing)
-    metrics.set_meter_provider(MeterProvider([counts]))
-    names: dict[str, Any] = {}
-    exec(next(code for code in PYTHON if "opentelemetry" in code), names)
-    learners = [f"learner{number}@example.org" for number in range(4)]
-    # The first call asks for the course, and is no call of a batch.
-    async with Platform(faults=Faults.schedule({1: Fault.SERVER_ERROR})) as platform:
-        platform.add_course(C1)
-        async with EnrollmentClient(
-            platform.url,
-            platform.token,
-            batch=BatchLimits(identifiers=2),
-            concurrency=1,
-            on_event=names["traced"](),
-        ) as client:
-            with trace.get_tracer("web").start_as_current_span("request"):
-                await client.bulk_enroll(learners, [C1])
-                with anyio.CancelScope() as scope:
-                    scope.cancel()
-                    await client.bulk_enroll(learners, [C1])
-    *calls, job, cancelled, request = spans.get_finished_spans()
-    assert [span.name for span in (job, cancelled)] == ["enroll.job"] * 2
-    assert job.parent == cancelled.parent == request.context
-    assert job.status.is_unset
-    assert cancelled.status.status_code is trace.StatusCode.ERROR
-    assert {span.name for span in calls} == {"enroll.call"}
-    assert all(span.parent == job.context for span in calls)
-    told = [(span.attributes or {}).get("http.response.status_code") for span in calls]
-    assert told == [500] + [200] * (len(calls) - 1)
-    assert [span.status.description for span in calls][:2] == ["undone", None]
-    data = counts.get_metrics_data()
-    assert data
-    (point,) = data.resource_metrics[0].scope_metrics[0].metrics[0].data.data_points
-    assert isinstance(point, NumberDataPoint)
-    assert (point.attributes, point.value) == ({"enroll.outcome": "allowed"}, len(learners))
-    exported = [data.to_json(), *(span.to_json() for span in spans.get_finished_spans())]
-    assert "learner" not in "".join(exported)
+    assert b"1 passed" in done.stdout
 
 
 def test_every_block_is_run() -> None:
-    """The bot and the web applications are in `tests.bot` and `tests.web`."""
-    assert len(PYTHON) == 7
-    assert README.count("```sh") == 3
+    """All but two run above: `.ci/run` runs the tests' command, `tests.cli` the demo."""
+    assert len(PYTHON) == 4
+    assert set(MARKED) == {"demo", "tests", "environment", "roster", "registrar", "mail"}
+    assert README.count("```") == 2 * (len(PYTHON) + len(MARKED))
 
 
 def test_the_two_commands_are_one_line_each() -> None:
-    assert block("demo").count("\n") == block("tests").count("\n") == 1
+    assert MARKED["demo"].count("\n") == MARKED["tests"].count("\n") == 1
+
+
+def test_length() -> None:
+    assert len(README.split()) <= 2800
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    local = [link for link in links if not link.startswith("https://")]
+    assert len(local) > 5
+    assert not [link for link in local if not (ROOT / link).exists()]
+
+
+def section(heading: str) -> str:
+    """What stands under a heading."""
+    pattern = rf"^#+ {re.escape(heading)}\n(.*?)(?=^##|\Z)"
+    found = re.search(pattern, README, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_tables_have_what_there_is() -> None:
+    """Every outcome, every event, every exception of the public face, every release."""
+    rows = re.findall(r"^\| (`[^|]*`) \|", section("Outcomes"), re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(async_enroll.Outcome.__members__)
+    public = {
+        name
+        for name in async_enroll.__all__
+        if isinstance(kind := getattr(async_enroll, name), type)
+        and issubclass(kind, errors.EnrollError)
+    }
+    assert set(re.findall(r"`(\w+(?:Error|Denied|Response|Stopped|Failures))`", README)) >= public
+    assert all(f"`{kind.__name__}`" in README for kind in get_args(events.Event))
+    assert all(f"`{name}`" in section("Test your application") for name in RELEASES)
+
+
+def test_arguments_are_those_of_the_client() -> None:
+    rows = section("`EnrollmentClient(base_url, auth, *, …)`")
+    told = re.findall(r"^\| `(\w+)` \| (?:`([^`|]*)`)? ?\| [^|]+ \|$", rows, re.MULTILINE)
+    empty = inspect.Parameter.empty
+    takes = inspect.signature(EnrollmentClient).parameters.values()
+    expected = {one.name: "" if one.default is empty else repr(one.default) for one in takes}
+    del expected["base_url"]
+    assert {name: default.replace('"', "'") for name, default in told} == {
+        **expected,
+        "window": "RequestWindow(calls=120, seconds=60)",
+    }
+    assert RequestWindow(calls=120, seconds=60) == RequestWindow()
+
+
+@pytest.mark.parametrize("name", ["bulk_enroll", "bulk_unenroll", "apply", "resume", "enrollments"])
+def test_methods_take_what_the_table_says(name: str) -> None:
+    """None is what an argument without a default in the table has."""
+    (told,) = re.findall(rf"^\| `(?:await )?{name}\((.*?)\)`", README, re.MULTILINE)
+    assert f"(self, {told})" == _shown(getattr(EnrollmentClient, name))
+
+
+async def test_objects_have_what_the_table_says(tmp_path: Path) -> None:
+    (row,) = re.findall(r"^\| `EnrollmentReport` \| (.*) \|$", README, re.MULTILINE)
+    named = re.findall(r"`(\w+)(?:\(\))?`", row)
+    assert len(named) > 10
+    has = {*dir(EnrollmentReport), *inspect.signature(EnrollmentReport).parameters}
+    assert not set(named) - has
+    (reading,) = re.findall(r"`Roster.read\((.*?)\)`", README)
+    assert f"({reading})" == _shown(Roster.read)
+    (planning,) = re.findall(r"`(Plan.of\(.*?\))`", README)
+    await anyio.Path(tmp_path / "roster.csv").write_text(MARKED["roster"])
+    names = {"roster": Roster.read(tmp_path / "roster.csv"), "limits": BatchLimits(), "name": "x"}
+    assert eval(planning, {"Plan": Plan, **names}).pairs == 2
+
+
+def _shown(method: Callable[..., Any]) -> str:
+    signature = inspect.signature(method)
+    bare = [
+        one.replace(annotation=one.empty, default=one.empty if one.default is None else one.default)
+        for one in signature.parameters.values()
+    ]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))

@@ -1,1 +1,1 @@
-"""One batch until each of its pairs has a result: send, classify, reconcile, bisect, preflight."""
+"""Delivers one batch until each of its pairs has a result: send, classify, reconcile, bisect."""

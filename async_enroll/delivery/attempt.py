@@ -1,4 +1,8 @@
-"""A batch on its way: what was tried with it so far, and what may be tried next."""
+"""The state of a batch in delivery: what was tried so far, and what may be tried next.
+
+`jobs.runner` makes one for each planned batch, `journal.recovery` for what an interrupted job left
+to do. `delivery.delivery` evolves it after every call.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +14,22 @@ from async_enroll.models import Batch, Outcome
 
 @frozen
 class Attempt:
-    """A batch with its history.
+    """A batch with the history of its calls.
 
-    `planned`: the number of the planned batch that it is, or is a part of; None for one of
-    the job's own questions to the platform.
-    `email`: whether the job wants its learners mailed. `quiet`: whether an earlier sending that
-    was undone may have mailed them. `lost`: whether the fate of an earlier sending is not
-    known. `attempts`: how often its pairs were sent. `vetted`: its courses were found to be
-    good after a call had failed. `failed_alone`: how often in a row the platform failed on it
-    when it was a single pair. `errors`: how often in a row it has flagged the learners as
-    errors. `turned_away`: something in front of the site has rejected it before. `unsettled`:
-    why it has to be looked up before anything else; `last_look`: what its pairs are told as,
-    where that does not find them, instead of being sent again.
+    Attributes:
+        batch: The pairs to send.
+        email: Whether the job asks the platform to mail these learners.
+        planned: The number of the planned batch this is, or is part of. None for a preflight.
+        quiet: An earlier call was rolled back, but may have mailed the learners.
+        lost: The outcome of an earlier call is unknown.
+        attempts: How often these pairs were sent.
+        checked: A preflight accepted the courses after a call had failed.
+        failed_alone: How often in a row the platform failed on it as a single pair.
+        errors: How often in a row the platform flagged the pairs as errors.
+        intercepted: A proxy or firewall in front of the site has rejected it before.
+        unsettled: The error of a lost call. The pairs must be reconciled before they are sent.
+        last_look: The outcome of pairs that reconciling does not find. None: send them again.
+
     """
 
     batch: Batch
@@ -33,25 +41,25 @@ class Attempt:
     checked: bool = False
     failed_alone: int = 0
     errors: int = 0
-    turned_away: bool = False
+    intercepted: bool = False
     unsettled: EnrollError | None = None
     last_look: Outcome | None = None
 
     @property
     def mails(self) -> bool:
-        """Whether the platform is to mail when the parcel is sent now: at most once."""
+        """Whether sending it now asks the platform to mail; never after mail may have gone out."""
         return self.email and not (self.quiet or self.lost)
 
     @property
     def touched(self) -> bool:
-        """Whether nobody can say that nothing was done to its learners, mail included."""
+        """Whether an earlier call may have changed something, or mailed somebody."""
         return self.lost or (self.email and self.quiet)
 
     @property
     def notified_so_far(self) -> bool | None:
-        """Whether its learners were mailed, if nothing more comes of it: False, or nobody knows."""
+        """The `notified` of a result if no further call succeeds: False, or None where unknown."""
         return None if self.email and (self.lost or self.quiet) else False
 
     def with_batch(self, batch: Batch) -> Attempt:
-        """Another batch, or a part of this one, with the same history."""
+        """Return a copy with the same history for another batch, usually a part of this one."""
         return evolve(self, batch=batch)

@@ -1,4 +1,9 @@
-"""Pursues a batch until every one of its pairs has a result, whatever its calls come to."""
+"""Delivers a batch until each of its pairs has a result, whatever happens to its calls.
+
+Takes attempts from `jobs.runner`. Sends them through `delivery.dispatch`, turns answers into
+results with `delivery.outcomes`, looks up lost calls with `delivery.reconcile`, and bisects batches
+that fail. Emits blocks of results, after the event log has recorded them.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +43,10 @@ from async_enroll.platform.json import BulkAnswer
 from async_enroll.results import Block, pairs_in
 
 MOST_ATTEMPTS = 10
-"""How often pairs are sent whose fate remains unknown."""
+"""How often pairs are sent at most while their outcome remains unknown."""
 
-_HOPELESS = 8
-"""After how many culprits in a row, nothing done in between, narrowing down is no use."""
+_MOST_CULPRITS = 8
+"""Bisecting stops after this many rejected pairs in a row: everything fails then."""
 
 _CANCELLED = "the job was cancelled meanwhile"
 _CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
@@ -49,15 +54,14 @@ _AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
 _STOPPING = (FailureKind.UNREACHABLE, FailureKind.UNAUTHORIZED, FailureKind.FATAL)
 
 _Step = tuple[list[Block], list[Attempt]]
-"""What has become of some pairs of a parcel, and what is to be pursued of the others."""
+"""The results of some pairs of an attempt, and the attempts still to make for the others."""
 
 
 class Delivery:
-    """The parcels of one job on their way, a step at a time.
+    """Delivers the batches of one job.
 
-    `chronicle` is told of what became of pairs before `emit` has it. `cut_off` takes the
-    results of what was in flight when the job was cancelled. `accounted` counts the pairs
-    that have a result.
+    Results go to `event_log` first, then to `emit`. `cut_off` collects the results of calls in
+    flight when the job was cancelled. `accounted` counts the pairs that have a result.
     """
 
     def __init__(
@@ -78,7 +82,7 @@ class Delivery:
             self._preflight, limits, good_places, dispatch.until_stopped
         )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
-        """One for each batch in hand; those that only wait to be settled lend theirs."""
+        """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
         self.accounted = 0
         self._api = api
         self._reconciler = reconciler
@@ -91,33 +95,33 @@ class Delivery:
         self._culprits_in_a_row = 0
 
     async def settled(self, planned: int | None, blocks: list[Block]) -> None:
-        """Emit what became of pairs, once that is recorded."""
+        """Record results, then emit them."""
         if not blocks:
             return
         self.accounted += pairs_in(blocks)
         event = BatchSettled(job=self._event_log.job, planned=planned, blocks=tuple(blocks))
         try:
-            await self._tell(event)
+            await self._record(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
         await self._emit(blocks)
 
-    async def _tell(self, event: Event) -> None:
-        """Tell of an event; what cannot be kept stops the job."""
+    async def _record(self, event: Event) -> None:
+        """Record an event; stop the job where that fails."""
         try:
-            await self._event_log.tell(event)
+            await self._event_log.record(event)
         except JournalError as error:
             self.dispatch.stop(error)
 
     def batch_size(self, attempt: Attempt) -> BatchSize:
-        """How many pairs of a parcel one call should carry."""
+        """Return the batch size, in pairs, for calls of this kind."""
         return self._api.batch_size(email_students=attempt.mails)
 
     async def deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
-        """Pursue a parcel; set `sent` when others may follow it.
+        """Deliver an attempt; set `sent` when the next one may start.
 
-        One that an earlier run of the job has lost is first looked for.
+        An attempt that an earlier run of the job has lost is reconciled first.
         """
         if attempt.lost:
             attempt = evolve(attempt, unsettled=EnrollError("the job was interrupted meanwhile"))
@@ -137,7 +141,7 @@ class Delivery:
                     self._cut_off += unconfirmed(part, _CANCELLED)
             if is_cancelled():
                 raise
-            # Something that this job uses was cancelled by somebody else.
+            # Somebody else cancelled something that this job uses.
             error = EnrollError(_CANCELLED_BY_OTHERS)
             self.dispatch.stop(error)
             for part in left:
@@ -146,7 +150,7 @@ class Delivery:
 
     async def _step(self, attempt: Attempt, hand: Hand) -> _Step:
         if attempt.unsettled:
-            return await self._look_up(attempt, attempt.unsettled)
+            return await self._reconcile(attempt, attempt.unsettled)
         batch = attempt.batch
         await self.preflight.check(places(batch))
         good, refused = without(batch, self.preflight.bad)
@@ -158,22 +162,22 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        if batch.pairs > 1 and not self._is_hopeless and self._is_too_large(attempt):
+        if batch.pairs > 1 and not self._narrowing_stopped and self._is_too_large(attempt):
             hand.sent.set()
-            return await self._in_halves(attempt)
-        return await self._conclude(attempt, await self.dispatch.send(attempt, hand), hand)
+            return await self._split(attempt)
+        return await self._handle_reply(attempt, await self.dispatch.send(attempt, hand), hand)
 
     @property
-    def _is_hopeless(self) -> bool:
-        return self._culprits_in_a_row >= _HOPELESS
+    def _narrowing_stopped(self) -> bool:
+        return self._culprits_in_a_row >= _MOST_CULPRITS
 
     def _is_too_large(self, attempt: Attempt) -> bool:
-        """Whether a call would carry more than the site was seen to take."""
+        """Whether a call would be larger than the site has been seen to accept."""
         most = self.batch_size(attempt).most
         return attempt.batch.pairs > most or _weight(attempt.batch) >= self._smallest_too_large
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
-        """Send a call without effect; again where nothing tells what became of it."""
+        """Send a call without effect; repeat it while its outcome is unknown."""
         for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN):
             attempt = Attempt(batch, email=False)
             try:
@@ -190,8 +194,8 @@ class Delivery:
         stopped = self.dispatch.stopped_by or EnrollError("stopped")
         return reply or Failure(FailureKind.FATAL, stopped)
 
-    async def _conclude(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
-        """Do what a reply calls for; None is that all was stopped before the parcel was sent."""
+    async def _handle_reply(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
+        """Act on a reply. None means that the job was stopped before the call was sent."""
         stopped_by = self.dispatch.stopped_by
         if reply is None:
             return await self._give_up(attempt, stopped_by or EnrollError("stopped"))
@@ -206,16 +210,16 @@ class Delivery:
             case FailureKind.TOO_LARGE:
                 return await self._shrink(sent, reply)
             case FailureKind.INTERCEPTED:
-                return await self._turned_away(sent, reply)
+                return await self._intercepted(sent, reply)
             case FailureKind.MASKED:
-                return await self._turned_away(evolve(sent, lost=True), reply)
+                return await self._intercepted(evolve(sent, lost=True), reply)
             case kind if kind in _AT_FAULT:
                 hand.attempts = [sent if each is attempt else each for each in hand.attempts]
                 return await self._isolate(sent, reply, hand)
         return rejected(sent, reply.error), []
 
     async def _give_up(self, attempt: Attempt, why: EnrollError) -> _Step:
-        """Emit that a parcel was not sent, unless the job can be gone on with."""
+        """Emit results for what is not sent, unless the job can be resumed."""
         if not self._event_log.durable:
             blocks = given_up(attempt, why)
             self.accounted += pairs_in(blocks)
@@ -223,26 +227,26 @@ class Delivery:
         return [], []
 
     def _answered(self, attempt: Attempt, answer: BulkAnswer) -> _Step:
-        """Take what an answer tells; have sent again, without mail, what it leaves in doubt."""
+        """Take the results of an answer; send pairs that it leaves in doubt again, without mail."""
         self._largest_taken = max(self._largest_taken, _weight(attempt.batch))
         self._culprits_in_a_row = 0
-        told = answered(attempt, answer)
-        blocks = told.blocks
-        doubtful = self._parts(evolve(attempt, lost=True, errors=0), told.doubtful)
+        results = answered(attempt, answer)
+        blocks = results.blocks
+        doubtful = self._parts(evolve(attempt, lost=True, errors=0), results.doubtful)
         if attempt.attempts >= MOST_ATTEMPTS:
             words = "the platform's answers do not tell what became of this pair"
             blocks += [block for part in doubtful for block in unconfirmed(part, words)]
             doubtful = []
         return blocks, [
             *doubtful,
-            *self._erroneous(attempt, told.erroneous),
-            *self._parts(evolve(attempt, quiet=True, errors=attempt.errors + 1), told.undone),
+            *self._erroneous(attempt, results.erroneous),
+            *self._parts(evolve(attempt, quiet=True, errors=attempt.errors + 1), results.undone),
         ]
 
     def _erroneous(self, attempt: Attempt, some: list[Pair]) -> list[Attempt]:
-        """Pairs that the platform flags as errors: again, without mail; at last looked for.
+        """Send pairs flagged as errors again, without mail; after `CERTAIN` errors reconcile them.
 
-        Until 2026 only the mail may have failed, and not the enrollment.
+        In releases before 2026 the enrollment may stand although the mail failed.
         """
         attempt = evolve(attempt, lost=True, errors=attempt.errors + 1)
         if attempt.errors >= CERTAIN:
@@ -250,10 +254,10 @@ class Delivery:
             attempt = evolve(attempt, unsettled=failure, last_look=Outcome.ERROR)
         return self._parts(attempt, some)
 
-    async def _look_up(self, attempt: Attempt, error: EnrollError) -> _Step:
-        """Find out what became of a lost call; send again what it has not done."""
+    async def _reconcile(self, attempt: Attempt, error: EnrollError) -> _Step:
+        """Find the outcome of a lost call; send the pairs that it did not change again."""
         self.slots.release()
-        # A job that can be gone on with looks later for what it has lost.
+        # A job with a journal can be stopped here: `resume` reconciles what is left.
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
@@ -270,12 +274,13 @@ class Delivery:
         if attempt.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
             ends = [block for part in parts for block in unconfirmed(part, error)]
             return [*done, *ends], []
-        return done, [smaller for part in parts for smaller in _smaller(part)]
+        return done, [smaller for part in parts for smaller in _split_if_lost_twice(part)]
 
     async def _isolate(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
-        """Narrow down what a call was refused or undone for; do the rest.
+        """Find the pairs that made a call fail, and deliver the others.
 
-        First by course, which costs nobody a thing, then by identifier, in halves.
+        Preflights check the courses first, since they have no effect. Then the identifiers are
+        bisected.
         """
         batch = attempt.batch
         if failure.kind is FailureKind.MISSING and self.preflight.blame(batch, failure):
@@ -285,80 +290,83 @@ class Delivery:
             attempt = evolve(attempt, checked=True)
         if any(place in self.preflight.bad for place in places(batch)):
             return [], [attempt]
-        if batch.pairs == 1 or self._is_hopeless:
-            return self._blame(attempt, failure)
+        if batch.pairs == 1 or self._narrowing_stopped:
+            return self._reject_culprit(attempt, failure)
         if len(batch.identifiers) > 1:
-            return await self._in_halves(attempt)
+            return await self._split(attempt)
         return await self._isolate_courses(attempt, failure, hand)
 
     async def _isolate_courses(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
-        """Narrow down where one learner fails; if in both halves of the courses, then in all."""
+        """Bisect the courses of one learner; where both halves fail, the learner fails in all."""
         first, second = hand.attempts = [attempt.with_batch(half) for half in halves(attempt.batch)]
         reply = await self.dispatch.send(first, hand)
         if not _is_at_fault(reply):
-            blocks, more = await self._conclude(first, reply, hand)
+            blocks, more = await self._handle_reply(first, reply, hand)
             return blocks, [*more, second]
         first = _after(first, reply)
         hand.attempts = [first, second]
         other = await self.dispatch.send(second, hand)
         if _is_at_fault(other):
-            return [*_blamed(first, failure), *_blamed(_after(second, other), failure)], []
-        blocks, more = await self._conclude(second, other, hand)
+            return [
+                *_rejected_culprit(first, failure),
+                *_rejected_culprit(_after(second, other), failure),
+            ], []
+        blocks, more = await self._handle_reply(second, other, hand)
         return blocks, [*more, first]
 
-    def _blame(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Reject what the platform fails on when nothing else is sent, once that is certain."""
-        passing = failure.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.TOO_LARGE)
-        if passing and attempt.failed_alone + 1 < CERTAIN:
+    def _reject_culprit(self, attempt: Attempt, failure: Failure) -> _Step:
+        """Reject an attempt that cannot be split; send it again first where the error may pass."""
+        may_pass = failure.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.TOO_LARGE)
+        if may_pass and attempt.failed_alone + 1 < CERTAIN:
             return [], [evolve(attempt, failed_alone=attempt.failed_alone + 1)]
         self._culprits_in_a_row += 1
-        return _blamed(attempt, failure), []
+        return _rejected_culprit(attempt, failure), []
 
     async def _shrink(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Halve a call that is too large, and remember the size if none as large was taken."""
+        """Split a call that is too large; remember its size if none as large was accepted."""
         weight = _weight(attempt.batch)
         if weight > self._largest_taken:
             self._smallest_too_large = min(self._smallest_too_large, weight)
-        if attempt.batch.pairs == 1 or self._is_hopeless:
-            return self._blame(attempt, failure)
-        return await self._in_halves(attempt)
+        if attempt.batch.pairs == 1 or self._narrowing_stopped:
+            return self._reject_culprit(attempt, failure)
+        return await self._split(attempt)
 
-    async def _turned_away(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Narrow down what something in front of the site rejects, though not harmless calls."""
-        if not attempt.turned_away:
-            return [], [evolve(attempt, turned_away=True)]
-        if attempt.batch.pairs > 1 and not self._is_hopeless:
-            return await self._in_halves(attempt)
+    async def _intercepted(self, attempt: Attempt, failure: Failure) -> _Step:
+        """Bisect a call rejected in front of the site, while calls without effect are accepted."""
+        if not attempt.intercepted:
+            return [], [evolve(attempt, intercepted=True)]
+        if attempt.batch.pairs > 1 and not self._narrowing_stopped:
+            return await self._split(attempt)
         if attempt.lost:
             last = evolve(attempt, unsettled=failure.error, last_look=Outcome.UNCONFIRMED)
             return [], [last]
-        return self._blame(attempt, failure)
+        return self._reject_culprit(attempt, failure)
 
-    async def _in_halves(self, attempt: Attempt) -> _Step:
+    async def _split(self, attempt: Attempt) -> _Step:
         if attempt.planned is not None:
             event = BatchSplit(
                 job=self._event_log.job, planned=attempt.planned, batch=attempt.batch
             )
-            await self._tell(event)
+            await self._record(event)
         return [], [attempt.with_batch(half) for half in halves(attempt.batch)]
 
     def _parts(self, attempt: Attempt, some: Iterable[Pair]) -> list[Attempt]:
-        """The parcels for some of the pairs of one."""
+        """Return attempts with the same history for some of the pairs of one."""
         return [
             attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]
 
 
 def _after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
-    """A parcel once it was sent: undone after mail may have gone, it goes without from then on."""
+    """Count a call; if it was rolled back after mailing, later calls must not mail again."""
     sent = evolve(attempt, attempts=attempt.attempts + 1)
     if isinstance(reply, Failure) and reply.kind.may_have_mailed and attempt.mails:
         return evolve(sent, quiet=True)
     return sent
 
 
-def _smaller(attempt: Attempt) -> list[Attempt]:
-    """A parcel in halves, if it was lost more than once: it may be more than a gateway bears."""
+def _split_if_lost_twice(attempt: Attempt) -> list[Attempt]:
+    """Halve an attempt lost more than once: its calls may exceed a gateway's timeout."""
     if attempt.attempts <= 1 or attempt.batch.pairs == 1:
         return [attempt]
     return [attempt.with_batch(half) for half in halves(attempt.batch)]
@@ -369,11 +377,11 @@ def _is_at_fault(reply: Reply) -> bool:
 
 
 def _weight(batch: Batch) -> int:
-    """The size of a call's body, but for a constant and what JSON escapes."""
+    """Return the size of a call's body in characters, less a constant and what JSON escapes."""
     return sum(map(len, batch.identifiers)) + sum(map(len, batch.courses))
 
 
-def _blamed(attempt: Attempt, failure: Failure) -> list[Block]:
+def _rejected_culprit(attempt: Attempt, failure: Failure) -> list[Block]:
     words = str(failure.error)
     if failure.kind is FailureKind.UNDONE:
         whom = "this learner" if len(attempt.batch.identifiers) == 1 else "a learner of this call"

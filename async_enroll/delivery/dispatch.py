@@ -1,4 +1,9 @@
-"""Sends the calls of one job, each in its turn, until the platform has taken it or all is over."""
+"""Sends the calls of one job, and retries those that are sure to have had no effect.
+
+Takes attempts from `delivery.delivery` and gives it the replies. Waits for a permit of
+`pacing.throttle` and for `pacing.circuit_breaker` before each call; records each call in
+`delivery.event_log` before it is sent, and its reply afterwards.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +26,16 @@ from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.json import BulkAnswer
 
 Reply = BulkAnswer | Failure | None
-"""What came of a call; None where the job was stopped before it was sent."""
+"""The reply to a call; None where the job was stopped before it was sent."""
 
 _PAGES = (FailureKind.INTERCEPTED, FailureKind.MASKED)
-"""A page in place of an answer: something in front of the site has its own mind."""
+"""A page in place of an answer: it came from something in front of the site."""
 
 
 class Hand:
-    """The parcels that one task has in hand, so that they are accounted for if it is cancelled.
+    """The attempts that one task is working on, so that cancelling it leaves none without a result.
 
-    `sent` is set when others may follow: the first call has its place in the window.
+    `sent` is set when the next task may start: the first call has its place in the window.
     """
 
     def __init__(self, attempts: list[Attempt], sent: anyio.Event | None = None) -> None:
@@ -39,7 +44,7 @@ class Hand:
 
     @contextmanager
     def in_flight(self, attempt: Attempt) -> Iterator[None]:
-        """While the body lasts, and for good where it does not end: its fate is not known."""
+        """Mark an attempt as lost for the body; it stays so if the body is cancelled or raises."""
         place = self.attempts.index(attempt)
         self.attempts[place] = evolve(attempt, attempts=attempt.attempts + 1, lost=True)
         yield
@@ -47,17 +52,16 @@ class Hand:
 
 
 class Dispatch:
-    """The calls of one job.
+    """Sends the calls of one job.
 
-    `chronicle` is told of every one of them before it is sent. `stopped_by` is what has
-    shown that no further call of the job would fare better.
+    `stopped_by` is the error after which the job sends nothing more; None until then.
     """
 
     def __init__(
         self,
         api: BulkEnrollApi,
         throttle: Throttle,
-        patience: CircuitBreaker,
+        circuit_breaker: CircuitBreaker,
         event_log: EventLog,
         *,
         calls: Iterator[int],
@@ -67,22 +71,22 @@ class Dispatch:
         self.stopped_by: EnrollError | None = None
         self._api = api
         self._throttle = throttle
-        self._circuit_breaker = patience
+        self._circuit_breaker = circuit_breaker
         self._event_log = event_log
         self._calls = calls
         self._auto_enroll = auto_enroll
         self._reason = reason
-        self._line = anyio.Lock()
+        self._queue = anyio.Lock()
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
     def stop(self, why: EnrollError) -> None:
-        """Send nothing more; what is in flight is finished."""
+        """Send no further calls. Calls in flight finish; the first error given is kept."""
         self.stopped_by = self.stopped_by or why
         for wait in self._waits:
             wait.cancel()
 
     def until_stopped(self) -> anyio.CancelScope:
-        """A scope to wait in for no longer than until the job is to stop."""
+        """Return a scope to wait in that is cancelled when the job stops."""
         wait = anyio.CancelScope()
         if self.stopped_by:
             wait.cancel()
@@ -90,14 +94,14 @@ class Dispatch:
         return wait
 
     async def send(self, attempt: Attempt, hand: Hand) -> Reply:
-        """Send one call, again while it is sure to have done nothing; None once all is stopped."""
+        """Send one call; retry while it is sure to have had no effect. None once the job stops."""
         refusals = self._throttle.refusals()
         doubted = intercepted = False
         while self.stopped_by is None:
             try:
-                await self._up()
+                await self._wait_while_down()
                 reply = await self._send_with_permit(attempt, hand)
-            except EnrollError as error:  # no patience left, no token, no journal, no open client
+            except EnrollError as error:  # circuit breaker, token, journal or closed client
                 self.stop(error)
                 break
             if reply is None:
@@ -105,11 +109,11 @@ class Dispatch:
             if isinstance(reply, BulkAnswer):
                 self._circuit_breaker.answered()
                 return reply
-            if reply.kind in _PAGES and await self._all_fare_so(reply, attempt, hand):
+            if reply.kind in _PAGES and await self._is_site_down(reply, attempt, hand):
                 if reply.kind is FailureKind.MASKED:
                     return evolve(reply, kind=FailureKind.UNKNOWN)
                 if self.stopped_by or not intercepted:
-                    intercepted = True  # what turns the site away each time narrows itself down
+                    intercepted = True  # if this call causes it each time, bisect it
                     continue
             match reply.kind:
                 case FailureKind.THROTTLED:
@@ -123,7 +127,7 @@ class Dispatch:
                     self._circuit_breaker.failed(reply.error)
                     continue
                 case FailureKind.UNAUTHORIZED if self._api.path is not None and not doubted:
-                    doubted = True  # a token that was good until now: one refusal may be a stray
+                    doubted = True  # the token worked before: one 401 may pass
                     with self.until_stopped():
                         await anyio.sleep(self._circuit_breaker.pause)
                     continue
@@ -132,16 +136,16 @@ class Dispatch:
                 case FailureKind.UNKNOWN | FailureKind.UNDONE:
                     self._circuit_breaker.failed(reply.error)
                 case kind if kind in _PAGES:
-                    pass  # that call's own affair
+                    pass  # the site answers other calls
                 case _:
                     self._circuit_breaker.answered()
             return reply
         return None
 
-    async def _all_fare_so(self, page: Failure, attempt: Attempt, hand: Hand) -> bool:
-        """Whether harmless calls, too, get no answer where a page came for one: the site is down.
+    async def _is_site_down(self, page: Failure, attempt: Attempt, hand: Hand) -> bool:
+        """Whether calls without effect fail like this one: then the site is down, not the call bad.
 
-        Also where that cannot be found out, and the job stops: nothing is said against the call.
+        True also where the job stops before that is known.
         """
         answers = False
         with hand.in_flight(attempt), self.until_stopped():
@@ -153,25 +157,25 @@ class Dispatch:
             self._circuit_breaker.trip(page.error)
         return not answers
 
-    async def _up(self) -> None:
-        """Wait for a platform that fails every call; tell of it."""
+    async def _wait_while_down(self) -> None:
+        """Wait while the circuit breaker is open; record the pause."""
         if not self._circuit_breaker.is_open():
             return
         since = anyio.current_time()
-        await self._event_log.tell(Paused(job=self._event_log.job))
+        await self._event_log.record(Paused(job=self._event_log.job))
         with self.until_stopped():
             await self._circuit_breaker.closed()
         if not self.stopped_by:
             seconds = anyio.current_time() - since
-            await self._event_log.tell(Continued(job=self._event_log.job, seconds=seconds))
+            await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, hand: Hand) -> Reply:
         async with AsyncExitStack() as stack:
             permit: Permit | None = None
-            # A job has one call at a time in line, and so leaves room for others however
-            # long it is.
+            # Only one call of a job waits for a permit at a time, so that a large job does not
+            # keep the client's other jobs waiting.
             with self.until_stopped():
-                async with self._line:
+                async with self._queue:
                     permit = await stack.enter_async_context(self._throttle.permit())
             if permit is None:
                 return None
@@ -180,9 +184,9 @@ class Dispatch:
                 return None
             hand.sent.set()
             try:
-                # What is told as sent is sent, even if the job is to stop meanwhile: a run that
-                # goes on from a journal would take it for lost, and mail nobody.
-                call = await self._tell_sent(attempt)
+                # A call recorded as sent is sent, even if the job stops meanwhile: otherwise
+                # resuming from the journal would take it for lost, and never mail its learners.
+                call = await self._record_sent(attempt)
             except JournalError:
                 permit.unsent()
                 raise
@@ -198,11 +202,11 @@ class Dispatch:
                         email_students=attempt.mails,
                         reason=self._reason,
                     )
-                await self._tell_answered(attempt, call, reply, anyio.current_time() - since)
+                await self._record_answered(attempt, call, reply, anyio.current_time() - since)
             return reply
 
-    async def _tell_sent(self, attempt: Attempt) -> int:
-        """Tell that a parcel is about to be sent; give the number of the call."""
+    async def _record_sent(self, attempt: Attempt) -> int:
+        """Record that a call is about to be sent; return its number."""
         call = next(self._calls)
         if attempt.planned is not None:
             event = BatchSent(
@@ -213,16 +217,16 @@ class Dispatch:
                 attempt=attempt.attempts + 1,
                 email=attempt.mails,
             )
-            await self._event_log.tell(event)
+            await self._event_log.record(event)
         return call
 
-    async def _tell_answered(
+    async def _record_answered(
         self, attempt: Attempt, call: int, reply: BulkAnswer | Failure, seconds: float
     ) -> None:
         job = self._event_log.job
         failure = reply if isinstance(reply, Failure) else None
         if failure and failure.kind is FailureKind.THROTTLED:
-            await self._event_log.tell(Throttled(job=job, call=call, seconds=failure.retry_after))
+            await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
         if attempt.planned is not None:
             event = BatchAnswered(
                 job=job,
@@ -234,4 +238,4 @@ class Dispatch:
                 failure=failure.kind if failure else None,
                 error=str(failure.error) if failure else None,
             )
-            await self._event_log.tell(event)
+            await self._event_log.record(event)

@@ -1,4 +1,7 @@
-"""What happens in a job, told in order: to the journal first, then to whoever listens."""
+"""The event log of a job: each event goes to the journal, then to the log, then to `on_event`.
+
+Takes events from `jobs.runner`, `delivery.delivery` and `delivery.dispatch`, in order.
+"""
 
 from __future__ import annotations
 
@@ -23,39 +26,39 @@ from async_enroll.events import (
 _log = logging.getLogger("async_enroll")
 
 OnEvent = Callable[[Event], object]
-"""Is called with every event; what it returns or raises does not matter."""
+"""Called with every event. What it returns is ignored, what it raises is logged."""
 
 
 class Recorder(Protocol):
-    """Keeps events for good."""
+    """Stores events durably, as `journal.Journal` does."""
 
     async def record(self, event: Event) -> None:
-        """Return when `event` is kept, as far as that matters.
+        """Store `event`; return once it is durable, if the job depends on that.
 
         Raises:
-            JournalError: where it cannot be.
+            JournalError: if it cannot be stored.
 
         """
 
 
 class EventLog:
-    """The events of one job. `recorder` has kept an event before anybody hears of it."""
+    """Records the events of one job: `recorder` first, then the log and `on_event`."""
 
     def __init__(
         self, job: int, recorder: Recorder | None = None, on_event: OnEvent | None = None
     ) -> None:
         self.job = job
         self.durable: bool = recorder is not None
-        """Whether the job can be gone on with later."""
+        """Whether the job can be resumed: it has a recorder."""
         self._recorder = recorder
         self._on_event = on_event
 
-    async def tell(self, event: Event) -> None:
-        """Tell everybody of an event.
+    async def record(self, event: Event) -> None:
+        """Record an event.
 
         Raises:
-            JournalError: where it cannot be recorded; nobody else is told then, except of a
-                job's end, which that may be the cause of.
+            JournalError: if the recorder fails; the event goes nowhere else then. Not raised for
+                JobDone, which such a failure may have caused.
 
         """
         if self._recorder is not None:
@@ -69,17 +72,17 @@ class EventLog:
             return
         try:
             self._on_event(event)
-        # Somebody else's code must not stop a job. Where nothing is awaited, not even a
-        # CancelledError is the job's own.
+        # A failing callback must not stop a job. Nothing is awaited here, so a CancelledError is
+        # the callback's own as well.
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
             name = type(event).__name__
-            # What it says may name people.
+            # The message may name learners: DEBUG only.
             _log.error("on_event failed on a %s: %s", name, type(error).__name__)
             _log.debug("on_event failed on a %s", name, exc_info=error)
 
 
 def _write_log(event: Event) -> None:
-    """Log an event; nobody's identifier, and nothing as often as calls are made, above DEBUG."""
+    """Log an event. Above DEBUG: no identifiers, and nothing that happens once per call."""
     match event:
         case JobStarted():
             _log.info("job %d: %s pairs, %s done before", event.job, event.pairs, event.done)

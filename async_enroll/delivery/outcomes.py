@@ -1,4 +1,8 @@
-"""From the platform's word on a call to what became of each of its pairs. Pure."""
+"""Outcomes: turns the platform's answer to a call, or its failure, into results for its pairs.
+
+Takes an attempt and its answer from `delivery.delivery`, and gives it blocks of results, along with
+the pairs that need another call. Pure: no I/O.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,12 @@ Pair = tuple[str, str]
 
 
 def pairs(batch: Batch) -> Iterator[Pair]:
-    """The pairs of a batch, course by course."""
+    """Iterate over the pairs of a batch, course by course."""
     return ((identifier, key) for key in batch.courses for identifier in batch.identifiers)
 
 
 def desired(batch: Batch, some: Iterable[Pair]) -> Desired:
-    """What a batch wants of some of its pairs."""
+    """Return what a batch asks for some of its pairs, for planning them anew."""
     cohorts = batch.cohorts or [None] * len(batch.courses)
     cohort_in = dict(zip(batch.courses, cohorts, strict=True))
     found = Desired()
@@ -34,9 +38,9 @@ def desired(batch: Batch, some: Iterable[Pair]) -> Desired:
 
 
 def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) -> Outcome:
-    """What became of a pair that stood at `before` and stands at `after`.
+    """Return the outcome of a pair by its state before and after the call.
 
-    ERROR where the platform answers without a flag, and yet not with what was asked.
+    ERROR if the platform reports no error, yet the state is not what was asked for.
     """
     if action is Action.ENROLL:
         if after.enrollment:
@@ -50,14 +54,18 @@ def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) 
 
 
 CERTAIN = 3
-"""How often the platform must fail on a pair alone: one failure may be passing."""
+"""How often the platform must fail on a single pair: one failure may be transient."""
 
 
-class Told(NamedTuple):
-    """What an answer tells: what became of pairs, and the pairs of which that is not known.
+class AnswerResults(NamedTuple):
+    """The results in an answer, and the pairs that have none yet.
 
-    `erroneous`: those that are flagged as errors, and may have been done all the same.
-    `undone`: those that are flagged, and known not to be done: worth another try.
+    Attributes:
+        blocks: Results of pairs whose outcome is known.
+        doubtful: Pairs that the answer leaves out, or that may have been rolled back.
+        erroneous: Pairs flagged as errors that may have been changed all the same.
+        undone: Pairs flagged as errors, known to be rolled back, and worth another call.
+
     """
 
     blocks: list[Block]
@@ -66,9 +74,9 @@ class Told(NamedTuple):
     undone: list[Pair]
 
 
-def answered(attempt: Attempt, answer: BulkAnswer) -> Told:
-    """What became of the pairs of a call that was answered."""
-    told = Told([], [], [], [])
+def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
+    """Sort the pairs of an answered call by what the answer says of them."""
+    results = AnswerResults([], [], [], [])
     batch = attempt.batch
     rolled_back = _is_rolled_back(answer)
     tries_left = attempt.errors + 1 < CERTAIN
@@ -80,7 +88,8 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> Told:
         last, detail = _UNMENTIONED, None
         for identifier in batch.identifiers:
             pair = said.get(identifier, _UNMENTIONED)
-            # Most pairs fare as the one before: that is cheaper to see than to look up.
+            # Most pairs have the same result as the one before: comparing is cheaper than
+            # building it anew.
             if (
                 pair.before != last.before
                 or pair.after != last.after
@@ -93,56 +102,58 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> Told:
                 detail = None if again else _detail(attempt, pair)
             if detail is None:
                 if not pair.error:
-                    left = told.doubtful
+                    left = results.doubtful
                 else:
-                    left = told.erroneous if _is_erroneous(pair) else told.undone
+                    left = results.erroneous if _is_erroneous(pair) else results.undone
                 left.append((identifier, course_id))
             details.append(detail)
         if block := Block.known(course_id, batch.action, batch.identifiers, details):
-            told.blocks.append(block)
-    return told
+            results.blocks.append(block)
+    return results
 
 
-def _by_course(sent: Sequence[str], told: Mapping[str, CourseAnswer]) -> Mapping[str, CourseAnswer]:
-    """What an answer says of each course, by the key that was sent.
+def _by_course(
+    sent: Sequence[str], answers: Mapping[str, CourseAnswer]
+) -> Mapping[str, CourseAnswer]:
+    """Return the answer for each course, by the key that was sent.
 
-    Keys that were not sent are taken for ours where they can mean but one: spelled otherwise,
-    or the last that is left over on both sides.
+    A key that was not sent counts as one of ours where that is unambiguous: it is spelled
+    differently, or it is the only one left over on both sides.
     """
-    missing = [key for key in sent if key not in told]
+    missing = [key for key in sent if key not in answers]
     if not missing:
-        return told
-    strays = set(told).difference(sent)
+        return answers
+    strays = set(answers).difference(sent)
     names = _alike(missing, strays, lambda key: identity_key(unquote(key).replace(" ", "+")))
     missing = [key for key in missing if key not in names]
     left = strays.difference(names.values())
     if len(missing) == len(left) == 1:
         names[missing[0]] = left.pop()
-    return {**told, **{ours: told[theirs] for ours, theirs in names.items()}}
+    return {**answers, **{ours: answers[theirs] for ours, theirs in names.items()}}
 
 
 def _by_identifier(sent: Sequence[str], results: Sequence[PairAnswer]) -> dict[str, PairAnswer]:
-    """What an answer says of each identifier in a course, by the spelling that was sent.
+    """Return the answer for each identifier of a course, by the spelling that was sent.
 
-    First by spelling, then by what is one identifier to the platform. What is left over goes
-    by position, if as many results came as identifiers were sent, and none that can be told
-    stands at another's place.
+    Matches by spelling, then by identity to the platform. If some are still unmatched, matches
+    all by position, provided that there are as many results as identifiers, and that none of
+    those recognized is at another's position.
     """
-    told = {pair.identifier: pair for pair in results}
-    missing = [identifier for identifier in sent if identifier not in told]
+    answers = {pair.identifier: pair for pair in results}
+    missing = [identifier for identifier in sent if identifier not in answers]
     if not missing:
-        return told
-    names = _alike(missing, set(told).difference(sent), identity_key)
+        return answers
+    names = _alike(missing, set(answers).difference(sent), identity_key)
     if len(names) < len(missing) and len(results) == len(sent):
         place = {identity_key(identifier): number for number, identifier in enumerate(sent)}
         keys = [identity_key(pair.identifier) for pair in results]
         if all(place.get(key, number) == number for number, key in enumerate(keys)):
             return dict(zip(sent, results, strict=True))
-    return {**told, **{ours: told[theirs] for ours, theirs in names.items()}}
+    return {**answers, **{ours: answers[theirs] for ours, theirs in names.items()}}
 
 
 def _alike(ours: Iterable[str], theirs: Iterable[str], key: Callable[[str], str]) -> dict[str, str]:
-    """Which of theirs is which of ours by a key, where that is beyond doubt."""
+    """Map our names to theirs with the same key, where the match is unambiguous."""
     of_key: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for name in ours:
         of_key[key(name)][0].append(name)
@@ -152,15 +163,15 @@ def _alike(ours: Iterable[str], theirs: Iterable[str], key: Callable[[str], str]
 
 
 def _is_erroneous(pair: PairAnswer) -> bool:
-    """Whether the platform has failed on a pair without telling whether it was rolled back.
+    """Whether a pair is flagged as an error without saying whether it was rolled back.
 
-    Releases before 2026 do not tell: where only the mail failed, the learner is enrolled.
+    Releases before 2026 do not say: if only the mail failed, the learner is enrolled.
     """
     return pair.error and pair.success is None
 
 
 def _is_rolled_back(answer: BulkAnswer) -> bool:
-    """Whether a call may have been undone as a whole behind its answer.
+    """Whether the platform may have rolled back the whole call in spite of its answer.
 
     A database error at an identifier breaks the transaction, and the next query fails with a
     500; after the very last identifier, releases before 2026 make no further query.
@@ -170,16 +181,16 @@ def _is_rolled_back(answer: BulkAnswer) -> bool:
 
 
 def found(attempt: Attempt, some: Iterable[Pair]) -> list[Block]:
-    """What became of pairs that the listing shows to be as a lost call was to leave them.
+    """Return results for pairs of a lost call that the listing shows to be as asked.
 
-    The platform's `auto_enroll` is of those who wait for registration, which these do not.
+    `auto_enroll` is False: on the platform it belongs to pending enrollments only.
     """
     enrolled = attempt.batch.action is Action.ENROLL
     detail = ResultDetail(
         Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
         after=EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=False),
         notified=None if attempt.email else False,
-        # The look at the listing counts as one: it took more than the sending.
+        # The lookup counts as an attempt: the call alone did not settle the pair.
         attempts=attempt.attempts + 1,
     )
     by_course: dict[str, list[str]] = {}
@@ -192,25 +203,25 @@ def found(attempt: Attempt, some: Iterable[Pair]) -> list[Block]:
 
 
 def rejected(attempt: Attempt, error: EnrollError | str) -> list[Block]:
-    """What becomes of a call that the platform refuses: nothing was done, unless before."""
+    """Return results for a refused call: REJECTED, or UNCONFIRMED if an earlier one was lost."""
     if attempt.lost:
         return unconfirmed(attempt, error)
     return _all(attempt, Outcome.REJECTED, str(error), notified=attempt.notified_so_far)
 
 
 def failed(attempt: Attempt, outcome: Outcome, error: EnrollError) -> list[Block]:
-    """What becomes of pairs that were sent, and are not seen to be as they were to be."""
+    """Return results for pairs that were sent, and that the listing does not show as asked."""
     return _all(attempt, outcome, str(error), notified=None if attempt.email else False)
 
 
 def unconfirmed(attempt: Attempt, error: EnrollError | str) -> list[Block]:
-    """What becomes of a call of which nobody can tell what it has done."""
+    """Return UNCONFIRMED results: nobody can tell what the call has changed."""
     notified = None if attempt.email else False
     return _all(attempt, Outcome.UNCONFIRMED, str(error), notified=notified)
 
 
 def given_up(attempt: Attempt, why: EnrollError) -> list[Block]:
-    """What becomes of a call that is not sent, or not again, as the job has been stopped."""
+    """Return results for an attempt that is not sent, or not again, since the job stopped."""
     return rejected(attempt, why if attempt.lost else f"not sent: {why}")
 
 
@@ -227,16 +238,16 @@ _UNMENTIONED = PairAnswer("")
 
 
 def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
-    """What the platform's word on a pair means for it; None where it says nothing."""
+    """Return the result of a pair by the platform's answer; None where it has none for it."""
     if pair.after is None and not (pair.invalid_identifier or pair.error):
         return None
     action = attempt.batch.action
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
-    outcome, error = _told(action, pair, before, after)
+    outcome, error = _outcome(action, pair, before, after)
     mailed = False if _is_retired(action, pair.after) else _MAILED.get(outcome, True)
     if attempt.lost and outcome in _DONE_BEFORE:
-        # The lost call may have done it, or someone long before: nobody knows.
+        # Either the lost call has changed it, or it was so before: nobody can tell.
         mailed = mailed if action is Action.ENROLL else None
         outcome, before = _DONE_BEFORE[outcome], None
     elif (
@@ -249,7 +260,7 @@ def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
     return ResultDetail(outcome, before, after, error, notified, attempt.attempts)
 
 
-def _told(
+def _outcome(
     action: Action,
     pair: PairAnswer,
     before: EnrollmentState | None,
@@ -270,9 +281,9 @@ def _told(
 
 
 def _is_retired(action: Action, after: StateAnswer | None) -> bool:
-    """Whether an address is one of a retired account: enrolling it leaves all four flags false.
+    """Whether an address belongs to a retired account: enrolling it leaves all four flags false.
 
-    Unenrolling leaves them so for whoever has waited for registration, and mails them.
+    Unenrolling a pending enrollment leaves them false as well, and does mail the learner.
     """
     return (
         action is Action.ENROLL

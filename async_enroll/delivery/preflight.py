@@ -1,8 +1,11 @@
-"""Which courses and cohorts are good, found out without touching anybody.
+"""Preflight: checks courses and cohorts with calls that have no effect.
 
-An identifier that is neither a user nor a plausible address changes nothing, mails
-nothing and leaves no record, yet its call fails as any other when a course is missing or
-forbidden or a cohort unknown. So one call with it tells of many courses.
+An identifier that is neither a user nor a plausible address changes nothing, mails nobody and
+leaves no record. Yet its call fails like any other when a course is missing or forbidden, or a
+cohort unknown. So one such call checks many courses.
+
+Takes places (a course, with or without a cohort) from `jobs.runner` and `delivery.delivery`, which
+then reject the pairs of those that are `bad`.
 """
 
 from __future__ import annotations
@@ -25,10 +28,10 @@ from async_enroll.planning.batching import (
 from async_enroll.platform.json import BulkAnswer
 
 _CERTAIN = 3
-"""How often a call must fail for a course alone: one failure may be passing."""
+"""How often a call must fail for a single course: one failure may be transient."""
 
 _REMEMBERED = 600.0
-"""For how many seconds a place that was found to be good is taken to be so by later jobs."""
+"""For how many seconds later jobs of the client rely on a place that was found to be good."""
 
 _AT_FAULT = (FailureKind.MISSING, FailureKind.REFUSED, FailureKind.UNDONE)
 _PASSING = (FailureKind.UNDONE, FailureKind.TOO_LARGE, FailureKind.INTERCEPTED, FailureKind.MASKED)
@@ -42,9 +45,9 @@ _UNDECIDED = (
 
 
 class GoodPlaces:
-    """The places that preflights of one client have found to be good, for all of its jobs.
+    """The places that preflights of one client found to be good, shared by all of its jobs.
 
-    `asked`: those that are being asked about right now, each with what is set afterwards.
+    `asked` holds the places being checked right now, each with an event set afterwards.
     """
 
     def __init__(self) -> None:
@@ -52,11 +55,11 @@ class GoodPlaces:
         self._until: dict[Place, float] = {}
 
     def add(self, places: Iterable[Place]) -> None:
-        """Remember places, for ten minutes from now."""
+        """Remember places as good, for ten minutes from now."""
         self._until.update(dict.fromkeys(places, anyio.current_time() + _REMEMBERED))
 
     def forget(self, places: Iterable[Place]) -> None:
-        """Have places asked about again."""
+        """Have places checked again."""
         for place in places:
             self._until.pop(place, None)
 
@@ -65,11 +68,11 @@ class GoodPlaces:
 
 
 class Preflight:
-    """What is known of the places of a job; each is asked about once.
+    """Checks the places of a job, each once.
 
-    `call` sends a batch without effect, and again where its fate is not known. `remembered`
-    spares the job what others have found out; `until_stopped` gives a scope to wait in for
-    those, which ends when the job is to stop.
+    `call` sends a batch without effect, and repeats it while its outcome is unknown. `remembered`
+    holds what other jobs have found out, and are checking now; `until_stopped` gives a scope to
+    wait for them in, cancelled when the job stops.
     """
 
     def __init__(
@@ -84,13 +87,13 @@ class Preflight:
         self._remembered = remembered
         self._until_stopped = until_stopped
         self.bad: dict[Place, EnrollError] = {}
-        """The places that the platform refuses, and why."""
+        """The places that the platform refuses, each with the reason."""
         self._good: set[Place] = set()
 
     async def check(self, asked: Collection[Place], *, again: bool = False) -> None:
-        """Find out which places are bad; `again` also of those that were good before.
+        """Check places that are not known yet; with `again` also those known to be good.
 
-        Afterwards each is known to be good or bad, unless the job has been stopped.
+        Afterwards each is known to be good or bad, unless the job was stopped.
         """
         if again:
             self._good.difference_update(asked)
@@ -107,9 +110,9 @@ class Preflight:
                 return
 
     def blame(self, batch: Batch, failure: Failure) -> bool:
-        """Take the places of a batch for bad whose courses a refusal names, if it names any."""
-        named = _named(batch, failure)
-        self.bad.update(dict.fromkeys(named, _why(failure)))
+        """Mark the places whose courses a refusal names as bad; return whether it names any."""
+        named = _named_places(batch, failure)
+        self.bad.update(dict.fromkeys(named, _place_error(failure)))
         self._remembered.forget(named)
         return bool(named)
 
@@ -122,7 +125,7 @@ class Preflight:
         return False
 
     async def _ask(self, some: list[Place]) -> bool:
-        """Ask about places; whether all of them are known now."""
+        """Check places; return whether all of them are known now."""
         answered = anyio.Event()
         self._remembered.asked.update(dict.fromkeys(some, answered))
         try:
@@ -147,7 +150,7 @@ class Preflight:
             elif not alone:
                 parts = iter(halves(batch))
             else:
-                self.bad.update(dict.fromkeys(places(batch), _why(failure)))
+                self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))
                 return
             for part in parts:
                 await self._check(part)
@@ -162,7 +165,7 @@ class Preflight:
 
 
 def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
-    """The calls that ask about places: a course not twice in one, nor with and without cohort."""
+    """Yield calls that check places: no course twice in one, none with and without cohorts."""
     rounds: defaultdict[tuple[bool, int], list[Place]] = defaultdict(list)
     seen: defaultdict[str, int] = defaultdict(int)
     for place in asked:
@@ -179,8 +182,8 @@ def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
         yield from [*chunker.feed([NOBODY]), *chunker.flush()]
 
 
-def _named(batch: Batch, failure: Failure) -> list[Place]:
-    """The places whose courses a refusal names."""
+def _named_places(batch: Batch, failure: Failure) -> list[Place]:
+    """Return the places whose courses a refusal names."""
     if failure.kind not in (FailureKind.REFUSED, FailureKind.MISSING):
         return []
     # `Course key not valid: KEY`, `Course not found: KEY.`; a key may end in a dot itself.
@@ -189,7 +192,7 @@ def _named(batch: Batch, failure: Failure) -> list[Place]:
     return [place for place in places(batch) if place.course_id in named]
 
 
-def _why(failure: Failure) -> EnrollError:
+def _place_error(failure: Failure) -> EnrollError:
     words = str(failure.error)
     match failure.kind:
         case FailureKind.MISSING:

@@ -1,4 +1,8 @@
-"""What became of a call whose answer never came: looked up, not guessed."""
+"""Reconciles lost calls: reads enrollments to find out what a call without an answer has done.
+
+Takes the batch of a lost call from `delivery.delivery`, and gives it the pairs that are as asked.
+Reads through `platform.enrollments` and `platform.accounts`.
+"""
 
 from __future__ import annotations
 
@@ -16,43 +20,43 @@ from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import Reader
 
 _LOOKS: Final = (0.1, 0.3, 1.0)
-"""When to look, in parts of the settling time after which the call has surely ended."""
+"""When to read, as fractions of the settling time, after which a lost call has ended."""
 
 _GATHERING: Final = 0.02
-"""For how long a look waits for others, in parts of the settling time."""
+"""How long a look waits for other calls to join it, as a fraction of the settling time."""
 
 _MANY: Final = 5_000
-"""How many records a look may read without the one before the last being left out."""
+"""Above this many records in a look, only the last look follows."""
 
 
 class _Look:
-    """One reading of some courses, for all who wait for it."""
+    """One reading of some courses, shared by all calls that wait for it."""
 
     def __init__(self) -> None:
         self.done = anyio.Event()
         self.active: dict[Pair, bool] = {}
         self.count = 0
-        """How many records were read."""
+        """The number of records read."""
         self.given_up = False
-        """Whether the reading did not end in time."""
+        """Whether reading took too long and was cancelled."""
         self._desired: dict[str, dict[str, str]] = {}
 
-    def want(self, some: Iterable[Pair]) -> None:
-        """Ask for pairs."""
+    def add(self, some: Iterable[Pair]) -> None:
+        """Add pairs to look for."""
         for identifier, course_id in some:
             self._desired.setdefault(course_id, {})[identity_key(identifier)] = identifier
 
     async def read(
         self, reader: Reader, accounts: Accounts, *, seconds: float, concurrency: int
     ) -> None:
-        """Read for `seconds` at most; note who of those asked for is listed, and if as active."""
+        """Read for `seconds` at most; note which pairs are listed, and whether they are active."""
         lookups = self._lookups(Usernames(accounts))
         with anyio.move_on_after(seconds) as limit, suppress(EnrollError):
             await side_by_side(reader.about, lookups, self._note, concurrency=concurrency)
         self.given_up = limit.cancelled_caught
 
     def _lookups(self, usernames: Usernames) -> list[Lookup]:
-        """Of a few learners, one for all courses; else one for each course."""
+        """Return one lookup for all courses if the learners are few, else one for each course."""
         everybody = {key: who for of in self._desired.values() for key, who in of.items()}
         lookup = Lookup(tuple(self._desired), tuple(everybody.values()), usernames)
         if lookup.is_of_few:
@@ -72,11 +76,10 @@ class _Look:
 
 
 class Reconciler:
-    """Waits for lost calls to end, and looks at the enrollments of their courses meanwhile.
+    """Waits for lost calls to end, and meanwhile reads the enrollments of their courses.
 
-    One look serves all calls that wait at the time, and one is taken after the other.
-    `seconds`: after which a lost call is taken to have ended, one way or the other, and a
-    look is given up.
+    One look serves all calls waiting at the time; only one runs at once. A lost call is taken to
+    have ended after `seconds` (the settling time); a look is cancelled after as long.
     """
 
     def __init__(
@@ -90,13 +93,13 @@ class Reconciler:
         self._looking = anyio.Lock()
 
     async def found(self, batch: Batch, *, ended: bool = False) -> set[Pair]:
-        """Wait for a lost call; give its pairs that are seen to be as it was to leave them.
+        """Wait for a lost call to end; return those of its pairs that are now as asked.
 
-        Returns early if all are, and after one look where the call has `ended`. What is not
-        seen may be so all the same: nobody could look, or not for long enough, or an address
+        Returns early once all are, and after a single look if the call has `ended`. A pair not
+        returned may be as asked all the same: reading failed or took too long, or the address
         waits for registration or activation.
 
-        The listing says nothing of cohorts: of a call that names some, nothing can be told.
+        Returns nothing for a call with cohorts, since the listing does not show them.
         """
         since = anyio.current_time()
         if batch.cohorts is not None:
@@ -121,7 +124,7 @@ class Reconciler:
             }
             if not left:
                 break
-            if look.given_up:  # it has lasted longer than the lost call can have
+            if look.given_up:  # it lasted longer than any lost call
                 break
             costly = look.count > _MANY
         return asked - left
@@ -129,18 +132,18 @@ class Reconciler:
     async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:
             look = self._next
-            look.want(some)
+            look.add(some)
             await look.done.wait()
             return look
         look = self._next = _Look()
-        look.want(some)
+        look.add(some)
         try:
             async with AsyncExitStack() as stack:
                 try:
                     await anyio.sleep(_GATHERING * self._seconds)
                     await stack.enter_async_context(self._looking)
                 finally:
-                    self._next = None  # who comes now has come too late for this one
+                    self._next = None  # later calls need a look of their own
                 await look.read(
                     self._reader,
                     self._accounts,

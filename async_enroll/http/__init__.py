@@ -1,1 +1,1 @@
-"""One exchange with a site: transport, signing in, and what a failure means."""
+"""HTTP exchanges with one site: transport, authentication, and classification of failures."""

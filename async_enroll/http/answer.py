@@ -1,19 +1,24 @@
-"""An HTTP answer, read whole."""
+"""The HTTP answer that `http.transport` returns and `http.failures` classifies."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
 from attrs import frozen
+
+NOT_JSON: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not JSON, or nested beyond all measure."""
 
 _OK = 200
 
 
 @frozen
 class Answer:
-    """An HTTP answer, read whole; `credentials` counts the renewals of the token before it.
+    """An HTTP answer, read to its end.
 
-    `host`: of the request's URL, None where that does not matter.
+    `body`: bytes, decompressed. `credentials`: how often the token had been renewed when the
+    request was sent. `host`: the host of the request's URL, None if it does not matter.
     """
 
     status: int
@@ -24,5 +29,5 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """Whether the request was answered, and not just replied to."""
+        """Whether the status is 200."""
         return self.status == _OK

@@ -1,4 +1,8 @@
-"""Signing in on any Open edX site by OAuth2, with the id and secret of an application."""
+"""OAuth2 client credentials: fetch tokens of an Open edX site with an application's id and secret.
+
+An `Auth` for `http.transport`, through which it also sends its own requests. `http.token_answer`
+parses the answers.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +27,10 @@ _SCHEMES: Final = {"jwt": "JWT", "bearer": "Bearer"}
 _log = logging.getLogger("async_enroll")
 
 
-def _problem(texts: dict[str, Any], token_type: Any, skew: Any) -> str | None:
-    """Why these cannot be credentials; None if they can.
+def _problem_of_credentials(texts: dict[str, Any], token_type: Any, skew: Any) -> str | None:
+    """Why the arguments are not usable; None if they are.
 
-    Shows no value: arguments are easily given in the wrong order.
+    The message shows no value: arguments are easily swapped, and one of them is a secret.
     """
     for name, text in texts.items():
         if not isinstance(text, str):
@@ -46,18 +50,18 @@ def _problem(texts: dict[str, Any], token_type: Any, skew: Any) -> str | None:
 class ClientCredentials(SignIn):
     """The id and secret of an application, which the site exchanges for tokens.
 
-    A token is fetched on first use, and again before it expires or when it is refused. The
-    application's user is who enrolls. One value is good for any number of clients; the
-    secret shows in no repr. Surrounding white space does not count.
+    A token is fetched on first use, and again before it expires or when it is refused.
+    Learners are enrolled on behalf of the application's user. One value can serve any number of
+    clients. The repr does not show the secret. Surrounding white space is removed.
 
     Args:
-        client_id: As the site's administration names it.
-        client_secret: Likewise.
-        token_type: ``jwt``, or ``bearer`` for sites that take no JWT.
-        skew: Seconds before its end at which a token is renewed; half its life at most.
+        client_id: The application's client id, from the site's administration.
+        client_secret: The application's client secret, from the same place.
+        token_type: ``jwt``, or ``bearer`` for sites that do not accept JWTs.
+        skew: Seconds before its expiry at which a token is renewed, at most half its lifetime.
 
     Raises:
-        ConfigurationError: where one of these cannot work.
+        ConfigurationError: if an argument is not usable.
 
     """
 
@@ -75,22 +79,27 @@ class ClientCredentials(SignIn):
         skew: float = 60.0,
     ) -> None:
         texts = {"client_id": client_id, "client_secret": client_secret}
-        problem = _problem(texts, token_type, skew)
+        problem = _problem_of_credentials(texts, token_type, skew)
         if problem:
-            del texts, client_id, client_secret, token_type  # what raises must not hold them
+            del (
+                texts,
+                client_id,
+                client_secret,
+                token_type,
+            )  # a frame in the traceback must not hold them
             raise ConfigurationError(problem)
         self.__attrs_init__(client_id.strip(), client_secret.strip(), token_type, skew)
 
     def tokens(self, site: TokenEndpoint) -> Auth:
-        """A source of the tokens that a site gives for these credentials."""
+        """A source of the tokens that `site` issues for these credentials."""
         return _Tokens(self, site)
 
 
 @frozen
 class Token:
-    """A token with its times, in seconds of a steady clock: a state machine without a clock.
+    """A token and its times, in seconds of a monotonic clock.
 
-    It is to be renewed from `due` on, and good until `end` at least.
+    It should be renewed from `due` on, and is valid at least until `end`.
     """
 
     authorization: str = field(repr=False)
@@ -99,9 +108,9 @@ class Token:
 
     @classmethod
     def of(cls, answer: TokenAnswer, credentials: ClientCredentials, asked: float) -> Self:
-        """The token that was given out on being asked for at `asked`; raises UnexpectedResponse.
+        """The token of an answer to a request sent at `asked`; raises UnexpectedResponse.
 
-        Its life is counted from then on: it began between that and the answer.
+        Its lifetime counts from `asked`: the site issued it between that and the answer.
         """
         scheme = _SCHEMES.get(answer.kind or credentials.token_type)
         if scheme is None:
@@ -111,54 +120,54 @@ class Token:
         return cls(f"{scheme} {answer.token}", end - min(credentials.skew, lifetime / 2), end)
 
     def put_off(self, now: float) -> Self:
-        """The same, to be renewed after half the time that is left."""
+        """The same token, due for renewal after half its remaining lifetime."""
         return evolve(self, due=(now + self.end) / 2)
 
 
 @frozen
 class _Attempt:
-    """What came back when a token was asked for, at a time."""
+    """A request for a token: when it was sent, and its answer or error."""
 
     credentials: ClientCredentials
     asked: float
-    came_back: Answer | TransportError = field(repr=False)
+    response: Answer | TransportError = field(repr=False)
 
     def token(self) -> Token:
-        """The token; raises a new EnrollError each time where there is none."""
-        came_back = self.came_back
-        if isinstance(came_back, TransportError) or not gives_token(came_back):
-            raise no_token(came_back)
-        return Token.of(token_answer(came_back.body), self.credentials, self.asked)
+        """The token; if there is none, raises an EnrollError that is new each time."""
+        response = self.response
+        if isinstance(response, TransportError) or not gives_token(response):
+            raise no_token(response)
+        return Token.of(token_answer(response.body), self.credentials, self.asked)
 
 
 class _Tokens:
-    """The tokens of one site, one at a time."""
+    """The source of one site's tokens: caches a token, and renews it before it expires."""
 
     def __init__(self, credentials: ClientCredentials, site: TokenEndpoint) -> None:
         self._credentials = credentials
         self._site = site
         self._token: Token | None = None
-        self._line = anyio.Lock()
-        self._last: _Attempt | None = None
+        self._lock = anyio.Lock()
+        self._last_attempt: _Attempt | None = None
 
     async def authorization(self) -> str:
-        """The header's value; waits for a new token only where there is none that is good."""
+        """The header's value; waits for a new token only if there is no valid one."""
         token, now = self._token, anyio.current_time()
         if token is None or token.end <= now:
-            token = await self._fetched()
-        elif token.due <= now and not self._line.locked():
-            token = await self._renewed(token)
+            token = await self._fetch()
+        elif token.due <= now and not self._lock.locked():
+            token = await self._renew_early(token)
         return token.authorization
 
     async def renew(self) -> bool:
-        """Forget the token that was refused; the next is fetched when it is needed."""
+        """Discard the refused token; the next one is fetched when it is needed."""
         self._token = None
         return True
 
-    async def _renewed(self, token: Token) -> Token:
-        """A new token; the one there is, where the site gives none for now."""
+    async def _renew_early(self, token: Token) -> Token:
+        """A new token; if the site issues none for now, the present one while it is valid."""
         try:
-            return await self._fetched()
+            return await self._fetch()
         except TransportError as error:
             now = anyio.current_time()
             if self._token is not token or token.end <= now:
@@ -167,21 +176,23 @@ class _Tokens:
             self._token = token.put_off(now)
             return token
 
-    async def _fetched(self) -> Token:
-        """A new token. One attempt serves all who wait for it, also where it fails.
+    async def _fetch(self) -> Token:
+        """Fetch a new token. One attempt serves all callers that wait for it, also if it fails.
 
-        One that is cancelled is made anew by the next in line.
+        If the attempt is cancelled, the next caller makes another.
         """
-        before = self._last
-        async with self._line:
-            last = self._last
-            if last is None or last is before:  # else it has ended while this one stood in line
+        before = self._last_attempt
+        async with self._lock:
+            last = self._last_attempt
+            if last is None or last is before:  # otherwise one ended while this caller waited
                 asked = anyio.current_time()
-                last = self._last = _Attempt(self._credentials, asked, await self._answer())
+                last = self._last_attempt = _Attempt(
+                    self._credentials, asked, await self._request()
+                )
             token = self._token = last.token()
             return token
 
-    async def _answer(self) -> Answer | TransportError:
+    async def _request(self) -> Answer | TransportError:
         credentials = self._credentials
         form: Secret[Mapping[str, str]] = Secret(
             {
@@ -197,6 +208,6 @@ class _Tokens:
             return error
         if gives_token(answer):
             return answer
-        # What is said of a failure may repeat what was sent.
+        # An error message may repeat what was sent.
         hidden = answer.body.replace(credentials.client_secret.encode(), b"[secret]")
         return evolve(answer, body=hidden)

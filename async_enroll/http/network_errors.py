@@ -1,4 +1,7 @@
-"""What goes wrong on the way to a site, in words: aiohttp's exceptions become ours. Pure."""
+"""Translation of aiohttp's exceptions into ours, with messages for users. Pure.
+
+Used by `http.transport`; `http.failures` classifies the resulting `TransportError`.
+"""
 
 from __future__ import annotations
 
@@ -13,41 +16,41 @@ PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 @frozen
-class Way:
-    """How a site is reached, and how many seconds a call to it may take."""
+class Route:
+    """The route to a site: its URL, its proxy if any, and the time-out of a call in seconds."""
 
     site: URL
     proxy: Proxy | None
     timeout: float
 
 
-def too_slow(way: Way) -> TransportError:
-    """The failure of an exchange that takes longer than it may."""
-    site = way.site.origin()
-    words = f"no answer from {site} within {way.timeout:g} s"
+def too_slow(route: Route) -> TransportError:
+    """The error for an exchange that exceeds its time-out."""
+    site = route.site.origin()
+    words = f"no answer from {site} within {route.timeout:g} s"
     return TransportError(words, sent=True, timed_out=True)
 
 
-def not_let_through(way: Way) -> ConfigurationError:
-    """The failure of an exchange that a proxy wants credentials for."""
-    proxy = f"the proxy {way.proxy.name}" if way.proxy else "the proxy"
+def proxy_credentials_refused(route: Route) -> ConfigurationError:
+    """The error for a proxy that requires other credentials, or any."""
+    proxy = f"the proxy {route.proxy.name}" if route.proxy else "the proxy"
     return ConfigurationError(
         f"{proxy} asks for a user and password, or does not accept them; expected "
         "something like http://user:password@proxy.example.org:3128"
     )
 
 
-def explained(error: Exception, way: Way) -> EnrollError:
-    """What an exception of aiohttp's says of an exchange, and whether the request was sent."""
-    site = way.site.origin()
+def translated(error: Exception, route: Route) -> EnrollError:
+    """Our error for an exception of aiohttp's, with whether the request was sent."""
+    site = route.site.origin()
     if isinstance(error, aiohttp.ClientHttpProxyError):
         if error.status == PROXY_AUTHENTICATION_REQUIRED:
-            return not_let_through(way)
-        proxy = way.proxy.name if way.proxy else "of the session"
+            return proxy_credentials_refused(route)
+        proxy = route.proxy.name if route.proxy else "of the session"
         words = f"the proxy {proxy} does not lead to {site}: {error.status} {error.message}"
         return TransportError(words, sent=False)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return TransportError(_without_address(error.host, way), sent=False)
+        return TransportError(_without_address(error.host, route), sent=False)
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         words = f"no connection to the proxy {error.host}:{error.port}: {error.os_error}"
         return TransportError(words, sent=False)
@@ -63,10 +66,10 @@ def explained(error: Exception, way: Way) -> EnrollError:
     if isinstance(error, aiohttp.ClientConnectorError):
         return TransportError(f"no connection to {site}: {error.os_error}", sent=False)
     if isinstance(error, aiohttp.ConnectionTimeoutError):
-        seconds = way.timeout / 2
+        seconds = route.timeout / 2
         return TransportError(f"no connection to {site} within {seconds:g} s", sent=False)
     if isinstance(error, TimeoutError):
-        return too_slow(way)
+        return too_slow(route)
     if isinstance(error, aiohttp.ClientPayloadError):
         return TransportError(f"the answer from {site} was cut short", sent=True)
     if isinstance(error, aiohttp.ClientResponseError):
@@ -74,9 +77,11 @@ def explained(error: Exception, way: Way) -> EnrollError:
     return TransportError(f"{site} closed the connection without an answer", sent=True)
 
 
-def _without_address(host: str, way: Way) -> str:
-    if way.proxy is None:
+def _without_address(host: str, route: Route) -> str:
+    if route.proxy is None:
         return f"{host} has no address; check the URL"
-    if way.proxy.skipped:
-        return f"{host} has no address; check the URL; {way.proxy}, and NO_PROXY exempts this host"
-    return f"the proxy {host} has no address; {way.proxy}"
+    if route.proxy.skipped:
+        return (
+            f"{host} has no address; check the URL; {route.proxy}, and NO_PROXY exempts this host"
+        )
+    return f"the proxy {host} has no address; {route.proxy}"

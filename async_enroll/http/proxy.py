@@ -1,4 +1,4 @@
-"""The proxy that the environment names for a site."""
+"""The proxy that the environment configures for a site. Used by `http.transport`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from async_enroll.http.site import is_loopback
 
 @frozen
 class Proxy:
-    """A proxy, from the environment; shows neither its user nor its password.
+    """A proxy from the environment; its repr shows neither user nor password.
 
-    `variable` names it there. `skipped`: whether ``NO_PROXY`` exempts the site.
+    `variable`: the environment variable that names it. `skipped`: whether ``NO_PROXY`` exempts
+    the site.
     """
 
     variable: str
@@ -25,12 +26,12 @@ class Proxy:
 
     @classmethod
     def for_site(cls, site: URL) -> Self | None:
-        """The proxy of ``HTTPS_PROXY`` or ``HTTP_PROXY``; None where there is none for `site`.
+        """The proxy of ``HTTPS_PROXY`` or ``HTTP_PROXY`` for `site`; None if there is none.
 
-        Loopback is never reached through a proxy.
+        Loopback addresses are never reached through a proxy.
 
         Raises:
-            ConfigurationError: where the variable names no proxy that can be used.
+            ConfigurationError: if the variable is not the URL of a usable proxy.
 
         """
         host, variable = site.host or "", f"{site.scheme.upper()}_PROXY"
@@ -52,9 +53,9 @@ class Proxy:
 
     @property
     def name(self) -> str:
-        """Host and port."""
+        """Host and port, as ``host:port``."""
         return f"{self.url.host}:{self.url.port}"
 
     def __str__(self) -> str:
-        """What the variable says, without user and password."""
+        """The variable and its value, without user and password."""
         return f"{self.variable} is set to {self.url.origin()}"

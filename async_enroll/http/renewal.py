@@ -1,4 +1,4 @@
-"""A token that the platform refuses is renewed once, and the request sent again."""
+"""Token renewal after a 401. Callers in `platform` then send the request again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from async_enroll.http.transport import Transport
 
 
 async def renewed(transport: Transport, answer: Answer) -> bool:
-    """Whether a request was refused for its token, and there is a new one now."""
+    """Renew the token if `answer` refused it; return whether there is a new one."""
     unauthorized = classify(answer).kind is FailureKind.UNAUTHORIZED
     return unauthorized and await transport.renew(answer.credentials)

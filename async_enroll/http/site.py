@@ -1,4 +1,4 @@
-"""The address of a site, checked before anything is sent to it. Pure."""
+"""Validation of a site's URL, before anything is sent to it. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from async_enroll.errors import ConfigurationError
 
 
 def site_url(base_url: str, *, allow_http: bool) -> URL:
-    """Check the address of a site, and give it without what does not belong to it.
+    """Parse and check the URL of a site; surrounding white space is removed.
 
-    Plain http sends the token readable by anyone on the way: it is for loopback only,
+    Plain http exposes the token on the network, so it is accepted for loopback addresses only,
     unless `allow_http`.
 
     Raises:
-        ConfigurationError: saying what was found and what is expected.
+        ConfigurationError: with what was found and what is expected.
 
     """
     try:
@@ -48,14 +48,14 @@ def _is_host(host: str) -> bool:
         return False
 
 
-# Where pages of the LMS and its administration begin, of which people copy the address.
+# First path segments of pages of the LMS and its administration, whose URLs people copy.
 _PAGES = frozenset(
     ["account", "admin", "api", "courses", "dashboard", "login", "logout", "register"]
 )
 
 
 def _site_of_page(url: URL) -> str | None:
-    """The site that a page's address, as browsers show it, belongs to; None for a site's own."""
+    """The site of a page's URL, as copied from a browser; None if `url` is a site's own."""
     names = url.raw_path.removesuffix("/").split("/")[1:]
     for count, name in enumerate(names):
         if not name or name in _PAGES:
@@ -64,7 +64,7 @@ def _site_of_page(url: URL) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this machine is meant."""
+    """Whether `host` is this machine: a loopback IP address, or ``localhost``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,21 +1,26 @@
-"""What the token endpoint of a site gives, read without ever showing the token."""
+"""Parser for answers of the token endpoint; errors never show the token. Pure.
+
+Takes the body of an answer, and returns a `TokenAnswer` to `http.client_credentials`.
+"""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-import orjson
+import msgspec
 from attrs import field, frozen
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 
 
 @frozen
 class TokenAnswer:
-    """A token that a site has given out; `lifetime` is in seconds, None where it is not told.
+    """A token that a site has issued.
 
-    `kind` is lower-case, as in ``bearer``; None where it is not told.
+    `lifetime`: seconds, None if the site does not say. `kind`: the token type in lower case, as
+    ``bearer``; None if the site does not say.
     """
 
     token: str = field(repr=False)
@@ -24,20 +29,20 @@ class TokenAnswer:
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` can stand in an ``Authorization`` header, after the scheme."""
+    """Whether `text` is valid in an ``Authorization`` header, after the scheme."""
     return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def token_answer(body: bytes) -> TokenAnswer:
-    """Read the answer of the token endpoint (RFC 6749, 5.1).
+    """Parse an answer of the token endpoint (RFC 6749, 5.1).
 
     Raises:
-        UnexpectedResponse: naming the path; neither it nor its context shows the token.
+        UnexpectedResponse: with the path; neither it nor its context shows the token.
 
     """
     try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:  # holds the answer, and must not be the context of ours
+        value = msgspec.json.decode(body)
+    except NOT_JSON:  # may hold the answer, so it must not become our context
         value = None
     if not isinstance(value, dict):
         raise UnexpectedResponse("the answer is not a JSON object")
@@ -52,10 +57,10 @@ def token_answer(body: bytes) -> TokenAnswer:
 
 
 def _lifetime(value: Any) -> float | None:
-    # Some servers write the number as a string.
+    # Some servers send the number as a string.
     try:
         seconds = None if value is None else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if seconds is not None and (isinstance(value, bool) or not 0 < seconds < math.inf):
         words = f"expected seconds, more than 0, found {value!r:.60}"

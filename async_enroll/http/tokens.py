@@ -1,4 +1,7 @@
-"""Tokens, and how they are kept out of sight."""
+"""Authentication: sources of tokens, and `Secret`, which keeps them out of every repr.
+
+`http.transport` asks an `Auth` for the ``Authorization`` header of each request.
+"""
 
 from __future__ import annotations
 
@@ -19,53 +22,54 @@ T = TypeVar("T")
 
 
 class Auth(Protocol):
-    """Where the ``Authorization`` header of a request comes from."""
+    """A source of the ``Authorization`` header of requests."""
 
     async def authorization(self) -> str:
-        """The header's value, scheme and token."""
+        """The header's value: scheme and token, as ``Bearer <token>``."""
         ...
 
     async def renew(self) -> bool:
-        """Get a new token, the platform having refused the last; False where there is none."""
+        """Get a new token after the platform refused the last; return False if there is none."""
         ...
 
 
 class TokenEndpoint(Protocol):
-    """Where a site is asked for tokens."""
+    """The client side of a site's token endpoint; `http.transport.Transport` is one."""
 
     site: URL
-    """Its address."""
+    """The site's URL."""
 
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
-        """POST a form, without a token; raises TransportError where no whole answer came."""
+        """POST a form, without a token; raises TransportError if no complete answer came."""
         ...
 
 
 class SignIn(ABC):
-    """What the site itself gives tokens for: a value, good for any number of clients."""
+    """Credentials that a site exchanges for tokens. One value can serve many clients."""
 
     __slots__ = ()
 
     @abstractmethod
     def tokens(self, site: TokenEndpoint) -> Auth:
-        """A source of the tokens that a site gives."""
+        """A source of the tokens that `site` issues."""
 
 
 @frozen
 class Secret(Generic[T]):
-    """A value that shows in no repr, and so in no traceback that tells local variables."""
+    """A value hidden from its repr, and so from tracebacks that show local variables."""
 
     value: T = field(repr=False)
 
 
 @frozen(init=False)
 class BearerToken:
-    """A token that the platform has handed out, sent as ``Authorization: Bearer <token>``.
+    """A token issued by the platform, sent as ``Authorization: Bearer <token>``.
 
-    Surrounding white space, as files end with, does not count. The token shows in no repr.
+    Surrounding white space, such as the newline at the end of a file, is removed. The repr does
+    not show the token.
 
     Raises:
-        ConfigurationError: where it is empty or cannot stand in a header.
+        ConfigurationError: if the token is empty or not valid in a header.
 
     """
 
@@ -74,7 +78,7 @@ class BearerToken:
     def __init__(self, token: str) -> None:
         problem = _problem_of_token(token)
         if problem:
-            del token  # what raises must not hold it
+            del token  # a frame in the traceback must not hold it
             raise ConfigurationError(problem)
         self.__attrs_init__(token.strip())
 
@@ -83,7 +87,7 @@ class BearerToken:
         return f"Bearer {self.token}"
 
     async def renew(self) -> bool:
-        """There is no other token."""
+        """Return False: there is no other token."""
         return False
 
 
@@ -101,7 +105,7 @@ def _problem_of_token(token: Any) -> str | None:
 
 
 def problem_of_header(authorization: Any) -> str | None:
-    """Why what a source of tokens gives cannot be the value of a header; None if it can."""
+    """Why the value returned by a token source is not valid in a header; None if it is."""
     expected = "expected the header's value, such as 'Bearer <token>'"
     if not isinstance(authorization, str):
         return f"the source of the token gives a {type(authorization).__name__}; {expected}"
@@ -111,10 +115,10 @@ def problem_of_header(authorization: Any) -> str | None:
 
 
 async def from_source(ask: Callable[[], Awaitable[T]]) -> T:
-    """What an application's own source of tokens gives on being asked.
+    """Call an application's token source; return its result.
 
     Raises:
-        AuthenticationError: where it fails, or is cancelled by somebody else.
+        AuthenticationError: if the source fails, or is cancelled by other code.
 
     """
     try:
@@ -125,7 +129,7 @@ async def from_source(ask: Callable[[], Awaitable[T]]) -> T:
         if is_cancelled():
             raise
         reason = "it was cancelled"
-    except Exception as error:  # noqa: BLE001  # whatever an application's own code raises
+    except Exception as error:  # noqa: BLE001  # an application's code can raise anything
         reason = type(error).__name__
-    # Outside of the `except`: what the source says of its failure may hold its secrets.
+    # Outside of the `except`: the original exception may hold secrets, and must not be our context.
     raise AuthenticationError(f"the source of the token has failed: {reason}")

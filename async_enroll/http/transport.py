@@ -1,7 +1,8 @@
-"""One HTTP exchange with the platform: bytes out, bytes in, failures in words.
+"""HTTP transport to one site: sends requests with its credentials, and reads the answers.
 
-Nothing here knows what the bytes mean. No redirect is followed, so that no credential
-ever goes where it was not meant to, and no POST is turned into a GET.
+Takes URLs and bodies from `platform`, and returns each answer as bytes, whole or streamed; errors
+of the network become a `TransportError`. `http.failures` interprets the status. Redirects are not
+followed: credentials must not reach another host, and a POST must not become a GET.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from async_enroll.errors import (
 from async_enroll.http.answer import Answer
 from async_enroll.http.network_errors import (
     PROXY_AUTHENTICATION_REQUIRED,
-    Way,
-    explained,
-    not_let_through,
+    Route,
+    proxy_credentials_refused,
     too_slow,
+    translated,
 )
 from async_enroll.http.proxy import Proxy
 from async_enroll.http.tokens import Auth, Secret, SignIn, from_source, problem_of_header
@@ -46,21 +47,21 @@ from async_enroll.http.unpacking import Gunzip
 T = TypeVar("T")
 
 LARGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer that is read whole, beyond which it is given up."""
+"""Most bytes of an answer that is read whole; a larger one is an error."""
 
 LARGEST_FORM_ANSWER = 1024 * 1024
-"""The same, for the answer to a form."""
+"""The same limit for the answer to a form."""
 
 # The shortest keep-alive in common use is Apache's, 5 s.
 _KEEP_ALIVE = 4.0
 
-# Bytes of a status line, and of a header: sites and proxies send cookies and policies of more
-# than aiohttp's 8 kB.
+# Bytes of a status line, and of a header: cookies and policies of sites and proxies exceed
+# aiohttp's default of 8 kB.
 _LONGEST_LINE = 64 * 1024
 
 _OK = 200
 _JSON = {
-    # Both required by the platform's reference, also on a GET.
+    # The platform's reference requires both, also on a GET.
     "Access-Control-Request-Headers": "authorization",
     "Content-Type": "application/json",
 }
@@ -70,8 +71,8 @@ _USER_AGENT = f"async-enroll/{version('async_enroll')}"
 _log = logging.getLogger("async_enroll")
 
 
-def _ours_alone(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
-    """Put our credentials, or none, in place of those that a session adds by itself."""
+def _only_our_credentials(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
+    """Middleware that replaces the credentials a session adds with ours, or with none."""
 
     async def send(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -92,12 +93,12 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 
 
 def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
-    # Without its `trust_env`, which reads credentials from ~/.netrc, too.
+    # Without aiohttp's `trust_env`, which would also read credentials from ~/.netrc.
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 class Pieces:
-    """The body of an answer, piece by piece as it arrives, unpacked where it is compressed."""
+    """The body of an answer as an async iterator of bytes as they arrive, decompressed."""
 
     def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
         self._transport = transport
@@ -107,7 +108,7 @@ class Pieces:
         self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
         chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
         self.framed: bool = chunked or "Content-Length" in headers
-        """Whether the answer says where its body ends; otherwise the connection's end does."""
+        """Whether the answer declares where its body ends; if not, it ends with the connection."""
 
     def __aiter__(self) -> Self:
         return self
@@ -122,11 +123,11 @@ class Pieces:
         return await self._transport.in_words(self._content.readany())
 
     async def _unpacked(self, gunzip: Gunzip) -> bytes:
-        """The next piece; an empty one at the end."""
+        """The next decompressed piece; an empty one at the end."""
         site = self._transport.site.origin()
         while True:
             if gunzip.has_more:
-                await checkpoint()  # others, too, have something to do
+                await checkpoint()  # let other tasks run
                 data = b""
             elif not (data := await self._next()):
                 if gunzip.is_whole:
@@ -144,12 +145,12 @@ class Pieces:
 class Transport:
     """Sends requests to one site, with its credentials.
 
-    `timeout`: seconds for one call; for a streamed answer, seconds of silence. `ssl_context`
-    and `trust_env`, whether a proxy of the environment is used, are for the transport's own
-    sessions; one of an application's brings its own.
+    `timeout`: seconds for one call; for a streamed answer, seconds without data. `session`: a
+    session of the application's, which stays open; None to create our own. `ssl_context` and
+    `trust_env`, whether to use a proxy of the environment, apply to our own sessions only.
 
     Raises:
-        ConfigurationError: where the environment names no usable proxy.
+        ConfigurationError: if the environment names an unusable proxy.
 
     """
 
@@ -170,8 +171,8 @@ class Transport:
         self._session = self._session_for_fresh = session
         self._ssl_context = ssl_context
         self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
-        """The proxy that the environment names for the site, be it one that is not used."""
-        self._way = Way(site, self.proxy, timeout)
+        """The proxy that the environment names for the site, even if ``NO_PROXY`` exempts it."""
+        self._route = Route(site, self.proxy, timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._credentials = 0
         self._renewing = anyio.Lock()
@@ -180,7 +181,7 @@ class Transport:
         self._loop = _running_loop()
         if self._given is None:
             tls = self._ssl_context or True
-            # The throttle bounds what is in flight; a second bound could only dead-lock.
+            # The throttle limits the calls in flight; a second limit could only deadlock.
             self._session = _new_session(
                 aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
             )
@@ -198,32 +199,35 @@ class Transport:
         sessions = self._session, self._session_for_fresh
         self._session = self._session_for_fresh = None
         if self._given is None:
-            # To the end, also where this is cancelled: whoever is, leaves in a hurry.
+            # Close both even if this task is cancelled meanwhile.
             await ended(*[asyncio.ensure_future(one.close()) for one in filter(None, sessions)])
 
     async def renew(self, refused: int) -> bool:
-        """Whether there are newer credentials than those refused; one renewal serves all."""
+        """Get newer credentials than those `refused`; return whether there are any.
+
+        One renewal serves all callers whose requests were refused with the same credentials.
+        """
         async with self._renewing:
             if self._credentials == refused and await from_source(self._auth.renew):
                 self._credentials += 1
             return self._credentials > refused
 
     async def sign_in(self) -> str:
-        """Have a token at hand, as every request has; give the scheme that it is sent with.
+        """Get a token, as every request does; return its scheme, such as ``Bearer``.
 
         Raises:
-            EnrollError: where there is none.
+            EnrollError: if there is no token.
 
         """
         signed, _ = await self._signed()
         return signed.value.split()[0]
 
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
-        """POST a form, without the token, which it may be for; otherwise as `call`."""
+        """POST a form without a token, for it may be the request for one; otherwise as `call`."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
         async with self._exchange(
-            "POST", url, body, kind, None, self._in_all(), fresh=True
+            "POST", url, body, kind, None, self._total_timeout(), fresh=True
         ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
 
@@ -232,30 +236,30 @@ class Transport:
     ) -> Answer:
         """Send a request and read its answer whole, within `timeout` seconds.
 
-        `fresh`: on a connection of its own. One that has been idle may be closing at the other
-        end already, which leaves the fate of a POST unknown; a GET is sent again by itself.
+        `fresh`: whether to open a new connection. The site may be closing an idle one, and then
+        it is unknown whether it processed a POST; aiohttp sends a GET again by itself.
 
         Raises:
-            TransportError: where no whole answer came.
+            TransportError: if no complete answer came.
 
         """
-        # aiohttp warns of large bytes, which it writes in one go; not of what it can read.
+        # aiohttp warns of large `bytes`, which it writes at once, but not of a file.
         sent = BytesIO(body) if body is not None else None
         signed, credentials = await self._signed()
         async with self._exchange(
-            method, url, sent, _JSON, signed, self._in_all(), fresh=fresh
+            method, url, sent, _JSON, signed, self._total_timeout(), fresh=fresh
         ) as response:
             return await self._read_whole(response, credentials)
 
     @asynccontextmanager
     async def stream(self, url: URL) -> AsyncIterator[Answer | Pieces]:
-        """Send a GET; give the pieces of its body as they arrive.
+        """Send a GET; yield the pieces of its body, to be read as they arrive.
 
-        An answer other than 200 is given whole, as an `Answer`.
+        An answer with a status other than 200 is read whole, and yielded as an `Answer`.
 
         Raises:
-            TransportError: also while the pieces are read, where the body is cut short or
-                nothing arrives for `timeout` seconds.
+            TransportError: also while the pieces are read, if the body is cut short or nothing
+                arrives for `timeout` seconds.
 
         """
         timeout = aiohttp.ClientTimeout(
@@ -268,16 +272,16 @@ class Transport:
             else:
                 yield await self._read_whole(response, credentials)
 
-    def _in_all(self) -> aiohttp.ClientTimeout:
+    def _total_timeout(self) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
 
     async def _signed(self) -> tuple[Secret[str], int]:
-        """The credentials of a request, and how often these were renewed before."""
+        """The ``Authorization`` header of a request, and how often the token was renewed before."""
         self._check_loop()
         given = Secret(await from_source(self._auth.authorization))
         if problem := problem_of_header(given.value):
             raise ConfigurationError(problem)
-        return given, self._credentials  # not of before: it may have waited for a renewal
+        return given, self._credentials  # read last: the source may have waited for a renewal
 
     def _check_loop(self) -> None:
         if self._loop is not None and self._loop is not _running_loop():
@@ -307,10 +311,10 @@ class Transport:
             )
         if not _ADDRESS.fullmatch(url.raw_path_qs):
             raise UnexpectedResponse("expected an address, found characters that none has")
-        # A session of an application's may have credentials of its own, as those in ~/.netrc.
+        # An application's session may add credentials of its own, such as those in ~/.netrc.
         competes = session.trust_env or session.auth is not None
         started = time.monotonic()
-        # The token is in none of our variables: tools that show tracebacks show these as well.
+        # No local variable holds the token: some tools show these in tracebacks.
         response = await self.in_words(
             session.request(
                 method,
@@ -328,12 +332,12 @@ class Transport:
                         else {}
                     ),
                 },
-                # In place of the session's own middlewares, which aiohttp does not tell.
-                middlewares=[_ours_alone(signed)] if competes else None,
+                # Replaces the session's own middlewares, which aiohttp does not expose.
+                middlewares=[_only_our_credentials(signed)] if competes else None,
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
-                auto_decompress=False,  # by itself it would unpack a piece whole
+                auto_decompress=False,  # aiohttp would decompress a piece of any size at once
                 max_line_size=_LONGEST_LINE,
                 max_field_size=_LONGEST_LINE,
                 proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
@@ -341,10 +345,10 @@ class Transport:
         )
         try:
             if response.status == PROXY_AUTHENTICATION_REQUIRED:
-                raise not_let_through(self._way)
+                raise proxy_credentials_refused(self._route)
             yield response
         finally:
-            response.close()  # the socket, too, unless the answer was read to its end
+            response.close()  # closes the socket, unless the answer was read to its end
             elapsed = time.monotonic() - started
             _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
 
@@ -363,24 +367,24 @@ class Transport:
         host = response.url.host
         return Answer(response.status, response.headers, bytes(body), credentials, host)
 
-    async def in_words(self, doing: Awaitable[T]) -> T:
-        """Await `doing`; raise what goes wrong on the network as a `TransportError`."""
+    async def in_words(self, exchange: Awaitable[T]) -> T:
+        """Await `exchange`; raise errors of the network as a `TransportError`."""
         failure: EnrollError
         try:
-            return await doing
+            return await exchange
         except (aiohttp.ClientError, TimeoutError) as error:
-            failure = explained(error, self._way)
-        except (ValueError, RuntimeError) as error:  # aiohttp's, before anything is sent
+            failure = translated(error, self._route)
+        except (ValueError, RuntimeError) as error:  # raised by aiohttp before anything is sent
             failure = ConfigurationError(f"the request cannot be sent: {error}")
         except asyncio.CancelledError:
             if is_cancelled():
                 raise
             words = f"a call to {self.site.origin()} was cut off: its session was closed"
             failure = TransportError(words, sent=True)
-        # Raised only here: aiohttp's exceptions can hold the request's headers, and so the
-        # token, and inside the `except` they would be the context of ours.
+        # Raised outside of the `except`, where it would have aiohttp's exception as its context:
+        # that can hold the request's headers, and so the token.
         raise failure
 
     def too_slow(self) -> TransportError:
-        """The failure of an exchange that takes longer than it may."""
-        return too_slow(self._way)
+        """The error for an exchange that exceeds its time-out."""
+        return too_slow(self._route)

@@ -1,4 +1,8 @@
-"""What callers pass in, of either kind of iterable, made into work."""
+"""Turns the iterables that callers pass in, plain or asynchronous, into work.
+
+Gives a stream of work (batches, and results of pairs that cannot be sent) to `jobs.jobs`, which
+hands it to `jobs.runner`. Planning itself is in `planning.plan` and `planning.validation`.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,8 @@ from async_enroll.roster import Roster
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
-_BREATH = 1024
-"""How many items of a plain iterable are taken before other tasks get a chance to run."""
+_CHUNK = 1024
+"""How many items of a plain iterable are read before other tasks get a chance to run."""
 
 
 async def cross_product(
@@ -32,7 +36,7 @@ async def cross_product(
     cohorts: Mapping[str, str] | None,
     limits: BatchLimits,
 ) -> AsyncGenerator[Work]:
-    """The work of every identifier in every course, while the identifiers come in."""
+    """Yield the work of every identifier in every course, while the identifiers are read."""
     keys = [course_id async for course_id in each(courses, "courses")]
     intake = CrossProduct(action, keys, cohorts, limits)
     lists = in_lists(identifiers, "identifiers")
@@ -45,11 +49,11 @@ async def cross_product(
 
 
 async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan:
-    """The plan of a roster, once all of it is there.
+    """Read a whole roster and return its plan.
 
     Raises:
-        RosterError: where entries contradict each other.
-        ConfigurationError: where it is a path, a table or a mapping instead.
+        RosterError: if entries contradict each other.
+        ConfigurationError: if it is a path, a table or a mapping instead of entries.
 
     """
     if isinstance(roster, str | bytes | os.PathLike):
@@ -78,18 +82,18 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
 
 
 async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:
-    """Iterate over either kind of iterable."""
+    """Iterate over a plain or an asynchronous iterable. Raises as `in_lists`."""
     async for some in in_lists(items, name):
         for item in some:
             yield item
 
 
 def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
-    """The items as they come, in lists, letting other tasks run in between.
+    """Iterate over items in lists, as they become available; other tasks run in between.
 
     Raises:
-        ConfigurationError: at once, for what is no list of items.
-        EnrollError: on the way, where what they come from was cancelled, and the caller was not.
+        ConfigurationError: at once, if `items` is a string, a table or not iterable.
+        EnrollError: while iterating, if the source was cancelled, but the caller was not.
 
     """
     if isinstance(items, str | bytes):
@@ -100,7 +104,7 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
 
 
 def _is_table(items: object) -> bool:
-    """Whether it is a DataFrame of some kind: those iterate over their columns, not their rows."""
+    """Whether it is some DataFrame: they iterate over columns, not over rows."""
     return all(hasattr(type(items), name) for name in ("columns", "shape"))
 
 
@@ -128,8 +132,8 @@ async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:
         while broken is None:
             some: list[T] = []
             try:
-                some.extend(islice(left, _BREATH))
-            except Exception as error:  # noqa: BLE001  # raised once what came before it is given
+                some.extend(islice(left, _CHUNK))
+            except Exception as error:  # noqa: BLE001  # raised after the items read before it
                 broken = error
             if some:
                 yield some

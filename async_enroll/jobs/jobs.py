@@ -1,4 +1,8 @@
-"""The jobs of one client: what they have in common, and how each is carried out."""
+"""Sets up the jobs of one client: from a cross product, a roster or a journal.
+
+Takes the input and options of a job from `client`. Wires up `delivery.delivery` and what it needs,
+and gives the work to `jobs.runner`. What all jobs of a client share is in `Jobs`.
+"""
 
 from __future__ import annotations
 
@@ -37,10 +41,10 @@ if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
 
 EmitBlocks = Emit[list[Block]]
-CarryOut = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
-"""Does a job: emits its results, and leaves in the list what was cut off.
+RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
+"""Runs a job. Emits its results; adds those of calls cut off by cancelling to the list.
 
-Gives when an earlier run finished the job, where nothing was left to do.
+Returns when an earlier run finished the job, if nothing was left to do; else None.
 """
 
 
@@ -58,12 +62,12 @@ def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
 
 @frozen
 class Options:
-    """How a job is to be done.
+    """The options of a job, as given to `EnrollmentClient.apply`.
 
     Raises:
-        ConfigurationError: for a flag that is no boolean, which some releases take for false
-            and others refuse, for a `reason` that the platform could not keep, and for a `stop`
-            that cannot be waited for.
+        ConfigurationError: for a flag that is not a boolean (some releases take it for false,
+            others refuse it), a `reason` that the platform cannot store, and a `stop` that is
+            not an event to wait for.
 
     """
 
@@ -76,7 +80,7 @@ class Options:
 
 @define(eq=False)
 class Jobs:
-    """Carries out the jobs of a client for `site`, which share what is named here."""
+    """Makes and runs the jobs of a client for `site`, with what they share."""
 
     site: str
     _api: BulkEnrollApi
@@ -92,10 +96,10 @@ class Jobs:
     _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
-        """The places of a plan that the platform refuses, asked without effect, and why.
+        """Check the places of a plan without effect; return those that are refused, and why.
 
         Raises:
-            EnrollError: where it could not be asked.
+            EnrollError: if the platform could not be asked.
 
         """
 
@@ -108,13 +112,13 @@ class Jobs:
             raise delivery.dispatch.stopped_by
         return delivery.preflight.bad
 
-    def of_work(self, work: AsyncGenerator[Work], options: Options) -> CarryOut:
-        """Does some work."""
+    def of_work(self, work: AsyncGenerator[Work], options: Options) -> RunJob:
+        """Return a job that delivers a stream of work."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> None:
-            await self._carry_out(work, emit, cut_off, options)
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
+            await self._run(work, emit, cut_off, options)
 
-        return carry_out
+        return run_job
 
     def of_roster(
         self,
@@ -123,26 +127,28 @@ class Jobs:
         options: Options,
         *,
         earlier: bool,
-    ) -> CarryOut:
-        """Does what a roster says; `earlier`: emits also what earlier runs have done."""
+    ) -> RunJob:
+        """Return a job that applies a roster; `earlier`: it emits results of earlier runs, too."""
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
                 await self._apply(roster, emit, cut_off, options)
                 return None
-            return await self._keep(roster, journal, emit, cut_off, options, earlier=earlier)
+            return await self._run_with_journal(
+                roster, journal, emit, cut_off, options, earlier=earlier
+            )
 
-        return carry_out
+        return run_job
 
-    def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> CarryOut:
-        """Goes on with the job of a journal."""
+    def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
+        """Return a job that resumes that of a journal."""
         from async_enroll.journal import open_journal
 
-        async def carry_out(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             async with open_journal(path, self._limits) as opened:
-                return await self._go_on(opened, emit, cut_off, stop=stop)
+                return await self._resume(opened, emit, cut_off, stop=stop)
 
-        return carry_out
+        return run_job
 
     async def _apply(
         self,
@@ -157,9 +163,9 @@ class Jobs:
             for item in plan.work:
                 yield item
 
-        await self._carry_out(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
 
-    async def _keep(
+    async def _run_with_journal(
         self,
         roster: AnyIterable[RosterEntry],
         path: str | os.PathLike[str],
@@ -169,7 +175,7 @@ class Jobs:
         *,
         earlier: bool,
     ) -> datetime | None:
-        # Only jobs with a journal load what keeps it.
+        # Imported here, so that only jobs with a journal load SQLite.
         from async_enroll.journal import Description, digest_of, now, open_journal
 
         plan = await plan_of(roster, self._limits)
@@ -188,9 +194,9 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            return await self._go_on(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
 
-    async def _go_on(
+    async def _resume(
         self,
         journal: Journal,
         emit: EmitBlocks,
@@ -206,7 +212,7 @@ class Jobs:
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
-        await self._carry_out(
+        await self._run(
             journal.work(),
             emit,
             cut_off,
@@ -218,7 +224,7 @@ class Jobs:
         )
         return None
 
-    async def _carry_out(
+    async def _run(
         self,
         work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
         emit: EmitBlocks,

@@ -1,9 +1,9 @@
-"""Producers that run beside the consumer of what they produce, and never outlive it.
+"""Runs producers in the background of an asynchronous generator, and never longer than it.
 
-An asynchronous generator must not hold a task group across a `yield`: a consumer that
-leaves its loop early abandons the generator, which is then finished by another task, and
-a task group can only be left by the task that entered it. So each producer has a task of
-its own, in which everything is structured, and the generator only reads what it sends.
+An asynchronous generator must not hold a task group across a `yield`. A consumer that leaves its
+loop early abandons the generator; another task then finishes it, but only the task that entered a
+task group can leave it. So each producer has a task of its own, structured inside, and the
+generator only reads what it sends. `client` streams results of jobs and listings this way.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ class Background:
     async def stream(
         self, produce: Callable[[Emit[T]], Awaitable[None]], *, buffer: int
     ) -> AsyncGenerator[T]:
-        """Give what `produce` emits, at most `buffer` values ahead of the consumer.
+        """Yield what `produce` emits, at most `buffer` values ahead of the consumer.
 
-        What `produce` raises is raised here, after all it has emitted, and
-        ConfigurationError where `aclose` has ended it. When the consumer
-        stops, however it does, `produce` is cancelled and has ended before this has.
+        When the consumer stops, for whatever reason, `produce` is cancelled and awaited.
+
+        Raises:
+            ConfigurationError: if `aclose` has cancelled `produce`.
+            Exception: what `produce` raises, after all that it has emitted.
+
         """
         sender, receiver = anyio.create_memory_object_stream[T](buffer)
         scope = anyio.CancelScope()

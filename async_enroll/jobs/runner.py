@@ -1,4 +1,8 @@
-"""Runs a job: batches go in, side by side; results come out, one for every pair."""
+"""Runs a job: delivers its batches concurrently until every pair has a result.
+
+Takes work from `jobs.inputs` or `journal.journal`. Cuts each batch to the size that the site
+handles well, and gives it to `delivery.delivery`, which emits the results.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +26,22 @@ from async_enroll.results import Block
 
 
 class Signal(Protocol):
-    """Something to wait for: an `anyio.Event`, an `asyncio.Event`."""
+    """An event to wait for: an `anyio.Event` or an `asyncio.Event`."""
 
     async def wait(self) -> object:
-        """Return when it is set."""
+        """Return once it is set."""
 
 
 class Job:
-    """One job, whose every pair has exactly one result, whatever happens.
+    """One job. Every pair of it gets exactly one result.
 
-    When a call shows that no other would fare better, or `stop` is set, those in flight
-    end, and the rest is reported as not sent before the error is raised; a job that can be
-    gone on with leaves the rest for later. No course is written to before it is known to
-    exist. `preflight`: whether all courses and cohorts are checked before anything is sent, or
-    else each before its first call; True: also those found to be good a short while ago.
+    When a call fails in a way that all others would, or `stop` is set, the calls in flight finish.
+    The remaining pairs are emitted as not sent, and the error is raised. A job with a journal
+    leaves them for `resume` instead.
+
+    No course is changed before it is known to exist. `preflight`: None checks all courses and
+    cohorts before anything is sent, but for those found to be good recently; True checks these
+    as well; False checks each before its first call.
     """
 
     def __init__(
@@ -62,29 +68,34 @@ class Job:
         pairs: int | None = None,
         done: int | None = None,
     ) -> None:
-        """Do the work: of `pairs` in all, `done` of which are done already, where that is known.
+        """Deliver all work.
+
+        Args:
+            work: Batches, attempts of an earlier run, and results of pairs that are not sent.
+            pairs: The number of pairs in all, for progress; None where unknown.
+            done: How many of them earlier runs have completed; None where unknown.
 
         Raises:
-            EnrollError: what stopped the job, once all its results are emitted.
+            EnrollError: what stopped the job, after all results were emitted.
 
         """
         job = self._event_log.job
-        await self._event_log.tell(JobStarted(job=job, pairs=pairs, done=done))
+        await self._event_log.record(JobStarted(job=job, pairs=pairs, done=done))
         try:
             stopped_by = await self._run(work)
-        except BaseException as error:  # it was cancelled, for one
+        except BaseException as error:  # cancelled, for example
             with anyio.CancelScope(shield=True):
-                await self._tell_done(error)
+                await self._record_done(error)
             raise
-        await self._tell_done(stopped_by)
+        await self._record_done(stopped_by)
         if stopped_by:
             raise stopped_by
 
     async def _run(self, work: AsyncIterator[Work | Attempt]) -> Exception | None:
-        """Do the work; give what has stopped it, if anything has."""
+        """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
-            watch.start_soon(self._heed_stop)
+            watch.start_soon(self._watch_stop)
             async with anyio.create_task_group() as calls:
                 try:
                     await self._feed(work, calls)
@@ -98,27 +109,27 @@ class Job:
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
     def _unaccounted(self) -> EnrollError | None:
-        """The last line of defence: a job never ends as if all was well with pairs missing."""
+        """Return an error if pairs have no result: a safeguard against defects of this library."""
         lacking = self._fed - self._delivery.accounted
         if lacking:
             return EnrollError(f"the job has ended, and {lacking:,} pairs have no result")
         return None
 
-    async def _tell_done(self, stopped_by: BaseException | None) -> None:
-        # What exceptions of others say may name people.
+    async def _record_done(self, stopped_by: BaseException | None) -> None:
+        # Messages of others' exceptions may contain identifiers.
         ours = stopped_by is None or isinstance(stopped_by, EnrollError)
         words = str(stopped_by) if ours else type(stopped_by).__name__
         error = words if stopped_by else None
-        await self._event_log.tell(JobDone(job=self._event_log.job, error=error))
+        await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    async def _heed_stop(self) -> None:
+    async def _watch_stop(self) -> None:
         if self._stop is not None:
             await self._stop.wait()
             self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
     async def _feed(self, work: AsyncIterator[Work | Attempt], calls: TaskGroup) -> None:
         scope = Scope(())
-        first: Attempt | None = None  # waits until it is known whether it is the only one
+        first: Attempt | None = None  # held back until it is known whether another follows
         started = False
         async for item in work:
             if self._delivery.dispatch.stopped_by and self._event_log.durable:
@@ -151,12 +162,12 @@ class Job:
             await self._start(first, calls, alone=True)
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
-        """Start to pursue a parcel, in parts as large as the site takes; `alone` in the job."""
+        """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""
         left = [attempt.batch]
         while left:
             await self._delivery.slots.acquire()
             batch = left.pop()
-            # Decided as late as can be: the calls before it tell how long a pair takes.
+            # Decided as late as possible: earlier calls show how long a pair takes.
             size = self._delivery.batch_size(attempt).pairs(alone=alone)
             while batch.pairs > max(1, size):
                 batch, rest = cut(batch, size)
@@ -166,8 +177,8 @@ class Job:
             await sent.wait()
 
     async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
-        # The slot is kept until the results are taken: a slow consumer slows the job down,
-        # instead of having results pile up.
+        # The slot is held until the results are consumed: a slow consumer slows the job down,
+        # instead of letting results pile up.
         try:
             await self._delivery.deliver(attempt, sent)
         finally:

@@ -1,11 +1,12 @@
-"""The journal's file: one SQLite database, whole by itself whenever nobody writes on it.
+"""The journal's file: an SQLite database that is complete in one file unless it is being written.
 
-A copy, or what is left of a writer that was killed, may hold some pages of before a
-transaction and some of after it, where SQLite's `-journal`, which mends that, is not beside
-it. Such a file could lack calls that were sent, so it has to add up: rows are only ever added,
-in transactions that count them, and before a job goes on the structure is checked as well.
+A copy made during a transaction, or the file of a writer that was killed, may hold some pages of
+before the transaction and some of after it. SQLite repairs that with the `-journal` file beside
+it, but without it calls that were sent could be missing. So the file is verified on opening: rows
+are only ever added, each transaction counts them, and the count must match. Before a job writes,
+SQLite's integrity check runs as well.
 
-Everything here blocks.
+`journal.store` reads and writes through it. Everything here blocks.
 """
 
 from __future__ import annotations
@@ -21,39 +22,39 @@ from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
 VERSION = 2
 OURS = int.from_bytes(b"aenj")
-_PATIENCE = 60.0
-"""For how many seconds to wait for who else reads or writes: each is done in milliseconds."""
+_BUSY_TIMEOUT = 60.0
+"""How many seconds to wait for another reader or writer; each takes milliseconds."""
 
 SCHEMA = """
--- How many rows the tables have together that are written while the job is at work.
+-- The number of rows in all tables that are written while the job runs.
 CREATE TABLE total (records INTEGER NOT NULL);
 INSERT INTO total VALUES (0);
 CREATE TABLE job (description TEXT NOT NULL);
--- Pairs that could not be sent, with their results.
+-- The results of pairs that could not be sent.
 CREATE TABLE unsent (results TEXT NOT NULL);
--- The batches as planned: together, every pair that can be sent, once.
+-- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
     identifiers TEXT NOT NULL, pairs INTEGER NOT NULL
 );
--- The calls that were about to be sent; their courses and identifiers if not all of the
--- planned batch.
+-- The calls that were about to be sent. Courses and identifiers are NULL if they are those of
+-- the planned batch.
 CREATE TABLE sent (
     call INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
     courses TEXT, identifiers TEXT
 );
 CREATE INDEX sent_planned ON sent (planned);
--- How calls have failed, of those that are known to have failed.
+-- The failure kinds of the calls that are known to have failed.
 CREATE TABLE failed (call INTEGER PRIMARY KEY, meaning TEXT NOT NULL);
--- What became of pairs, for good.
+-- The final results of pairs.
 CREATE TABLE settled (
     id INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, pairs INTEGER NOT NULL,
     results TEXT NOT NULL
 );
 CREATE INDEX settled_planned ON settled (planned, pairs);
--- When nothing was sent, and for how many seconds.
+-- When sending paused, and for how many seconds.
 CREATE TABLE pause (at REAL NOT NULL, seconds REAL NOT NULL, reason TEXT NOT NULL);
--- When the job was at work: `ended` is missing where it was killed.
+-- When the job ran. `ended` is NULL if it was killed.
 CREATE TABLE run (started REAL NOT NULL, ended REAL, error TEXT);
 """
 
@@ -65,10 +66,10 @@ FROM total
 
 
 def path_of(journal: str | os.PathLike[str]) -> Path:
-    """The path of a journal's file.
+    """Return the path of a journal's file.
 
     Raises:
-        ConfigurationError: for what can be the path of no file.
+        ConfigurationError: if it cannot be the path of a file.
 
     """
     try:
@@ -85,8 +86,8 @@ class Database:
     """An open journal file. Use it from one thread at a time.
 
     Raises:
-        ConfigurationError: on opening what is no journal, or not a whole one.
-        JournalError: whatever fails later. Both name the file.
+        ConfigurationError: on opening, if the file is not a journal, or not complete.
+        JournalError: on any later failure. Both name the file.
 
     """
 
@@ -99,9 +100,9 @@ class Database:
         with ExitStack() as opened:
             with self.reading(ConfigurationError):
                 self._connection = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=rw",  # as far as the file lets us
+                    f"{path.absolute().as_uri()}?mode=rw",  # read-only where the file is
                     uri=True,
-                    timeout=_PATIENCE,
+                    timeout=_BUSY_TIMEOUT,
                     isolation_level=None,
                     check_same_thread=False,
                 )
@@ -126,9 +127,9 @@ class Database:
         if not self._writable:
             self._connection.execute("PRAGMA query_only = ON")
             return
-        # One file is all there is of it between two transactions.
+        # Between transactions, the journal is a single file that can be copied.
         self._connection.execute("PRAGMA journal_mode = TRUNCATE")
-        # Survives a power loss: what is recorded is on the disk before a call is sent.
+        # What is recorded must survive a power loss: it is on disk before a call is sent.
         self._connection.execute("PRAGMA synchronous = FULL")
 
     def _check_whole(self) -> None:
@@ -142,23 +143,23 @@ class Database:
                 raise self._damaged(ConfigurationError, found)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """All rows at once, so that whoever writes waits for no more than the reading of them."""
+        """Return all rows at once, so that a writer waits no longer than reading them takes."""
         return self._connection.execute(query, values).fetchall()
 
     @contextmanager
     def reading(self, kind: type[EnrollError] = JournalError) -> Iterator[None]:
-        """The body reads, and makes something of it; where that fails, an error of `kind`."""
+        """Raise `kind` where the body fails to read or to decode what it has read."""
         try:
             yield
         except sqlite3.Error as error:
             raise self._unreadable(kind, error) from None
         except (ValueError, TypeError, LookupError) as error:
-            # Something else was written than what is read.
+            # The file holds something else than this version writes.
             raise self._damaged(kind, f"{type(error).__name__} on reading it") from None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Keep for good what the body adds, all of it or nothing."""
+        """Run the body in a transaction: all that it adds is durable afterwards, or nothing."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -173,17 +174,17 @@ class Database:
             raise JournalError(f"the journal {self.path} cannot be written: {error}") from None
 
     def add(self, table: str, *values: object) -> None:
-        """Add a row, in a transaction."""
+        """Add a row, within a transaction."""
         marks = ", ".join("?" * len(values))
         self._connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608  # ours
         self._added += 1
 
     def execute(self, statement: str, *values: object) -> None:
-        """Change rows, in a transaction."""
+        """Change rows, within a transaction."""
         self._connection.execute(statement, values)
 
     def close(self) -> None:
-        """Close the file; leave nothing beside it."""
+        """Close the file and remove SQLite's files beside it."""
         with suppress(sqlite3.Error):
             if self._writable:
                 self._connection.execute("PRAGMA journal_mode = DELETE")

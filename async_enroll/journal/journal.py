@@ -1,4 +1,8 @@
-"""The journal of a job while it is at work: keeps events, gives what is left to do."""
+"""The journal of a running job: records its events, and gives the work that is left.
+
+`jobs.jobs` opens it and takes the work for `jobs.runner`; the event log (`delivery.event_log`)
+gives it every event. Reads and writes through `journal.store`, in threads.
+"""
 
 from __future__ import annotations
 
@@ -29,20 +33,20 @@ from async_enroll.planning.validation import Work
 from async_enroll.results import Block
 
 _GATHERING = 0.005
-"""For how many seconds records are gathered before they are written together."""
+"""For how many seconds records are collected to be written in one transaction."""
 
 _AWAITED = (BatchSent, BatchSettled, JobDone)
-"""What must be kept before the job goes on; where the rest is lost, more is looked up."""
+"""Events that must be durable before the job proceeds. Losing others only costs lookups."""
 
 
 def digest_of(desired: Desired, *options: object) -> str:
-    """Tells this roster, with these options, from all others, however its learners are spelled."""
+    """Return a digest of a roster and its options, the same for all spellings of an identifier."""
     assignments = [
         (assignment.course_id, assignment.action.value, assignment.cohort)
         for assignment in desired.assignments
     ]
     digest = hashlib.sha256(ascii((options, assignments)).encode())
-    shown: dict[tuple[int, ...], str] = {}  # many learners have the same wishes
+    shown: dict[tuple[int, ...], str] = {}  # many learners share their assignments
     learners = iter(desired.learners())
     while some := list(islice(learners, 1000)):
         lines = "".join(
@@ -63,7 +67,7 @@ class _Entry:
 
 
 class Journal:
-    """An open journal; `new` is the work of one that no earlier run has worked on."""
+    """An open journal. `new` is the work of a job that has not run before, else None."""
 
     def __init__(
         self,
@@ -85,26 +89,26 @@ class Journal:
 
     @property
     def fresh(self) -> bool:
-        """Whether no earlier run has worked on it."""
+        """Whether the job has not run before."""
         return self._new is not None
 
     async def pending(self) -> int:
-        """How many pairs are not settled yet."""
+        """Return how many pairs have no result yet."""
         return await in_thread(self._reader.pending)
 
     async def finished(self) -> datetime:
-        """When the last result became known, of a job without `pending` pairs."""
+        """Return when the last result was recorded, for a job without `pending` pairs."""
         return await in_thread(self._reader.finished)
 
     async def calls(self) -> int:
-        """How many calls earlier runs have sent."""
+        """Return how many calls earlier runs have sent."""
         return await in_thread(self._reader.calls)
 
     async def record(self, event: Event) -> None:
-        """Keep an event; return when it is kept for good, if the job depends on it.
+        """Record an event; return once it is durable, if the job depends on that.
 
         Raises:
-            JournalError: where it cannot be kept.
+            JournalError: if the journal cannot be written.
 
         """
         if self._broken:
@@ -117,7 +121,7 @@ class Journal:
                 raise self._broken
 
     async def work(self) -> AsyncGenerator[Work | Attempt]:
-        """Give what is left to be done; in a fresh job, what cannot be sent comes first."""
+        """Yield the work that is left; in a fresh job, results of what cannot be sent first."""
         email = self.description.email_students
         if self._new is not None:
             numbers = count(1)
@@ -144,7 +148,7 @@ class Journal:
                     yield attempt
 
     async def earlier(self) -> AsyncGenerator[list[Block]]:
-        """Give the results of earlier runs."""
+        """Yield the results of earlier runs."""
         if self.fresh:
             return
         yield await in_thread(self._reader.unsent)
@@ -164,10 +168,10 @@ class Journal:
         return batch
 
     async def _write(self) -> None:
-        """Write what has come in since the last time, in one transaction, again and again."""
+        """Write records until the last one, all that have come in since in one transaction."""
         async for first in self._received:
             entries = [first]
-            # Calls take seconds: others may have something to record in a moment.
+            # A commit costs more than this wait, and other calls often record at the same time.
             await anyio.sleep(_GATHERING)
             while self._received.statistics().current_buffer_used:
                 entries.append(self._received.receive_nowait())
@@ -181,8 +185,8 @@ class Journal:
                 entry.kept.set()
 
     @asynccontextmanager
-    async def at_work(self) -> AsyncIterator[None]:
-        """Write what is recorded, in the background, while the body lasts; then the rest."""
+    async def writing(self) -> AsyncIterator[None]:
+        """Write records in the background while the body runs, and the rest afterwards."""
         stopped_by: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write_all)
@@ -196,7 +200,7 @@ class Journal:
             raise stopped_by
 
     async def _write_all(self) -> None:
-        # Also of a job that is cancelled: what came back is worth keeping.
+        # Shielded: results of a cancelled job are recorded, too.
         with anyio.CancelScope(shield=True), self._received:
             await self._write()
 
@@ -212,14 +216,14 @@ async def open_journal(
     """Open a journal for the body of the `async with`, locked against other processes.
 
     Args:
-        path: Its file.
+        path: The journal's file.
         limits: How large calls may be from now on.
         expected: The digest that it must have; None for any.
-        new: What a new one is made from; None where there must be one.
+        new: Makes the description and work of a new journal; None if the file must exist.
 
     Raises:
-        ConfigurationError: where it is no journal, of another roster, or in use.
-        JournalError: where it cannot be written.
+        ConfigurationError: if it is not a journal, belongs to another roster, or is in use.
+        JournalError: if it cannot be written.
 
     """
     file = path_of(path)
@@ -240,7 +244,7 @@ async def open_journal(
         if new is not None and not await in_thread(file.exists):
             description, work = new()
             await in_thread(create, file, description, work)
-        # Two connections, since two threads are at work at once.
+        # Two connections, since reading and writing run in two threads at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
             if expected not in (None, job.digest):
@@ -249,7 +253,7 @@ async def open_journal(
                     "expected the same roster, site and options"
                 )
             journal = Journal(reader, writer, limits, work)
-            async with journal.at_work():
+            async with journal.writing():
                 yield journal
     finally:
         lock.release()

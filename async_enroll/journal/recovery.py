@@ -1,4 +1,8 @@
-"""What is left of a planned batch when its job was interrupted. Pure."""
+"""Recovery: works out what is left of a planned batch after its job was interrupted.
+
+Takes the batch, its calls and its settled pairs from `journal.store`; gives `journal.journal` the
+attempts to deliver. Pure: no I/O.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +25,8 @@ _NO_BATCH = Batch(Action.ENROLL, (), ())
 class Sending:
     """A call that was about to be sent.
 
-    `meaning` is what its failure meant; None where it is not known to have failed: it was in
-    flight, or was answered and what the answer said is lost.
+    `kind` is its failure kind. None if no failure is recorded: it was answered, or still in
+    flight when the job ended.
     """
 
     batch: Batch
@@ -33,9 +37,9 @@ class Sending:
 def left(
     whole: Attempt, sendings: Iterable[Sending], settled: Collection[Pair], limits: BatchLimits
 ) -> list[Attempt]:
-    """The parcels that remain to be pursued of a `whole` one, whose pairs `settled` are done.
+    """Return the attempts that remain of a planned batch, `whole`, without its `settled` pairs.
 
-    What was in flight is lost: nobody knows whether it was done.
+    Pairs of calls that were in flight are marked as lost, since their outcome is unknown.
     """
     history = {
         pair: evolve(whole, batch=_NO_BATCH) for pair in pairs(whole.batch) if pair not in settled

@@ -1,4 +1,8 @@
-"""The report of a job of any size, read from its journal: streamed, never held."""
+"""The report of a job, streamed from its journal, in bounded memory for jobs of any size.
+
+Reads through `journal.store`; gives results and numbers to the commands of `cli` that report, and
+to `reports`.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +22,17 @@ from async_enroll.results import Block, ResultDetail, failing, pairs_in, unnotif
 
 
 class JournalReport:
-    """What became of the pairs of a job so far, while it is at work or after. Blocks.
+    """The results of a job so far, while it runs or afterwards.
 
-    A context manager: it has the journal open for the body. ::
+    All methods block. A context manager: the journal is open for the body. ::
 
         with JournalReport("job.db") as report:
             for result in report.results():
                 ...
 
     Raises:
-        ConfigurationError: where the file is no journal, of another format, or not whole.
-        JournalError: by its methods, where what it holds cannot be read.
+        ConfigurationError: if the file is not a journal, has another format, or is damaged.
+        JournalError: by its methods, if the file cannot be read later.
 
     """
 
@@ -49,25 +53,25 @@ class JournalReport:
 
     @property
     def pending(self) -> int:
-        """How many pairs have no result yet."""
+        """The number of pairs without a result."""
         return self._store.pending()
 
     def finished(self) -> datetime:
-        """When the last result became known, of a job without `pending` pairs."""
+        """Return when the last result was recorded, for a job without `pending` pairs."""
         return self._store.finished()
 
     def results(self) -> Iterator[EnrollmentResult]:
-        """Every result so far, once: of what could not be sent, then batch by batch."""
+        """Yield every result so far, once: pairs that could not be sent first, then by batch."""
         for block in self._blocks():
             yield from block
 
     def failures(self) -> Iterator[EnrollmentResult]:
-        """The results of the pairs that are not as they were asked to be."""
+        """Yield the results of the pairs that failed."""
         for block in self._blocks():
             yield from block.only(failing)
 
     def unnotified(self) -> Iterator[EnrollmentResult]:
-        """The results of the pairs that are as asked, whose learners may not have been notified."""
+        """Yield the results that succeeded, but whose learners may not have been notified."""
         for block in self._blocks():
             yield from block.only(unnotified)
 
@@ -79,7 +83,7 @@ class JournalReport:
     def with_cohorts(
         self, like: Callable[[ResultDetail], bool]
     ) -> Iterator[tuple[EnrollmentResult, str | None]]:
-        """The results so far of such fates, and the cohort that was asked for."""
+        """Yield the results so far whose details match, each with the cohort asked for, or None."""
         for block in self._store.unsent():
             yield from ((result, None) for result in block.only(like))
         for _, batch, blocks in self._store.settled():
@@ -90,7 +94,7 @@ class JournalReport:
                 yield from ((result, cohort) for result in block.only(like))
 
     def account(self) -> tuple[Summary, Timeline]:
-        """The results so far in a few numbers, and when they became known."""
+        """Return a summary of the results so far, and a timeline of when they were recorded."""
         summary = Summary()
         summary.add(self._store.unsent())
         known: list[tuple[float, int, int]] = []
@@ -102,16 +106,16 @@ class JournalReport:
 
     def _timeline(self, known: Iterable[tuple[float, int, int]]) -> Timeline:
         timeline = Timeline()
-        # What holds a job up is told before what comes after it.
+        # At the same moment, a pause comes before the results after it.
         happened: list[tuple[float, int, Callable[[], None]]] = [
             (run.started, 0, partial(timeline.resume, run.started)) for run in self._store.runs()
         ]
         for pause in self._store.pauses():
             hold = Hold.THROTTLE if pause.reason == THROTTLED else Hold.OUTAGE
-            told = partial(timeline.pause, pause.at, pause.seconds, hold)
-            happened.append((pause.at, 1, told))
+            add_pause = partial(timeline.pause, pause.at, pause.seconds, hold)
+            happened.append((pause.at, 1, add_pause))
         for at, pairs, failed in known:
             happened.append((at, 2, partial(timeline.add, at, pairs, failed)))
-        for _, _, tell in sorted(happened, key=lambda one: one[:2]):
-            tell()
+        for _, _, add in sorted(happened, key=lambda one: one[:2]):
+            add()
         return timeline

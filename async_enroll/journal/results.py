@@ -1,8 +1,8 @@
-"""Results as text and back: small, since a job has millions of them.
+"""Encodes results as compact JSON, and decodes them: a job has millions.
 
-A pair is its position in the planned batch: course by course, and in each course
-identifier by identifier. Every fate is kept once, with the positions of its pairs as
-ranges: start, end, start, end, …
+A pair is stored as its position in the planned batch: course by course, and within a course
+identifier by identifier. Each distinct result detail is stored once, with the positions of its
+pairs as ranges: start, end, start, end, … `journal.store` keeps the text.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from async_enroll.results import Block, ResultDetail
 
 
 def encode(batch: Batch, blocks: Iterable[Block]) -> str:
-    """The text for what became of pairs of `batch`."""
+    """Return the JSON text for results of pairs of `batch`."""
     ranges: dict[ResultDetail, list[int]] = {}
     for block in blocks:
         position = batch.courses.index(block.course_id) * len(batch.identifiers)
-        for first, some in _stretches(batch.identifiers, block):
+        for first, some in _contiguous_parts(batch.identifiers, block):
             start = position + first
             for detail, count in some.runs():
                 found = ranges.setdefault(detail, [])
@@ -35,8 +35,8 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
         [
             (
                 detail.outcome.value,
-                _told(detail.before),
-                _told(detail.after),
+                _encode_state(detail.before),
+                _encode_state(detail.after),
                 detail.error,
                 detail.notified,
                 detail.attempts,
@@ -48,8 +48,8 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
     )
 
 
-def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int, Block]]:
-    """The block as parts that stand in `identifiers` side by side, and where each begins."""
+def _contiguous_parts(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int, Block]]:
+    """Yield parts of a block that are contiguous in `identifiers`, each with its position."""
     first = identifiers.index(block.identifiers[0])
     if identifiers[first : first + len(block)] == tuple(block.identifiers):
         yield first, block
@@ -60,12 +60,12 @@ def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int
 
 
 def decode(batch: Batch, data: str) -> list[Block]:
-    """What `data` says of pairs of `batch`."""
+    """Return the results of pairs of `batch` that `data` holds."""
     size = len(batch.identifiers)
     details: list[ResultDetail | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
         detail = ResultDetail(
-            Outcome(outcome), _state(before), _state(after), error, notified, attempts
+            Outcome(outcome), _decode_state(before), _decode_state(after), error, notified, attempts
         )
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             details[start:end] = [detail] * (end - start)
@@ -77,14 +77,14 @@ def decode(batch: Batch, data: str) -> list[Block]:
 
 
 def positions(data: str) -> Iterator[int]:
-    """The positions of the pairs that `data` holds results of."""
+    """Yield the positions of the pairs that `data` holds results for."""
     for *_, ranges in json.loads(data):
         yield from chain.from_iterable(map(range, ranges[::2], ranges[1::2]))
 
 
-def _told(state: EnrollmentState | None) -> tuple[object, ...] | None:
+def _encode_state(state: EnrollmentState | None) -> tuple[object, ...] | None:
     return None if state is None else astuple(state)
 
 
-def _state(told: list[object] | None) -> EnrollmentState | None:
-    return None if told is None else EnrollmentState(*told)  # type: ignore[arg-type]  # as encoded
+def _decode_state(flags: list[object] | None) -> EnrollmentState | None:
+    return None if flags is None else EnrollmentState(*flags)  # type: ignore[arg-type]  # as encoded

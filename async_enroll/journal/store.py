@@ -1,7 +1,10 @@
-"""What a journal keeps, and how it is written and read. Everything here blocks.
+"""Reads and writes a journal: events in, results and unfinished batches out.
+
+`journal.journal` gives it the events of a running job and takes what is left to do;
+`journal.report` takes the results. `journal.database` is the file below. Everything here blocks.
 
 Lists of identifiers, course keys and cohorts are joined by commas, which none of them can
-hold: the platform splits them there as well.
+contain: the platform splits its arguments at commas as well.
 """
 
 from __future__ import annotations
@@ -40,15 +43,16 @@ from async_enroll.results import Block, ResultDetail
 _PAGE = 100
 
 THROTTLED = "throttled"
-"""The reason of a pause that the throttle has made."""
+"""The reason of a pause due to the platform's throttle."""
 
 
 @frozen
 class Description:
-    """What a journal is the journal of.
+    """The job that a journal records.
 
-    `digest` tells rosters and options apart; `skipped` has the rows of the roster that were
-    left out, in words.
+    `roster` names the source of the roster, `pairs` is the number of pairs in all, `created` an
+    ISO 8601 time. `digest` identifies roster and options; `skipped` describes the rows of the
+    roster that were left out.
     """
 
     site: str
@@ -64,7 +68,7 @@ class Description:
 
 @frozen
 class Pause:
-    """For `seconds` from `at` on, nothing was sent."""
+    """A time without calls: `seconds` from `at` (a Unix time) on."""
 
     at: float
     seconds: float
@@ -73,7 +77,7 @@ class Pause:
 
 @frozen
 class Run:
-    """When the job was at work; `ended` is None while it is, or where it was killed."""
+    """One run of the job. `ended` is None while it runs, or if it was killed."""
 
     started: float
     ended: float | None
@@ -82,7 +86,7 @@ class Run:
 
 @frozen
 class Unfinished:
-    """A planned batch of which pairs are not settled, and all that is known of it."""
+    """A planned batch with pairs that have no result, its calls so far and its settled pairs."""
 
     number: int
     batch: Batch
@@ -92,7 +96,7 @@ class Unfinished:
 
 @frozen
 class Record:
-    """An event to be kept; `batch` is the planned one that results are of."""
+    """An event to record. `batch` is the planned batch that it belongs to, if any."""
 
     event: Event
     batch: Batch | None = None
@@ -102,13 +106,13 @@ class Store:
     """An open journal. Use it from one thread at a time.
 
     Args:
-        path: Its file.
-        writable: Whether a job is to be at work on it: it is checked throughout, and `write`
-            may be called. Nobody else may have it open so.
+        path: The journal's file.
+        writable: Whether a job runs on it: the file is checked thoroughly, and `write` may be
+            called. Only one process may have it open this way.
 
     Raises:
-        ConfigurationError: on opening what is no journal, or not a whole one.
-        JournalError: where it cannot be read or written later.
+        ConfigurationError: on opening, if the file is not a journal, or not complete.
+        JournalError: if it cannot be read or written later.
 
     """
 
@@ -118,9 +122,9 @@ class Store:
             opened.callback(self.close)
             with self._database.reading(ConfigurationError):
                 ((description,),) = self._database.rows("SELECT description FROM job")
-                told = json.loads(description)
+                values = json.loads(description)
                 self.description: Description = Description(
-                    **{**told, "skipped": tuple(told["skipped"])}
+                    **{**values, "skipped": tuple(values["skipped"])}
                 )
             opened.pop_all()  # nothing has failed: it stays open
 
@@ -129,7 +133,7 @@ class Store:
         self._database.close()
 
     def write(self, records: Iterable[Record]) -> None:
-        """Keep events for good, all of them or none."""
+        """Record events durably: all of them, or none."""
         with self._database.transaction():
             for record in records:
                 self._write(record)
@@ -145,7 +149,7 @@ class Store:
                 identifiers = None if same else ",".join(batch.identifiers)
                 add("sent", event.call, event.planned, event.at, event.email, courses, identifiers)
             case BatchAnswered(failure=FailureKind() as kind) as event:
-                # What else was answered is seen by what is settled.
+                # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
             case BatchSettled() as event if record.batch is not None:
                 data = encode(record.batch, event.blocks)
@@ -166,11 +170,11 @@ class Store:
                 )
 
     def calls(self) -> int:
-        """How many calls were sent so far."""
+        """Return how many calls were sent so far."""
         return self._number("SELECT coalesce(max(call), 0) FROM sent")
 
     def pending(self) -> int:
-        """How many pairs are not settled yet."""
+        """Return how many pairs have no result yet."""
         return self._number(
             "SELECT (SELECT coalesce(sum(pairs), 0) FROM planned)"
             " - (SELECT coalesce(sum(pairs), 0) FROM settled)"
@@ -182,7 +186,7 @@ class Store:
             return int(number)
 
     def finished(self) -> datetime:
-        """When the last result became known, of a job that has them all."""
+        """Return when the last result was recorded, for a job that has all of them."""
         with self._database.reading():
             ((at,),) = self._database.rows("SELECT max(at) FROM settled")
         if at is None:  # nothing could be sent
@@ -190,7 +194,7 @@ class Store:
         return datetime.fromtimestamp(at, UTC)
 
     def scope(self) -> Scope:
-        """Where the batches lead that are not finished."""
+        """Return the courses and cohorts of the unfinished batches."""
         found: dict[Place, None] = {}
         with self._database.reading():
             for courses, cohorts in self._database.rows(
@@ -202,7 +206,7 @@ class Store:
         return Scope(tuple(found))
 
     def unfinished(self, after: int) -> list[Unfinished]:
-        """The next batches that are not finished, of those numbered above `after`."""
+        """Return the next unfinished batches with numbers above `after`."""
         with self._database.reading():
             return [
                 self._unfinished(number, _batch(*columns))
@@ -237,7 +241,7 @@ class Store:
         return Unfinished(number, batch, sendings, settled)
 
     def unsent(self) -> list[Block]:
-        """The results of the pairs that could not be sent."""
+        """Return the results of the pairs that could not be sent."""
         with self._database.reading():
             return [
                 Block(
@@ -251,9 +255,10 @@ class Store:
             ]
 
     def settled(self) -> Iterator[tuple[float, Batch, list[Block]]]:
-        """The results of the pairs that were sent, batch by batch, and when they were known.
+        """Yield the results of pairs that were sent, each with Unix time and planned batch.
 
-        Those that were there when it began: a job that is at work meanwhile is not held up.
+        Covers the results recorded before the first is read. Pages are short, so that a job
+        writing meanwhile does not wait.
         """
         last = self._number("SELECT coalesce(max(id), 0) FROM settled")
         number, batch, after = 0, None, 0
@@ -279,13 +284,13 @@ class Store:
             yield from found
 
     def pauses(self) -> list[Pause]:
-        """When nothing was sent, and why."""
+        """Return the pauses of the job, in order."""
         with self._database.reading():
             rows = self._database.rows("SELECT at, seconds, reason FROM pause ORDER BY at")
             return [Pause(*row) for row in rows]
 
     def runs(self) -> list[Run]:
-        """When the job was at work."""
+        """Return the runs of the job, in order."""
         with self._database.reading():
             rows = self._database.rows("SELECT started, ended, error FROM run ORDER BY rowid")
             return [Run(*row) for row in rows]
@@ -297,15 +302,15 @@ _UNFINISHED = (
 
 
 def create(path: Path, description: Description, work: Iterable[Work]) -> None:
-    """Write a new journal: whole, or not at all.
+    """Write a new journal, completely or not at all.
 
     Raises:
-        JournalError: where it cannot be written.
+        JournalError: if it cannot be written.
 
     """
     draft = path.with_name(f".{path.name}.new")
     try:
-        draft.unlink(missing_ok=True)  # of a process that was killed meanwhile
+        draft.unlink(missing_ok=True)  # left by a process that was killed
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(draft, isolation_level=None)) as database:
             _fill(database, description, work)
@@ -327,11 +332,11 @@ def _fill(database: sqlite3.Connection, description: Description, work: Iterable
     for item in work:
         match item:
             case Block():
-                told = [
+                values = [
                     (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
                     for one in item
                 ]
-                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(told),))
+                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
             case Batch():
                 database.execute(
                     "INSERT INTO planned (action, courses, cohorts, identifiers, pairs)"
@@ -348,7 +353,7 @@ def _fill(database: sqlite3.Connection, description: Description, work: Iterable
 
 
 def _sync(directory: Path) -> None:
-    """Make sure that a new name in a directory outlives a power loss."""
+    """Make a new name in a directory survive a power loss."""
     number = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -361,7 +366,7 @@ def _storable(text: str) -> str:
 
 
 def now() -> str:
-    """The time, for a description."""
+    """Return the current time in UTC as ISO 8601, for a description."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -1,4 +1,4 @@
-"""Blocking work in threads that is never left half-way."""
+"""Runs blocking work in threads, and waits for it even when cancelled."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Arguments = TypeVarTuple("Arguments")
 
 
 async def in_thread(function: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
-    """Call a function in a thread; whoever is cancelled meanwhile waits until it has returned.
+    """Call a function in a thread; a caller that is cancelled waits until it has returned.
 
-    A thread cannot be stopped: were it left alone with a file, the next to come would find it
-    at work there. anyio waits for it as well, but not when a task is cancelled by asyncio's
-    own `Task.cancel`, as web servers do.
+    A thread cannot be stopped. If it were abandoned, it could still use a file that the next user
+    opens. anyio waits for it as well, but not when a task is cancelled by asyncio's own
+    `Task.cancel`, as web servers do.
     """
     work = asyncio.ensure_future(to_thread.run_sync(function, *arguments))
     try:

@@ -1,1 +1,1 @@
-"""When the next call may go, and how large it may be."""
+"""Rate limiting: when the next call may be sent, and how many pairs it may carry."""

@@ -1,4 +1,7 @@
-"""A platform that fails every call is left alone until it answers again, for so long."""
+"""Circuit breaker: stop sending to a platform that fails every call, until it answers again.
+
+`delivery.dispatch` reports each answer and failure, and waits for `closed` before it sends.
+"""
 
 from __future__ import annotations
 
@@ -16,67 +19,67 @@ from tenacity import (
 from async_enroll.errors import EnrollError, TransportError
 
 RUN = 5
-"""How many calls must fail in a row for the platform to be taken to be down."""
+"""Consecutive failures that open the circuit."""
 
 
 class CircuitBreaker:
-    """Counts failures in a row; while there are too many, probes instead of sending.
+    """Opens after `RUN` consecutive failures, and closes once a probe is answered.
 
-    `probe` asks the platform something without effect and says whether it answered;
-    one probe at a time goes out, after growing and jittered waits, until one is answered
-    or `seconds` have passed.
+    `probe` sends a request without effect and returns whether the platform answered. While the
+    circuit is open, one probe at a time is sent, with exponential backoff and jitter, until one
+    is answered or `seconds` have passed.
     """
 
     def __init__(self, seconds: float, probe: Callable[[], Awaitable[bool]]) -> None:
         self.proven: bool = False
         """Whether the platform has ever answered."""
         self.pause: float = seconds / 60
-        """How many seconds a first wait takes."""
+        """Base of the exponential backoff between probes, in seconds."""
         self._seconds = seconds
         self._probe = probe
         self._failures = 0
-        self._last: EnrollError | None = None
-        self._ends = 0
-        self._line = anyio.Lock()
+        self._last_error: EnrollError | None = None
+        self._outages = 0
+        self._lock = anyio.Lock()
 
     def is_open(self) -> bool:
-        """Whether the platform is taken to be down."""
+        """Whether the platform is considered down."""
         return self._failures >= RUN
 
     def answered(self) -> None:
-        """Take note of an answer, whatever it says."""
+        """Record an answer, whatever its status."""
         self.proven = True
         self._failures = 0
 
     def failed(self, error: EnrollError) -> None:
-        """Take note of a call that got none."""
+        """Record a call that got no answer."""
         self._failures += 1
-        self._last = error
+        self._last_error = error
 
     def trip(self, error: EnrollError) -> None:
-        """Take the platform to be down: even a harmless call got no answer of its own."""
+        """Open the circuit at once: even a call without effect got no answer."""
         self._failures = max(self._failures, RUN)
-        self._last = error
+        self._last_error = error
 
     async def closed(self) -> None:
-        """Return when the platform is not taken to be down.
+        """Wait until the circuit is closed; return at once if it is.
 
         Raises:
-            TransportError: where it stays so for longer than `seconds`.
+            TransportError: if no probe is answered within `seconds`.
 
         """
         if not self.is_open():
             return
-        ends = self._ends
-        async with self._line:
+        outages = self._outages
+        async with self._lock:
             if not self.is_open():
                 return
-            if self._ends == ends:
-                await self._wait()
-            else:  # while this one stood in line: one wait is enough for all
-                raise self._given_up()
+            if self._outages == outages:
+                await self._probe_until_answered()
+            else:  # another caller waited in vain meanwhile: one wait serves all
+                raise self._outage_error()
 
-    async def _wait(self) -> None:
+    async def _probe_until_answered(self) -> None:
         probing = AsyncRetrying(
             retry=retry_if_result(lambda answered: not answered),
             wait=wait_random_exponential(multiplier=self.pause, max=self._seconds / 5),
@@ -86,11 +89,13 @@ class CircuitBreaker:
         try:
             await probing(self._probe)
         except RetryError:
-            self._ends += 1
-            raise self._given_up() from None
+            self._outages += 1
+            raise self._outage_error() from None
         self.answered()
 
-    def _given_up(self) -> TransportError:
-        """A new one for each job: it carries the job's report."""
-        words = f"the platform has not answered for {self._seconds:g} s; at last: {self._last}"
+    def _outage_error(self) -> TransportError:
+        """A new exception for each job, because it carries the job's report."""
+        words = (
+            f"the platform has not answered for {self._seconds:g} s; at last: {self._last_error}"
+        )
         return TransportError(words, sent=False)

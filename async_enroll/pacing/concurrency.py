@@ -1,9 +1,9 @@
-"""How many calls a site takes at once, found out from how it bears them. Pure.
+"""Adaptive concurrency limit: how many calls the site handles at once. Pure.
 
-More calls at once than a site has workers are refused (503), or stand in line there until
-somebody gives up waiting (504). The limit on them rises quickly at first, until one is; then
-it falls below what was too much, and rises again only with care. How long calls take does
-not move it: that varies for many reasons, and calls in line cost nobody a thing.
+Calls beyond the number of a site's workers are refused (503), or queue there until a proxy gives
+up on them (504). The limit rises quickly until the first such failure, then drops below the
+number that failed, and from there rises slowly. Latency does not change it: it varies for many
+reasons, and a queued call costs nothing. `pacing.throttle` applies the limit.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ import math
 from attrs import define, field, frozen
 
 FIRST = 2
-"""How many calls are in flight at most, before anything is known of the site."""
+"""Initial limit on calls in flight."""
 
-_STEP = 0.2
-"""Seconds in which a site that refuses a call has refused it: then one more may follow."""
+_RAISE_INTERVAL = 0.2
+"""Seconds without a refusal after which one more call may start: a busy site refuses sooner."""
 
-_CALM = 16
-"""After how many answers it is tried again whether one more call is borne."""
+_PROBE_AFTER = 16
+"""Answers after which a limit that was too high is tried again."""
 
-_LONGEST_CALM = 1000
+_LONGEST_PROBE_AFTER = 1000
 
-_STRAYS = 3
-"""How many calls are refused that should have been borne, before that is believed."""
+_OUTLIERS = 3
+"""Failures at a concurrency known to work after which the limit is reduced."""
 
 
 @frozen
 class Sent:
-    """When a call was sent, in seconds, and how many were in flight then, itself included."""
+    """When a call was sent, in seconds, and how many calls were in flight then, including it."""
 
     at: float
     in_flight: int
@@ -37,65 +37,68 @@ class Sent:
 
 @define
 class ConcurrencyLimit:
-    """The limit on calls in flight, at most `most`: a state machine without a clock."""
+    """The limit on calls in flight, from 1 to `most`.
+
+    A state machine without a clock: `now` is in seconds of any monotonic clock.
+    """
 
     most: int
     limit: int = field(init=False)
-    _changed: float = field(default=-math.inf, init=False)
-    _calm: int = field(default=0, init=False)
-    """How many answers have come since the limit changed."""
+    _changed_at: float = field(default=-math.inf, init=False)
+    _answers: int = field(default=0, init=False)
+    """Answers since the limit last changed."""
     _rising: bool = field(default=True, init=False)
-    """Whether the site has shown no strain yet."""
+    """Whether the site has not yet been overloaded."""
     _accepted: int = field(default=0, init=False)
-    """So many at once were answered."""
+    """The highest concurrency at which a call was answered."""
     _too_many: float = field(default=math.inf, init=False)
-    """So many at once were refused."""
+    """The lowest concurrency known to overload the site."""
     _probing: bool = field(default=False, init=False)
-    """Whether these are tried again, …"""
-    _calm_needed: int = field(default=_CALM, init=False)
-    """… after so many answers."""
-    _strays: int = field(default=0, init=False)
-    _stray_at: float = field(default=math.inf, init=False)
+    """Whether the limit is at `_too_many`, to see if the site handles it now."""
+    _probe_after: int = field(default=_PROBE_AFTER, init=False)
+    """Answers before `_too_many` is tried again."""
+    _outliers: int = field(default=0, init=False)
+    _outlier_at: float = field(default=math.inf, init=False)
 
     @limit.default
-    def _cautious(self) -> int:
+    def _initial_limit(self) -> int:
         return min(FIRST, self.most)
 
     def wait(self, in_flight: int, now: float) -> float:
-        """Seconds until one more call may be sent; infinite where one must return first."""
+        """Seconds until one more call may be sent; infinite if one must return first."""
         if in_flight < self.limit:
             return 0.0
         if not self._rising or self.limit == self.most:
             return math.inf
-        if now < self._changed + _STEP:
-            return self._changed + _STEP - now
+        if now < self._changed_at + _RAISE_INTERVAL:
+            return self._changed_at + _RAISE_INTERVAL - now
         self._set(self.limit + 1, now)
-        return 0.0 if in_flight < self.limit else _STEP
+        return 0.0 if in_flight < self.limit else _RAISE_INTERVAL
 
     def sent(self, in_flight: int, now: float) -> Sent:
-        """Take note that a call is sent; `in_flight` counts it."""
-        if self._changed == -math.inf:
-            self._changed = now
+        """Record that a call is sent; `in_flight` includes it."""
+        if self._changed_at == -math.inf:
+            self._changed_at = now
         return Sent(now, in_flight)
 
     def has_handled(self, sent: Sent) -> bool:
-        """Whether as many calls as were in flight with this one have been answered before."""
+        """Whether a call has been answered before at this call's concurrency."""
         return sent.in_flight <= self._accepted
 
     def busy(self, sent: Sent, now: float) -> None:
-        """The site refused a call, or gave up on it, because it has enough to do."""
+        """Record that the site refused a call, or timed out on it, because it is overloaded."""
         if self.has_handled(sent):
-            # As many were borne before: a few may have had other reasons.
-            self._strays += 1
-            self._stray_at = min(self._stray_at, sent.in_flight)
-            if self._strays < _STRAYS:
+            # This concurrency worked before: a few failures may have other causes.
+            self._outliers += 1
+            self._outlier_at = min(self._outlier_at, sent.in_flight)
+            if self._outliers < _OUTLIERS:
                 return
         self._rising = False
-        self._strays, self._stray_at = 0, math.inf
-        if sent.at < self._changed:
-            return  # sent before the limit fell for another of its kind
+        self._outliers, self._outlier_at = 0, math.inf
+        if sent.at < self._changed_at:
+            return  # sent before an earlier failure reduced the limit
         if self._probing:
-            self._calm_needed = min(4 * self._calm_needed, _LONGEST_CALM)
+            self._probe_after = min(4 * self._probe_after, _LONGEST_PROBE_AFTER)
         limit = max(1, sent.in_flight - 1, self.limit // 2)
         self._accepted = min(self._accepted, limit)
         self._too_many = limit + 1
@@ -103,24 +106,24 @@ class ConcurrencyLimit:
         self._set(min(limit, self.limit), now)
 
     def answered(self, sent: Sent, now: float) -> None:
-        """A call was answered."""
-        self._calm += 1
+        """Record that a call was answered."""
+        self._answers += 1
         self._accepted = max(self._accepted, sent.in_flight)
-        if sent.in_flight >= self._stray_at:
-            self._strays, self._stray_at = 0, math.inf
+        if sent.in_flight >= self._outlier_at:
+            self._outliers, self._outlier_at = 0, math.inf
         if self._rising and self.limit < self.most:
             self._set(self.limit + 1, now)
         else:
-            self._rise(now)
+            self._raise(now)
 
-    def _rise(self, now: float) -> None:
-        """Try one more call at once, if all has been calm for long enough."""
-        if self._probing and self._calm >= _CALM:
+    def _raise(self, now: float) -> None:
+        """Raise the limit by one after enough answers without a failure."""
+        if self._probing and self._answers >= _PROBE_AFTER:
             self._probing = False
-            self._calm_needed = _CALM
+            self._probe_after = _PROBE_AFTER
             self._too_many = math.inf
         at_edge = self.limit + 1 >= self._too_many
-        if self._calm < (self._calm_needed if at_edge else self.limit):
+        if self._answers < (self._probe_after if at_edge else self.limit):
             return
         if self.limit < self.most:
             self._probing = at_edge
@@ -128,5 +131,5 @@ class ConcurrencyLimit:
 
     def _set(self, limit: int, now: float) -> None:
         self.limit = limit
-        self._changed = now
-        self._calm = 0
+        self._changed_at = now
+        self._answers = 0

@@ -1,7 +1,7 @@
-"""How long the site wants to be left alone. Pure.
+"""Back-off for the whole client: how long a refusal holds every call. Pure.
 
-A refusal (429, or a 503 that names a time) holds back every call for as long as the site asks:
-at least for a little while, which doubles until a call gets through.
+A refusal (429, or a 503 with ``Retry-After``) holds all calls for as long as the site asks, but
+at least for a short time, which doubles until a call gets through. `pacing.throttle` applies it.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ from attrs import define, field
 
 @define
 class Hold:
-    """Until when calls are held: a state machine without a clock.
+    """The time until which all calls are held.
 
-    `window`: seconds after which the platform has forgotten every call. `patience`: for how
-    many seconds the site may refuse everything.
+    `window`: seconds after which the platform no longer counts a call. `patience`: seconds for
+    which the site may refuse every call. A state machine without a clock: `now` is in seconds of
+    any monotonic clock.
     """
 
     window: float
     patience: float
     until: float = field(default=-math.inf, init=False)
     since: float = field(default=math.inf, init=False)
-    """When the first of a row of refusals came; infinite where a call has got through since."""
-    _least: float = field(default=0.0, init=False)
+    """When the current row of refusals began; infinite if a call has got through since."""
+    _backoff: float = field(default=0.0, init=False)
 
     def refused(self, retry_after: float | None, now: float) -> None:
-        """Hold every call for `retry_after` seconds, None where the site names no time."""
-        if now >= self.until:  # else the call was sent before the others were held
-            if self._is_over(now):
-                self.since, self._least = now, min(self.window / 60, self.patience / 10)
-            self.until = now + self._least
-            self._least = min(2 * self._least, self.window / 4)
+        """Hold every call for `retry_after` seconds; None if the site named no time."""
+        if now >= self.until:  # otherwise the call was sent before the hold began
+            if self._starts_new_row(now):
+                self.since, self._backoff = now, min(self.window / 60, self.patience / 10)
+            self.until = now + self._backoff
+            self._backoff = min(2 * self._backoff, self.window / 4)
         self.until = max(self.until, now + (retry_after or 0.0))
 
     def answered(self, now: float) -> None:
-        """A call got through; one that was sent before the others were held tells nothing."""
+        """Record that a call got through; ignored while calls are held: it was sent before that."""
         if now >= self.until:
             self.since = math.inf
 
@@ -45,11 +46,11 @@ class Hold:
         return max(0.0, self.until - now)
 
     def is_hopeless(self, now: float) -> bool:
-        """Whether calls are held beyond `patience`, counted from the first of the refusals."""
+        """Whether the hold lasts beyond `patience`, counted from the first refusal of the row."""
         return now < self.until and self._is_beyond_patience
 
-    def _is_over(self, now: float) -> bool:
-        """Whether a refusal begins a new row: a call got through, or the last is long past."""
+    def _starts_new_row(self, now: float) -> bool:
+        """Whether a refusal starts a new row: a call got through, or the last hold is long over."""
         return now < self.since or self._is_beyond_patience or now > self.until + self.patience
 
     @property

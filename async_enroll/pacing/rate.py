@@ -1,8 +1,9 @@
-"""How evenly calls must go, learned from the refusals that their number does not explain. Pure.
+"""Adaptive spacing of calls, learned from refusals that the window does not explain. Pure.
 
-A proxy that limits the rate (nginx's `limit_req`) takes a short burst, and then so many calls a
-second, however many are in flight. Where calls go evenly but too fast, every n calls that it
-takes fall behind it by one, and that one is refused: so it takes n in the time of n + 1.
+A proxy that limits the rate (nginx's `limit_req`) accepts a short burst, then a fixed number of
+calls per second, however many are in flight. If calls are evenly spaced but too fast, the proxy
+accepts n and refuses the next one: it accepts n calls in the time in which n + 1 are sent.
+`pacing.throttle` applies the interval.
 """
 
 from __future__ import annotations
@@ -13,27 +14,28 @@ from attrs import define, field
 
 from async_enroll.models import RequestWindow
 
-_SLOWEST = 1 / 4
-"""Of a window: the longest interval. A site that refuses calls still has other reasons."""
+_LONGEST = 1 / 4
+"""Longest interval, as a share of the window. Refusals at this pace have another cause."""
 
-_CALM = 16
-"""After how many calls it is tried whether they may go faster, …"""
+_PROBE_AFTER = 16
+"""Calls at one interval after which a shorter one is tried, …"""
 
-_LONG_CALM = 500
-"""… and whether they may go faster than was once too fast."""
+_LONG_PROBE_AFTER = 500
+"""… and after which one is tried that was too short before."""
 
-_CLOSE = 1.03
-"""How many times as long an interval is hardly another."""
+_TOLERANCE = 1.03
+"""Ratio up to which two intervals count as equal."""
 
-_SHORTER = 0.95
-"""How many times as long the next is where nothing is known of it."""
+_DECREASE = 0.95
+"""Factor by which the interval shrinks if no lower bound is known."""
 
 
 @define
 class Pace:
-    """Seconds from one call to the next: 0 until a refusal calls for more.
+    """The `interval` between calls, in seconds: 0 until a refusal requires one.
 
-    The first of these fills the window evenly, which costs nothing in the long run.
+    The first interval spreads the window's calls evenly, which costs no throughput in the long
+    run.
     """
 
     window: RequestWindow
@@ -42,49 +44,49 @@ class Pace:
     _sent: int = field(default=0, init=False)
     _sent_at: float = field(default=0.0, init=False)
     _refused: int = field(default=0, init=False)
-    """How many had been sent when one was last refused …"""
+    """Number of calls sent when one was last refused …"""
     _changed: int = field(default=0, init=False)
     """… and when the interval last changed."""
-    _none_taken: bool = field(default=False, init=False)
-    """Whether all calls have been refused since one was."""
+    _none_accepted: bool = field(default=False, init=False)
+    """Whether no call has been accepted since the last refusal."""
 
     @property
-    def _even(self) -> float:
+    def _even_interval(self) -> float:
         return self.window.seconds / self.window.calls
 
     def sent(self, now: float) -> int:
-        """Take note that a call is sent; give its number."""
-        if now > self._sent_at + self.window.seconds and self.interval <= self._even:
+        """Record that a call is sent; return its number."""
+        if now > self._sent_at + self.window.seconds and self.interval <= self._even_interval:
             self.interval = 0.0  # after a rest, there is room for a burst again
         self._sent += 1
         self._sent_at = now
         return self._sent
 
     def refused(self, call: int) -> None:
-        """A call was refused, and not because too many were in flight."""
+        """Record a refusal that neither the window nor the concurrency explains."""
         if call <= self._refused:
-            return  # sent before the interval grew for another of its kind
-        taken = call - self._refused - 1
-        all_refused, self._none_taken = self._none_taken, not taken
-        if all_refused and not taken:
+            return  # sent before an earlier refusal changed the interval
+        accepted = call - self._refused - 1
+        all_refused, self._none_accepted = self._none_accepted, not accepted
+        if all_refused and not accepted:
             self._refused = self._sent
-            return  # the site refuses everything for now, however late it comes
-        self._too_short = self.interval or self._even / _CLOSE
-        longer = self.interval * (1 + 1 / max(1, taken))
-        self.interval = max(self._even, min(longer, _SLOWEST * self.window.seconds))
+            return  # the site refuses everything for now: a longer interval would not help
+        self._too_short = self.interval or self._even_interval / _TOLERANCE
+        longer = self.interval * (1 + 1 / max(1, accepted))
+        self.interval = max(self._even_interval, min(longer, _LONGEST * self.window.seconds))
         self._refused = self._changed = self._sent
 
     def answered(self, call: int) -> None:
-        """A call was taken."""
-        self._none_taken = False
-        if not self.interval or call <= self._changed + _CALM:
+        """Record that a call was accepted."""
+        self._none_accepted = False
+        if not self.interval or call <= self._changed + _PROBE_AFTER:
             return
-        if self.interval > _CLOSE * self._too_short > 0:
+        if self.interval > _TOLERANCE * self._too_short > 0:
             self.interval = math.sqrt(self.interval * self._too_short)
-        elif self._too_short and call <= self._changed + _LONG_CALM:
+        elif self._too_short and call <= self._changed + _LONG_PROBE_AFTER:
             return
-        else:  # what was too much once may not be so for ever
-            self.interval, self._too_short = self.interval * _SHORTER, 0.0
-        if self.interval < self._even:
+        else:  # the limit may have been temporary
+            self.interval, self._too_short = self.interval * _DECREASE, 0.0
+        if self.interval < self._even_interval:
             self.interval = 0.0
         self._changed = self._sent

@@ -1,4 +1,7 @@
-"""A bound on what is asked of the platform at once that cannot dead-lock its callers."""
+"""Limit on concurrent read requests that cannot deadlock its callers.
+
+The listings in `platform` hold a slot for each request, and lend it while a consumer's code runs.
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,29 @@ import anyio
 
 
 class Slot:
-    """The right to have one request in flight."""
+    """Permission to have one request in flight."""
 
     def __init__(self, free: anyio.Semaphore) -> None:
         self._free = free
         self._held = False
 
     async def take(self) -> None:
-        """Wait for the right."""
+        """Wait until the slot is available, and hold it."""
         await self._free.acquire()
         self._held = True
 
     def give_back(self) -> None:
-        """Let another have it; once is enough."""
+        """Release the slot; does nothing if it is not held."""
         if self._held:
             self._held = False
             self._free.release()
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[None]:
-        """Lend the slot to others while a consumer's code runs, if it awaits anything at all.
+        """Release the slot while a consumer's code runs, if that code awaits anything at all.
 
-        A consumer may make further requests before it takes the next record. Were the
-        slots held meanwhile, a few such loops would wait for each other for ever.
+        A consumer may make further requests before it takes the next record. If the slots were
+        held meanwhile, a few such loops would deadlock.
         """
         lending = asyncio.get_running_loop().call_soon(self.give_back)
         try:
@@ -44,7 +47,7 @@ class Slot:
 
 
 class RequestSlots:
-    """At most `count` requests in flight, first come, first served."""
+    """At most `count` requests in flight, in order of arrival."""
 
     def __init__(self, count: int) -> None:
         self._free = anyio.Semaphore(count)

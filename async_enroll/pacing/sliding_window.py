@@ -1,11 +1,11 @@
-"""The platform's request window, kept from this side of the network. Pure.
+"""Sliding window: the client's own log of the calls that the platform counts. Pure.
 
-The platform counts the requests it accepted in the last `seconds` (Django REST
-framework's `SimpleRateThrottle`). When each one arrived there cannot be seen from here;
-that it arrived between its sending and its answer, and before the work that it asked for
-was done, can. So a call takes a place in the window when it is sent, and the place becomes
-free `seconds` after the latest moment at which the platform can have counted it: never
-before the platform has forgotten the call, hence no refusals.
+The platform counts the requests it accepted in the last `seconds` (Django REST framework's
+`SimpleRateThrottle`). The client does not see when a request arrived there, but knows that it
+was after sending, before the answer, and before the work was done. So a call counts from when it
+is sent until `seconds` after the latest moment at which the platform can have counted it. It
+never expires here before it does on the platform, hence no refusals. `pacing.throttle` waits as
+the log says.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from attrs import define, field, frozen
 
 from async_enroll.models import RequestWindow
 
-_SLACK = 0.001
-"""Of the window: a platform's clock may be slower than ours by as much."""
+_CLOCK_TOLERANCE = 0.001
+"""Share of the window by which the platform's clock may run slower than ours."""
 
-_REST = 4
-"""How many windows pass without a refusal before more is asked for than was given."""
+_RAISE_AFTER = 4
+"""Windows without a refusal after which a reduced share is raised."""
 
-_LONGEST_REST = 16
-_STRAYS = 3
-"""How many refusals that our own calls do not explain have to come before they are believed."""
+_LONGEST_RAISE_AFTER = 16
+_OUTLIERS = 3
+"""Refusals that our own calls do not explain after which the share is reduced."""
 
 
 @frozen(eq=False)
 class Call:
-    """A call that takes a place in the window: when it was sent, and when counted at the latest."""
+    """A call in the window: when it was sent, and the latest time at which it was counted."""
 
     sent: float
     counted: float = math.inf
@@ -39,9 +39,10 @@ class Call:
 
 @define
 class WindowShare:
-    """How many calls of a window are ours: as `told`, until refusals show that they are fewer.
+    """Our share of the window: `told` calls, until refusals show that it is smaller.
 
-    Others may use the same token, or the site may allow fewer than it is said to.
+    Others may use the same token, or the site may allow fewer calls than configured. `seconds`
+    is the length of the window.
     """
 
     told: int
@@ -49,58 +50,59 @@ class WindowShare:
     calls: int = field(init=False)
     _accepted: int = field(default=0, init=False)
     _step: int = field(default=1, init=False)
-    _rest: int = field(default=_REST, init=False)
-    _ask_at: float = field(default=math.inf, init=False)
-    _refused_at: float = field(default=-math.inf, init=False)
-    _strays: int = field(default=0, init=False)
+    _raise_after: int = field(default=_RAISE_AFTER, init=False)
+    _raise_at: float = field(default=math.inf, init=False)
+    _last_refusal: float = field(default=-math.inf, init=False)
+    _outliers: int = field(default=0, init=False)
     _all_refused: bool = field(default=False, init=False)
-    """Whether no call was taken since one was refused: it may be all the same to the site."""
-    _stray_at: float = field(default=math.inf, init=False)
+    """Whether no call was accepted since one was refused: then further refusals prove nothing."""
+    _outlier_at: float = field(default=math.inf, init=False)
 
     @calls.default
-    def _as_told(self) -> int:
+    def _configured_calls(self) -> int:
         return self.told
 
     def at(self, now: float) -> int:
-        """How many calls to make in a window; after some rest, a few more than were borne."""
-        if now >= self._ask_at:
+        """The number of calls to make in a window; rises in steps after a time without refusals."""
+        if now >= self._raise_at:
             self._accepted = self.calls
             self.calls = min(self.told, self.calls + self._step)
             self._step *= 2
-            self._ask_at = now + self.seconds if self.calls < self.told else math.inf
+            self._raise_at = now + self.seconds if self.calls < self.told else math.inf
         return self.calls
 
     def refused(self, sent: float, ours: int, now: float, *, explained: bool) -> None:
-        """A call was refused that was `sent` when the window held so many of `ours`.
+        """Record the refusal of a call `sent` when the window held `ours` of our calls.
 
-        `explained`: these alone may have filled it. If not, a few refusals may be strays.
+        `explained`: these calls alone can have filled the window. If not, a few refusals are
+        ignored as outliers.
         """
-        asked_for_more = self.calls > self._accepted > 0
-        if sent > self._refused_at:  # and not together with another
-            self._refused_at = now
-            self._strays += not self._all_refused
+        raised = self.calls > self._accepted > 0
+        if sent > self._last_refusal:  # refusals of calls sent together count once
+            self._last_refusal = now
+            self._outliers += not self._all_refused
             self._all_refused = True
-            self._stray_at = min(self._stray_at, ours)
-            if asked_for_more:
-                self._rest = min(2 * self._rest, _LONGEST_REST)
-        if explained or asked_for_more or self._strays >= _STRAYS:
+            self._outlier_at = min(self._outlier_at, ours)
+            if raised:
+                self._raise_after = min(2 * self._raise_after, _LONGEST_RAISE_AFTER)
+        if explained or raised or self._outliers >= _OUTLIERS:
             self.calls = self._accepted = max(1, min(self.calls, ours))
             self._step = 1
-            self._ask_at = now + self._rest * self.seconds
+            self._raise_at = now + self._raise_after * self.seconds
 
     def counted(self, ours: int) -> None:
-        """A call was taken when the window held so many of `ours`."""
+        """Record that a call was accepted when the window held `ours` of our calls."""
         self._all_refused = False
-        if ours >= self._stray_at:
-            self._strays = 0
-            self._stray_at = math.inf
+        if ours >= self._outlier_at:
+            self._outliers = 0
+            self._outlier_at = math.inf
 
 
 @define
 class WindowLog:
-    """The calls of the last `window.seconds`: a state machine without a clock.
+    """The calls of the last `window.seconds`, at most `concurrency` of them in flight.
 
-    `now` is in seconds of any steady clock.
+    A state machine without a clock: `now` is in seconds of any monotonic clock.
     """
 
     window: RequestWindow
@@ -110,16 +112,16 @@ class WindowLog:
     _counted: list[Call] = field(factory=list, init=False)
 
     @share.default
-    def _all(self) -> WindowShare:
+    def _full_share(self) -> WindowShare:
         return WindowShare(self.window.calls, self.window.seconds)
 
     @property
     def in_flight(self) -> int:
-        """How many calls are sent and not answered."""
+        """The number of calls sent and not yet answered."""
         return len(self._in_flight)
 
     def wait(self, now: float) -> float:
-        """Seconds until a call may be sent; infinite where a call in flight must return first."""
+        """Seconds until a call may be sent; infinite if a call in flight must return first."""
         calls = self.share.at(now)
         if len(self._in_flight) >= min(self.concurrency, calls):
             return math.inf
@@ -130,57 +132,59 @@ class WindowLog:
         return max(0.0, self._free_at(self._counted[over]) - now)
 
     def send(self, now: float) -> Call:
-        """Take a place; only after `wait` said 0."""
-        place = Call(now)
-        self._in_flight.add(place)
-        return place
+        """Record that a call is sent; only after `wait` returned 0."""
+        call = Call(now)
+        self._in_flight.add(call)
+        return call
 
-    def answered(self, place: Call, now: float, *, worked: float = 0.0) -> None:
-        """The platform counted this call, or may have, and then worked on it for so long.
+    def answered(self, call: Call, now: float, *, worked: float = 0.0) -> None:
+        """Record that the platform counted this call, or may have.
 
-        `worked`: seconds at least; the place grows old from before them.
+        `worked`: seconds, at least, that the platform worked on the call after counting it. The
+        call expires earlier by that time.
         """
-        self._in_flight.remove(place)
-        counted = max(place.sent, now - worked)
-        insort(self._counted, Call(place.sent, counted), key=attrgetter("counted"))
+        self._in_flight.remove(call)
+        counted = max(call.sent, now - worked)
+        insort(self._counted, Call(call.sent, counted), key=attrgetter("counted"))
         self.share.counted(len(self._in_flight) + len(self._counted))
 
-    def unsent(self, place: Call) -> None:
-        """The call never reached the platform: its place is free again."""
-        self._in_flight.remove(place)
+    def unsent(self, call: Call) -> None:
+        """Remove a call that never reached the platform."""
+        self._in_flight.remove(call)
 
-    def refused(self, place: Call, retry_after: float | None, now: float) -> bool:
-        """The platform answered 429, did not count the call, and named `retry_after` seconds.
+    def refused(self, call: Call, retry_after: float | None, now: float) -> bool:
+        """Remove a call that the platform answered with 429, and so did not count.
 
-        Gives whether our own calls alone account for that.
+        `retry_after`: seconds that the platform named, or None. Returns whether our own calls
+        alone explain the refusal.
         """
-        self._in_flight.remove(place)
+        self._in_flight.remove(call)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
-        explained = retry_after is not None and self._explains(retry_after, place, now)
-        self.share.refused(place.sent, ours, now, explained=explained)
+        explained = retry_after is not None and self._explains(retry_after, call, now)
+        self.share.refused(call.sent, ours, now, explained=explained)
         return explained
 
     def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
-        """Whether our own calls account for the refusal.
+        """Whether our own calls explain the refusal.
 
-        The platform names the time until its oldest request leaves the window, rounded up
-        to a second. If our own oldest call can be that request, the window is full of our
-        calls alone and simply narrower than told; if not, others use the same token or
-        something stray has answered.
+        The platform names the time until its oldest request leaves the window, rounded up to a
+        second. If our own oldest call can be that request, our calls alone fill the window: it
+        is smaller than configured. If not, others use the same token, or something else than the
+        platform's throttle answered.
         """
         if not self._counted:
             return False
         seconds = self.window.seconds
-        oldest_sent = min(place.sent for place in [*self._in_flight, *self._counted])
+        oldest_sent = min(call.sent for call in [*self._in_flight, *self._counted])
         earliest = oldest_sent + seconds - now
         latest = self._counted[0].counted + seconds - refused.sent
         return earliest <= retry_after <= latest + 1
 
     def _forget(self, now: float) -> None:
-        """Drop the calls that the platform does not remember any longer."""
+        """Drop the calls that the platform no longer counts."""
         while self._counted and self._free_at(self._counted[0]) <= now:
             del self._counted[0]
 
-    def _free_at(self, place: Call) -> float:
-        return place.counted + self.window.seconds * (1 + _SLACK)
+    def _free_at(self, call: Call) -> float:
+        return call.counted + self.window.seconds * (1 + _CLOCK_TOLERANCE)

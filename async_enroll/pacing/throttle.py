@@ -1,4 +1,8 @@
-"""Whose turn it is: calls go as fast as the platform's window and the site allow."""
+"""Rate limiter for all calls of one client: hold, sliding window, concurrency, then spacing.
+
+`Throttle.permit` waits until a call may be sent. The modules of `platform` and `delivery.dispatch`
+send it, and report to the `Permit` how the site answered; the limits adapt to that.
+"""
 
 from __future__ import annotations
 
@@ -18,32 +22,32 @@ from async_enroll.pacing.sliding_window import Call, WindowLog
 
 
 class Permit:
-    """A call that may be sent now. It counts as answered unless one of these says otherwise."""
+    """Permission to send one call now; counted as answered unless a method says otherwise."""
 
-    def __init__(self, throttle: Throttle, place: Call) -> None:
+    def __init__(self, throttle: Throttle, call: Call) -> None:
         self._throttle = throttle
-        self._place = place
-        self._sent = throttle.concurrency_limit.sent(throttle.log.in_flight, place.sent)
-        self._number = throttle.pace.sent(place.sent)
-        self._worked = 0.0
+        self._call = call
+        self._sent = throttle.concurrency_limit.sent(throttle.log.in_flight, call.sent)
+        self._number = throttle.pace.sent(call.sent)
+        self._seconds_of_work = 0.0
         self.settled: bool = False
 
     @property
     def seconds(self) -> float:
-        """How long ago the call was sent."""
-        return anyio.current_time() - self._place.sent
+        """Seconds since the call was sent."""
+        return anyio.current_time() - self._call.sent
 
     def completed(self, pairs: int) -> None:
-        """Take note that the site has done what the call carried: so many pairs, or nothing."""
-        self._worked = self._throttle.work.least(pairs, self.seconds)
+        """Record that the site has processed the call's `pairs`: 0 for a call that carried none."""
+        self._seconds_of_work = self._throttle.work.least(pairs, self.seconds)
         if pairs:
             self._throttle.concurrency_limit.answered(self._sent, anyio.current_time())
             self._throttle.pace.answered(self._number)
 
     def busy(self) -> None:
-        """Take note that the site takes no more calls at once, or not as fast as they come.
+        """Record that the site is overloaded: too many calls at once, or too fast.
 
-        A proxy that limits the rate refuses at once; who has waited was one too many.
+        A proxy that limits the rate refuses at once. A call refused later was one too many.
         """
         throttle = self._throttle
         if throttle.concurrency_limit.has_handled(self._sent) and throttle.work.is_quick(
@@ -53,63 +57,63 @@ class Permit:
         self.timed_out()
 
     def timed_out(self) -> None:
-        """Take note that the call stood in line for too long, behind too many others."""
+        """Record that the call timed out, queued behind too many others."""
         self._throttle.concurrency_limit.busy(self._sent, anyio.current_time())
 
     def unsent(self) -> None:
-        """Give the place back: nothing reached the platform."""
+        """Free the call's place in the window: it never reached the platform."""
         self.settled = True
-        self._throttle.log.unsent(self._place)
+        self._throttle.log.unsent(self._call)
 
     def refused(self, retry_after: float | None) -> None:
-        """Hold every call for `retry_after` seconds, or a default: the platform answered 429."""
+        """Record a 429, and hold every call for `retry_after` seconds, by default a short time."""
         self.settled = True
         now = anyio.current_time()
-        if not self._throttle.log.refused(self._place, retry_after, now):
+        if not self._throttle.log.refused(self._call, retry_after, now):
             self._throttle.pace.refused(self._number)
         self._throttle.held.refused(retry_after, now)
 
     def answered(self) -> None:
-        """Let the place grow old from now."""
+        """Record the answer: the call leaves the window `seconds` from now, or a little earlier."""
         self.settled = True
         now = anyio.current_time()
-        self._throttle.log.answered(self._place, now, worked=self._worked)
+        self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
         self._throttle.held.answered(now)
 
 
 class Work:
-    """How long the platform works on a call at least, going by the fastest so far."""
+    """Lower bound for the time that the platform works on a call, from the fastest calls so far."""
 
     def __init__(self) -> None:
         self._fastest_call = math.inf
         self._fastest_pair = math.inf
-        self._fastest_work = math.inf
+        self._fastest_with_work = math.inf
 
     def least(self, pairs: int, seconds: float) -> float:
-        """Take note of a call of so many pairs that was answered; give its seconds of work.
+        """Record a call of `pairs` pairs answered after `seconds`; return its seconds of work.
 
-        Zero for one of which nothing is known. The time that a call takes at least, whatever
-        it carries, is not counted as work: it may have passed on the way there.
+        0 for a call without pairs. The time that every call takes, whatever it carries, does not
+        count as work: it may have passed on the network.
         """
         self._fastest_call = min(self._fastest_call, seconds)
         if not pairs:
             return 0.0
-        self._fastest_work = min(self._fastest_work, seconds)
+        self._fastest_with_work = min(self._fastest_with_work, seconds)
         self._fastest_pair = min(self._fastest_pair, seconds / pairs)
         return max(0.0, pairs * self._fastest_pair - self._fastest_call)
 
     def is_quick(self, seconds: float) -> bool:
-        """Whether an answer after so long can hardly follow any work, or any wait for it."""
-        return seconds < 2 * self._fastest_work
+        """Whether an answer after `seconds` came too soon for any work or queueing before it."""
+        return seconds < 2 * self._fastest_with_work
 
 
 class Throttle:
-    """Lets calls go as fast as the window and the site allow, first come, first served.
+    """Sends calls as fast as the window and the site allow, in order of arrival.
 
-    At most `concurrency` are in flight, fewer where the site cannot bear so many. One
-    throttle serves all uses of a client. A window that is empty takes a burst, unless the site
-    was seen to refuse it. Where the site refuses everything for longer than `patience`
-    seconds, or asks to be left alone for as long, whoever waits is told.
+    At most `concurrency` calls are in flight, fewer if the site cannot handle that many. One
+    throttle serves a whole client. An empty window admits a burst, unless the site refused one
+    before. If the site refuses everything for longer than `patience` seconds, or asks for a pause
+    as long, callers that wait get a TransportError.
     """
 
     def __init__(self, window: RequestWindow, concurrency: int, patience: float) -> None:
@@ -118,20 +122,20 @@ class Throttle:
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
-        self._line = anyio.Lock()
+        self._queue = anyio.Lock()
         self._changed = anyio.Event()
         self._limiter: AsyncLimiter | None = None
 
     @asynccontextmanager
     async def permit(self) -> AsyncIterator[Permit]:
-        """Wait in line for a place in the window; hold it for the body of the `async with`.
+        """Wait until a call may be sent; yield its permit to the body of the `async with`.
 
         Raises:
-            TransportError: where the site asks to wait beyond `patience`; nothing is sent.
+            TransportError: if the site asks to wait beyond `patience`; nothing is sent.
 
         """
-        # Only the head of the line watches the clock; the lock keeps the others in order.
-        async with self._line:
+        # Only the head of the queue watches the clock; the lock keeps the others in order.
+        async with self._queue:
             await self._until(self._wait)
             await self._keep_pace()
             await self._until(self._wait)
@@ -144,21 +148,21 @@ class Throttle:
             self._wake()
 
     async def unheld(self) -> None:
-        """Wait while calls are held, for requests that have no place in the window.
+        """Wait while calls are held, for requests that the window does not count.
 
         Raises:
-            TransportError: where the site asks to wait beyond `patience`.
+            TransportError: if the site asks to wait beyond `patience`.
 
         """
         await self._until(self._wait_while_held)
 
     def hold(self, retry_after: float | None) -> None:
-        """Hold every call: the site asks for it, where the request has no place in the window."""
+        """Hold every call for `retry_after` seconds, after a refusal that is not the window's."""
         self.held.refused(retry_after, anyio.current_time())
         self._wake()
 
     def refusals(self) -> Refusals:
-        """The refusals of one request."""
+        """A record of the refusals of one request."""
         return Refusals(self.held)
 
     def _wake(self) -> None:
@@ -187,28 +191,28 @@ class Throttle:
         return wait
 
     async def _keep_pace(self) -> None:
-        """Wait until the interval that was learned has passed since the last call."""
+        """Wait until the learned interval has passed since the last call."""
         interval = self.pace.interval
         if not interval:
             self._limiter = None
             return
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
-            await self._limiter.acquire()  # for the last call: it may have gone just now
+            await self._limiter.acquire()  # for the last call: it may have been sent just now
         await self._limiter.acquire()
 
 
 class Refusals:
-    """How long one request has been refused, be others answered or not."""
+    """Tracks for how long one request has been refused, whether or not others are answered."""
 
     def __init__(self, held: Hold) -> None:
         self._held = held
         self._since = math.inf
 
     def again(self) -> bool:
-        """Take note of a refusal; give whether the request is to go again: not beyond patience.
+        """Record a refusal; return whether to send the request again: not beyond `patience`.
 
-        Where everything is refused for as long, it is to go as well: its turn tells.
+        Also true if every request has been refused for that long: its permit then raises.
         """
         now = anyio.current_time()
         self._since = min(self._since, now)

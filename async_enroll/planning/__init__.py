@@ -1,1 +1,1 @@
-"""From desired pairs to few batches."""
+"""Turns desired pairs into as few batches as possible."""

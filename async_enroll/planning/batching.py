@@ -1,7 +1,8 @@
-"""Grouping, chunking, splitting: how wanted pairs become few calls. Pure.
+"""Groups desired pairs into few batches, and splits batches. No I/O.
 
-A call is a cross product, every identifier in every course, and calls are the scarce
-thing: the platform takes so many a minute, whatever they carry.
+A bulk call is a cross product: every identifier in every course. The platform limits calls per
+minute, whatever their size, so fewer calls finish sooner. `planning.validation` gives batches to
+`delivery.delivery`, which splits them with `halves`, `cut` and `without`.
 """
 
 from __future__ import annotations
@@ -17,30 +18,29 @@ from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.planning.packing import packed
 from async_enroll.platform.json import bulk_body
 
-# Where the platform splits `identifiers` and `courses`: commas, and for identifiers white
-# space as well (`_split_input_list` in lms/djangoapps/instructor/views/api.py). NUL it refuses,
-# with the whole call.
+# The platform splits `identifiers` and `courses` at commas, and identifiers at white space as well
+# (`_split_input_list` in lms/djangoapps/instructor/views/api.py). It refuses a call with NUL.
 _NOT_IN_LIST = re.compile(r"[,\s\0]")
 _NAMES = {",": "a comma", "\0": "a NUL character"}
 
 _LONGEST_IDENTIFIER = 255
-"""In characters: what is longer the platform cannot store (`CourseEnrollmentAllowed.email`)."""
+"""In characters; the platform cannot store more (`CourseEnrollmentAllowed.email`)."""
 
 
 def why_unsendable(identifier: str) -> str | None:
-    """Why an identifier cannot be part of a call, in words; None where it can."""
+    """Why an identifier cannot be sent, in words; None if it can."""
     if len(identifier) > _LONGEST_IDENTIFIER:
         return f"is longer than {_LONGEST_IDENTIFIER} characters"
     return _why_not_in_list(identifier) or _why_no_text(identifier)
 
 
 def why_unsendable_course(key: str, limits: BatchLimits) -> str | None:
-    """Why a course key cannot be part of a call, in words; None where it can."""
+    """Why a course key cannot be sent, in words; None if it can."""
     return _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits)
 
 
 def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
-    """Why a cohort cannot be part of a call, in words; None where it can."""
+    """Why the name of a cohort cannot be sent, in words; None if it can."""
     for character, words in _NAMES.items():
         if character in name:
             return f"holds {words}"
@@ -63,26 +63,26 @@ def _why_no_text(text: str) -> str | None:
 
 
 def _why_too_long(text: str, limits: BatchLimits) -> str | None:
-    # A quarter of the body at six bytes for one, the most that JSON takes: so a call always
-    # has room for one pair, its identifier, course key and cohort.
+    # A quarter of the body, at six bytes of JSON per byte of text in the worst case: any call
+    # then has room for one pair with its identifier, course key and cohort.
     longest = limits.bytes // 4 // 6
     return f"is longer than {longest} bytes" if len(text.encode()) > longest else None
 
 
 @frozen
 class Target:
-    """Where identifiers go together: one action on some courses, with a cohort for all or none."""
+    """A batch without its identifiers: one action on some courses, with cohorts for all or none."""
 
     action: Action
     courses: tuple[str, ...]
     cohorts: tuple[str, ...] | None = None
 
     def batch(self, identifiers: Iterable[str]) -> Batch:
-        """The batch that takes `identifiers` there."""
+        """The batch of these identifiers."""
         return Batch(self.action, self.courses, tuple(identifiers), self.cohorts)
 
     def parts(self, count: int) -> Iterator[Target]:
-        """The same courses as `count` targets of nearly equal size."""
+        """Divide the courses into `count` targets of nearly equal size."""
         for part in range(count):
             some = slice(len(self.courses) * part // count, len(self.courses) * (part + 1) // count)
             yield Target(self.action, self.courses[some], self.cohorts and self.cohorts[some])
@@ -90,20 +90,20 @@ class Target:
 
 @frozen
 class Place:
-    """A course and the cohort, if any, that learners are placed in there."""
+    """A course and, optionally, a cohort in it: what a preflight checks."""
 
     course_id: str
     cohort: str | None
 
 
 def places(batch: Batch | Target) -> list[Place]:
-    """Where a batch leads, in the order of its courses."""
+    """The places of a batch, in the order of its courses."""
     cohorts = batch.cohorts or [None] * len(batch.courses)
     return [Place(*both) for both in zip(batch.courses, cohorts, strict=True)]
 
 
 def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
-    """What is left of a batch without bad places, and a batch for each of these."""
+    """Split a batch into its good places (None if there are none) and one batch per bad place."""
     whole = places(batch)
     if not any(place in bad for place in whole):
         return batch, []
@@ -120,10 +120,10 @@ def _only(batch: Batch, some: list[Place]) -> Batch:
 
 
 def targets(assignments: Iterable[Assignment]) -> list[Target]:
-    """The targets of a learner of whom this is wanted, each course once.
+    """The targets of a learner with these assignments, which have distinct courses.
 
-    Courses of different actions cannot share a call, nor can those with and without a
-    cohort. The courses of a target are sorted, so that equal ones are equal targets.
+    Courses with different actions cannot share a call, nor can courses with and without a
+    cohort. Each target's courses are sorted, so that equal sets give equal targets.
     """
     alike: dict[tuple[Action, bool], list[Assignment]] = defaultdict(list)
     for assignment in sorted(assignments, key=lambda assignment: assignment.course_id):
@@ -139,10 +139,10 @@ def targets(assignments: Iterable[Assignment]) -> list[Target]:
 
 
 class Chunker:
-    """Feed identifiers for one target, get batches within `limits` as they become full.
+    """Groups the identifiers of one target into batches within `limits`, as they arrive.
 
-    Where a call cannot hold all the courses, or holds them with few identifiers, the
-    courses are sent in parts: in as many as make the fewest calls.
+    Where all courses do not fit into one call, or only with few identifiers, the courses are
+    divided into as many parts as give the fewest calls.
     """
 
     def __init__(self, target: Target, limits: BatchLimits) -> None:
@@ -155,7 +155,7 @@ class Chunker:
         self._size = self._capacity(self._parts)
 
     def feed(self, identifiers: Iterable[str]) -> list[Batch]:
-        """Take identifiers; give the batches that are full with them."""
+        """Add identifiers; return the batches that are now full."""
         self._waiting += identifiers
         if len(self._waiting) < self._size:
             return []
@@ -164,7 +164,7 @@ class Chunker:
         return self._batches(some, self._parts)
 
     def flush(self) -> list[Batch]:
-        """Give what is left, in as few calls as it takes."""
+        """Return batches of the remaining identifiers, as few as possible."""
         rest, self._waiting = self._waiting, []
         if not rest:
             return []
@@ -172,7 +172,7 @@ class Chunker:
         return self._batches(rest, parts)
 
     def _capacity(self, parts: int) -> int:
-        """How many identifiers a call takes when the courses are sent in so many parts."""
+        """Maximum number of identifiers in a call if the courses are divided into `parts`."""
         courses = -(-len(self._target.courses) // parts)
         return min(self._limits.identifiers, self._limits.pairs // courses)
 
@@ -189,10 +189,10 @@ class Chunker:
 
 
 def plan(desired: Desired, limits: BatchLimits) -> list[Batch]:
-    """The calls for what is wanted: few, and the same for the same work.
+    """Group the desired pairs into few batches. Deterministic: the same pairs, the same batches.
 
-    Never more than if learners of whom the same is wanted shared calls, or if those of
-    the same course did.
+    The result has no more batches than grouping by equal assignments would give, and no more
+    than grouping by course.
     """
     by_target: dict[Target, list[str]] = defaultdict(list)
     by_course: dict[Target, list[str]] = defaultdict(list)
@@ -217,7 +217,7 @@ def plan(desired: Desired, limits: BatchLimits) -> list[Batch]:
 def _by_kind(
     assignments: Sequence[Assignment], numbers: Iterable[int]
 ) -> dict[tuple[Action, bool], list[int]]:
-    """The numbers of wishes by what they must have in common to share a call."""
+    """Group numbers of assignments by what must be equal within a call: action, cohort or none."""
     kinds: dict[tuple[Action, bool], list[int]] = defaultdict(list)
     for number in numbers:
         kinds[assignments[number].action, assignments[number].cohort is not None].append(number)
@@ -233,7 +233,7 @@ def _chunked(groups: Mapping[Target, Iterable[str]], limits: BatchLimits) -> lis
 
 
 def halves(batch: Batch) -> tuple[Batch, Batch]:
-    """The same pairs as two batches: half the identifiers each or, of one, half the courses."""
+    """Split a batch in two: by identifiers or, if there is only one, by courses."""
     if len(batch.identifiers) > 1:
         middle = len(batch.identifiers) // 2
         return (
@@ -245,9 +245,10 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
 
 
 def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
-    """The first of the fewest equal parts with so many pairs at most, and the rest of the batch.
+    """Cut a first part of at most `pairs` pairs off a batch; return it and the rest, or None.
 
-    Identifiers are divided; the courses, where there is a single identifier.
+    The part has the size that divides the batch into the fewest parts of equal size. Splits by
+    identifiers or, if there is only one, by courses; a part has at least one identifier.
     """
     if batch.pairs <= max(1, pairs):
         return batch, None
@@ -264,13 +265,13 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
     return _only(batch, whole[:size]), _only(batch, whole[size:])
 
 
-# Of characters that take the most bytes in JSON: a batch has room for any reason, since the
-# one that it is sent with is not known when it is planned.
+# Made of characters that take the most bytes in JSON. The reason is not known when a batch is
+# planned, so every batch leaves room for the longest.
 _LONGEST_REASON = "\x01" * LONGEST_REASON
 
 
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
-    # false is the longer of the two values that a flag can have.
+    # "false" takes more bytes than "true".
     body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
     if len(body) <= size:
         yield batch

@@ -1,8 +1,8 @@
-"""The wanted work, compactly: every pair once, learner by learner.
+"""The desired pairs of a job in compact form: each pair once, grouped by learner.
 
-Migrations have millions of pairs, but only some thousand courses and cohorts, and most
-learners have few courses. So what is wanted of a pair is one of few wishes, known by its
-number, and a learner is a tuple of such numbers.
+Migrations have millions of pairs, but only some thousand courses and cohorts, and most learners
+have few courses. So each distinct assignment is stored once under a number, and a learner is a
+tuple of numbers. `planning.validation` fills it; `planning.batching` turns it into batches.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from async_enroll.models import Action, RosterEntry, identity_key
 
 @frozen
 class Assignment:
-    """What is wanted of a learner in one course: in or out, and in which cohort."""
+    """What to do with a learner in one course: the action and the cohort, if any."""
 
     course_id: str
     action: Action
     cohort: str | None = None
 
     def __str__(self) -> str:
-        """The action and the cohort, for people."""
+        """The action and the cohort, for messages."""
         return self.action.value + (f" in cohort {self.cohort!r}" if self.cohort else "")
 
 
 class Desired:
-    """Pairs and what is wanted of each, in the order in which their learners came.
+    """A set of pairs, each with its assignment, in the order in which learners were added.
 
-    Iterates as entries, as often as needed; its length is the number of pairs. `wishes`
-    has every wish that occurs, by number. Identifiers are told apart as they are spelled: who
-    takes them from outside asks for the `spelling` first.
+    Iterates as `RosterEntry` objects, repeatedly; its length is the number of pairs.
+    `assignments` holds the distinct assignments; a number is an index into it. Identifiers are
+    compared exactly: pass external input through `spelling` first.
     """
 
     def __init__(self) -> None:
         self.assignments: list[Assignment] = []
         self._pairs = 0
         self._numbers: dict[tuple[str, Action, str | None], int] = {}
-        # By course key: the numbers of its wishes. Most have one, and contradict nothing.
+        # Numbers by course key. Most courses have one, which cannot contradict another.
         self._of_course: dict[str, list[int]] = {}
         self._alone: list[tuple[int]] = []
         self._of_learner: dict[str, tuple[int, ...]] = {}
-        # By identity key, where that is not the spelling itself: most need no memory.
+        # First spelling by identity key, only where the two differ: saves memory.
         self._spellings: dict[str, str] = {}
 
     def spelling(self, identifier: str) -> str:
-        """How the learner was spelled who came first by this identifier, whatever its case."""
+        """The first spelling of this identifier, ignoring case; itself where it is new."""
         if identifier in self._of_learner:
             return identifier
         key = identity_key(identifier)
@@ -60,9 +60,9 @@ class Desired:
     def add(
         self, identifier: str, course_id: str, action: Action, cohort: str | None = None
     ) -> Assignment | None:
-        """Take a pair, already stripped; one that was there before counts once.
+        """Add a pair, already stripped; a repeated pair is ignored.
 
-        Returns the earlier wish for the same pair where this one contradicts it. That stands.
+        If the same pair has another assignment already, keeps and returns that; otherwise None.
         """
         number = self._numbers.get((course_id, action, cohort))
         if number is None:
@@ -73,9 +73,9 @@ class Desired:
         elif number in before:
             return None
         else:
-            rivals = self._of_course[course_id]
-            if len(rivals) > 1:
-                for other in rivals:
+            of_course = self._of_course[course_id]
+            if len(of_course) > 1:
+                for other in of_course:
                     if other in before:
                         return self.assignments[other]
             self._of_learner[identifier] = (*before, number)
@@ -100,17 +100,17 @@ class Desired:
             )
 
     def pairs(self) -> Iterator[tuple[str, Assignment]]:
-        """Every pair: the identifier, and what is wanted of it in one course."""
+        """Every pair, as its identifier and its assignment."""
         for identifier, numbers in self._of_learner.items():
             for number in numbers:
                 yield identifier, self.assignments[number]
 
     def learners(self) -> ItemsView[str, tuple[int, ...]]:
-        """Every identifier, once, and the numbers of its wishes."""
+        """Every identifier once, with the numbers of its assignments."""
         return self._of_learner.items()
 
     def groups(self) -> dict[tuple[int, ...], list[str]]:
-        """The learners of whom the same is wanted, by the sorted numbers of their wishes."""
+        """Learners with the same assignments, by the sorted numbers of these."""
         groups: dict[tuple[int, ...], list[str]] = {}
         sorted_: dict[tuple[int, ...], tuple[int, ...]] = {}
         for identifier, numbers in self._of_learner.items():

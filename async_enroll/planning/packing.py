@@ -1,12 +1,12 @@
-"""Packs pairs into few rectangles: some learners, each in all of some courses. Pure.
+"""Packs pairs into few rectangles, each a set of learners in a set of courses. No I/O.
 
-A bulk call is such a rectangle. To cover what learners want by the fewest is hard; this is
-greedy, in three steps. Learners of whom the same is wanted fill calls of their own. Of
-what is left, courses that need more than one call grow such a call by the courses that most
-of its learners share. In the end every course has one call for the rest of its learners,
-but for a learner who is alone in several.
+A bulk call is such a rectangle. Covering all pairs with the fewest is hard; this algorithm is
+greedy. First, learners with the same assignments fill calls of their own. Then, while a course
+has learners for more than one call, a call for it is extended by the courses that most of these
+learners share. Last, each course gets one call for its remaining learners, except where a learner
+is the only one in several courses: those share a call.
 
-Courses are numbers here: those of wishes that can share a call.
+Courses are numbers of assignments that can share a call. Gives rectangles to `planning.batching`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from itertools import chain, islice
 from async_enroll.models import BatchLimits
 
 Rectangle = tuple[Sequence[int], Sequence[str]]
-"""Courses, and the learners who want all of them."""
+"""Courses, and learners who are assigned to all of them."""
 
 _LOOKED_AT = 25
-"""How many calls' worth of learners a growing call chooses from: more is hardly better."""
+"""A call is grown from the learners of at most this many calls; more hardly improve it."""
 
 
 def packed(groups: Mapping[tuple[int, ...], list[str]], limits: BatchLimits) -> Iterator[Rectangle]:
-    """Cover every pair once, by rectangles within the limits of pairs and identifiers.
+    """Cover every pair exactly once with rectangles within the limits of pairs and identifiers.
 
-    `groups` has the learners by the courses they want, each learner once.
+    `groups` maps course numbers to the learners assigned to exactly these; each learner occurs
+    once.
     """
     packing = _Packing(limits)
     for courses, learners in groups.items():
@@ -38,22 +39,22 @@ def packed(groups: Mapping[tuple[int, ...], list[str]], limits: BatchLimits) -> 
 
 
 class _Packing:
-    """The pairs that are not in a rectangle yet."""
+    """The pairs that are in no rectangle yet."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
         self._most = min(limits.identifiers, limits.pairs)
         self._learners: list[str] = []
-        # The same pairs twice: by learner and, in the order in which they came, by course.
+        # The same pairs, indexed by learner and by course; the latter keep the input order.
         self._courses_of: list[set[int]] = []
         self._learners_in: defaultdict[int, dict[int, None]] = defaultdict(dict)
 
     def _capacity(self, courses: int) -> int:
-        """How many learners a call of so many courses takes."""
+        """Maximum number of learners in a call with `courses` courses."""
         return min(self._limits.identifiers, self._limits.pairs // courses)
 
     def add(self, courses: tuple[int, ...], learners: list[str]) -> Iterator[Rectangle]:
-        """Take in learners who want the same; give the calls that they fill."""
+        """Add learners with the same courses; yield the calls that they fill."""
         full = self._capacity(len(courses))
         start = 0
         while full and len(learners) - start >= full:
@@ -67,10 +68,10 @@ class _Packing:
                 self._learners_in[course][number] = None
 
     def crowded(self) -> Iterator[Rectangle]:
-        """Give calls until every course has no more learners than one call takes."""
+        """Yield calls until the remaining learners of each course fit into one call."""
         crowded = {course for course, some in self._learners_in.items() if len(some) > self._most}
         while crowded:
-            # The rarest first: the others have more learners to be chosen from.
+            # The smallest course first: the larger ones leave more choice.
             course = min(crowded, key=lambda course: (len(self._learners_in[course]), course))
             courses, learners = self._grown(course, crowded)
             yield self._take(courses, learners)
@@ -79,13 +80,13 @@ class _Packing:
             )
 
     def _grown(self, course: int, others: set[int]) -> tuple[list[int], list[int]]:
-        """The largest call found by adding the course that most learners share, again and again."""
+        """The largest call found by repeatedly adding the course that most learners share."""
         learners = list(islice(self._learners_in[course], _LOOKED_AT * self._limits.identifiers))
         courses = [course]
         best = courses, learners[: self._most]
         while len(courses) < self._limits.pairs:
-            desired = (self._courses_of[learner] & others for learner in learners)
-            shared = Counter(chain.from_iterable(desired))
+            candidates = (self._courses_of[learner] & others for learner in learners)
+            shared = Counter(chain.from_iterable(candidates))
             for course in courses:
                 del shared[course]
             if not shared:
@@ -97,11 +98,11 @@ class _Packing:
             if size > len(best[0]) * len(best[1]):
                 best = courses, learners[: self._capacity(len(courses))]
             if count * (len(courses) + len(shared) - 1) < len(best[0]) * len(best[1]):
-                break  # not even all courses that are left would make it larger
+                break  # adding all remaining courses would not make it larger
         return best
 
     def lonely(self) -> Iterator[Rectangle]:
-        """Give the calls of learners who are alone in more courses than they need calls."""
+        """Yield calls for single learners where these save calls for courses with one learner."""
         alone = Counter(
             learner
             for learners in self._learners_in.values()
@@ -115,7 +116,7 @@ class _Packing:
                     yield self._take(courses[start : start + self._limits.pairs], [learner])
 
     def rest(self) -> Iterator[Rectangle]:
-        """Give one call for each course."""
+        """Yield one call for each course that has learners left."""
         for course, learners in self._learners_in.items():
             if learners:
                 yield [course], [self._learners[number] for number in learners]

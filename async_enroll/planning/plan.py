@@ -1,4 +1,7 @@
-"""What a roster comes to, told before anything is sent."""
+"""`Plan`: the calls that applying a roster takes, computed before anything is sent.
+
+Takes the `Desired` pairs of a roster; `jobs.jobs` runs its work, and the command line shows it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from async_enroll.planning.validation import Scope, Work, planned
 from async_enroll.results import Block
 
 SECONDS_PER_PAIR = 0.02
-"""How long a platform is taken to need for a pair: tens of milliseconds, on real sites."""
+"""Assumed time of the platform for one pair, in seconds; real sites take tens of milliseconds."""
 
 _MAILED_TWICE = (
     "the platform mails a learner twice who is named both ways: use one kind of identifier"
@@ -32,8 +35,8 @@ _MAILED_TWICE = (
 class Plan:
     """The calls for a roster; iterates as its entries.
 
-    `source` names the roster, `skipped` has the rows of it that were left out, in words.
-    `work` is what is to be done: what became of what cannot be sent, then batches.
+    `source` names the roster. `skipped` describes the rows that were left out, one string each.
+    `work` holds the results of pairs that cannot be sent, then the scope, then the batches.
     """
 
     source: str
@@ -45,7 +48,7 @@ class Plan:
     def of(
         cls, desired: Desired, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
     ) -> Self:
-        """The plan for what is wanted. Takes a while where that is millions of pairs."""
+        """Plan the desired pairs. Blocks for seconds with millions of pairs; no I/O."""
         return cls(source, desired, planned(desired, limits), skipped)
 
     def __iter__(self) -> Iterator[RosterEntry]:
@@ -53,41 +56,41 @@ class Plan:
 
     @property
     def pairs(self) -> int:
-        """How many pairs there are, also of those that cannot be sent."""
+        """Number of pairs, including those that cannot be sent."""
         return len(self.desired)
 
     @property
     def learners(self) -> int:
-        """How many identifiers."""
+        """Number of identifiers."""
         return len(self.desired.learners())
 
     @property
     def courses(self) -> int:
-        """How many courses."""
+        """Number of courses."""
         return len({assignment.course_id for assignment in self.desired.assignments})
 
     @property
     def cohorts(self) -> int:
-        """How many cohorts, each in its course."""
+        """Number of cohorts, counted per course."""
         return sum(assignment.cohort is not None for assignment in self.desired.assignments)
 
     @property
     def unsendable(self) -> int:
-        """How many pairs cannot be sent at all, and have their results already."""
+        """Number of pairs that cannot be sent; they have results already."""
         return sum(len(item) for item in self.work if isinstance(item, Block))
 
     @property
     def calls(self) -> int:
-        """How many calls will be sent if all goes well, without those that check courses."""
+        """Number of bulk calls if none fails, without those that check courses."""
         return sum(isinstance(item, Batch) for item in self.work)
 
     @property
     def scope(self) -> Scope:
-        """The courses and cohorts that learners are to be placed in."""
+        """The courses and cohorts of all batches."""
         return next(item for item in self.work if isinstance(item, Scope))
 
     def actions(self) -> dict[Action, int]:
-        """How many pairs that can be sent are to be enrolled, and how many unenrolled."""
+        """Number of sendable pairs by action; an action without pairs is absent."""
         counts: Counter[Action] = Counter()
         for item in self.work:
             if isinstance(item, Batch):
@@ -95,7 +98,7 @@ class Plan:
         return dict(counts)
 
     def warnings(self, *, email_students: bool) -> tuple[str, ...]:
-        """What is worth knowing before it is applied with such options, in sentences."""
+        """Warnings to show before the plan is applied with such options, one sentence each."""
         if not email_students:
             return ()
         usernames: set[tuple[int, ...]] = set()
@@ -115,9 +118,9 @@ class Plan:
         }
 
     def shortest(self, window: RequestWindow) -> float:
-        """The seconds that the window alone takes: nobody can be faster."""
+        """The minimum duration in seconds, which the request window alone imposes."""
         return max(0, self.calls - 1) // window.calls * window.seconds
 
     def expected(self, window: RequestWindow, concurrency: int) -> float:
-        """The seconds it takes where the platform needs `SECONDS_PER_PAIR`."""
+        """The expected duration in seconds, if a pair takes the platform `SECONDS_PER_PAIR`."""
         return max(self.shortest(window), self.pairs * SECONDS_PER_PAIR / concurrency)

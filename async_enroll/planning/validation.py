@@ -1,9 +1,9 @@
-"""What callers pass in, made ready to send: stripped, without repeats, checked. Pure.
+"""Validates what callers pass in: strips it, drops duplicates, finds contradictions. No I/O.
 
-One identifier in several spellings is one learner, sent as it was spelled first.
-
-What cannot be sent has its result here, without a call, so that every pair asked
-for has one.
+Spellings of an identifier that differ in case are one learner, sent in the first spelling.
+Pairs that cannot be sent get their results here, without a call, so that every pair has one.
+Takes identifiers or roster entries; gives `Work` to `jobs.jobs`, which passes the batches on to
+`delivery.delivery`.
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ from async_enroll.results import Block, ResultDetail
 
 @frozen
 class Scope:
-    """All places that the batches of a job lead to; comes before the first of them."""
+    """The courses and cohorts of all batches of a job. Precedes the first batch."""
 
     places: tuple[Place, ...]
 
 
 Work = Scope | Batch | Block
-"""What a job is about, something to send, or what has become of a pair that cannot be sent."""
+"""An item of work: the scope of a job, a batch to send, or results of pairs not to be sent."""
 
 
 class CrossProduct:
-    """Every identifier in every course: feed identifiers, get work as batches become full.
+    """Every identifier in every course: takes identifiers, gives work as batches become full.
 
-    Repeated identifiers and courses count once. `cohorts` maps some of the courses to a
-    cohort each.
+    Repeated identifiers and courses are ignored. `cohorts` maps course keys to cohorts, for
+    some or all of the courses.
 
     Raises:
-        ConfigurationError: for courses or cohorts that are no such thing.
+        ConfigurationError: if there are no courses, one is not a string, or `cohorts` is no
+            mapping or names another course.
 
     """
 
@@ -83,11 +84,11 @@ class CrossProduct:
         self._unsendable = [(assignment, why) for assignment, why in whys if why]
         found = targets(assignment for assignment, why in whys if not why)
         self.scope: Scope = Scope(tuple(place for target in found for place in places(target)))
-        """Where all batches lead."""
+        """The courses and cohorts of all batches."""
         self._chunkers = [Chunker(target, limits) for target in found]
 
     def feed(self, identifiers: Iterable[str]) -> list[Work]:
-        """Take identifiers; give the work that is complete with them."""
+        """Add identifiers; return the work that is now complete."""
         work: list[Work] = []
         new: list[str] = []
         for identifier in identifiers:
@@ -95,7 +96,7 @@ class CrossProduct:
             key = identity_key(identifier)
             if key in self._seen:
                 continue
-            # Where they are equal, one object is enough for both.
+            # Where they are equal, keep one object instead of two: saves memory.
             self._seen.add(identifier if key == identifier else key)
             if why := why_unsendable(identifier):
                 work += [
@@ -112,15 +113,15 @@ class CrossProduct:
         return work
 
     def flush(self) -> list[Work]:
-        """Give the rest of the work."""
+        """Return the remaining work."""
         return [batch for chunker in self._chunkers for batch in chunker.flush()]
 
 
 class RosterIntake:
-    """Feed the entries of a roster, then plan the work of all that is `wanted`.
+    """Collects the entries of a roster and validates them; `desired` gives their pairs.
 
-    An entry that repeats a pair counts once; one that contradicts an earlier one (the
-    other action, another cohort) is a problem.
+    A repeated entry is ignored. An entry that contradicts an earlier one (the other action,
+    another cohort) is a problem.
     """
 
     def __init__(self) -> None:
@@ -129,7 +130,12 @@ class RosterIntake:
         self._count = 0
 
     def feed(self, entry: RosterEntry) -> None:
-        """Take an entry."""
+        """Add an entry.
+
+        Raises:
+            ConfigurationError: if it is no `RosterEntry`, or a field has the wrong type.
+
+        """
         self._count += 1
         if not isinstance(entry, RosterEntry):
             raise ConfigurationError(
@@ -161,10 +167,10 @@ class RosterIntake:
 
     @property
     def desired(self) -> Desired:
-        """What all entries together want.
+        """The desired pairs of all entries.
 
         Raises:
-            RosterError: where entries contradict each other.
+            RosterError: if entries contradict each other, or an unenrollment has a cohort.
 
         """
         if self._problems:
@@ -173,8 +179,8 @@ class RosterIntake:
 
 
 def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
-    """The work of what is wanted: first what cannot be sent, then its scope and its batches."""
-    # Asked once of each learner and each wish: together they are far fewer than pairs.
+    """The work for desired pairs: results of unsendable pairs, then the scope, then batches."""
+    # Check each learner and each assignment once: there are far fewer of these than pairs.
     whys = [_why_unsendable(assignment, limits) for assignment in desired.assignments]
     unsent = [
         _unsent(identifier, desired.assignments[number], why, whys[number])
@@ -198,11 +204,14 @@ def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
 def _stripped(text: str, what: str) -> str:
     if not isinstance(text, str):
         raise ConfigurationError(f"expected a string as {what}, found {type(text).__name__}")
-    return text.strip()
+    return str.strip(text)  # plain, where a framework has a kind of string of its own
 
 
 def _unsent(identifier: str, assignment: Assignment, who: str | None, what: str | None) -> Block:
-    """The result of a pair that cannot be sent for its identifier or for what is wanted."""
+    """The result of an unsendable pair.
+
+    `who` says why its identifier cannot be sent, `what` why its course or cohort cannot.
+    """
     if who:
         outcome, error = Outcome.INVALID_IDENTIFIER, f"not sent: the identifier {who}"
     else:

@@ -1,1 +1,1 @@
-"""The endpoints of the platform, one module each, and their JSON."""
+"""Clients of the platform's endpoints, one module each, and the JSON they exchange."""

@@ -1,4 +1,8 @@
-"""Who is behind an address, and which address an account has."""
+"""The accounts endpoint: usernames by e-mail address, and e-mail addresses by username.
+
+Used by both listings: `platform.so2_listing` to find learners by address, and
+`platform.core_listing` for that and to add addresses to its records.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +32,17 @@ from async_enroll.platform.json import Account, accounts
 ACCOUNTS = "api/user/v1/accounts"
 
 _FEW = 5
-"""How many learners are looked for one by one rather than in all of one course."""
+"""Up to this many learners are looked up one by one, rather than by reading whole courses."""
 
 _MOST_USERNAMES = 100
 _LONGEST_QUERY = 4096  # bytes; web servers take 8 KiB for the whole head of a request
 
 
 class Accounts:
-    """A site's accounts, outside of the request window; `slots` bounds the requests.
+    """Client of a site's accounts endpoint.
 
-    Accounts come, go and change their addresses: nothing is remembered of anybody. Source:
+    Its requests do not count in the request window; `slots` bounds their number. Nothing is
+    cached, since accounts appear, disappear and change their addresses. Source:
     openedx/core/djangoapps/user_api/accounts.
     """
 
@@ -46,59 +51,60 @@ class Accounts:
         self._throttle = throttle
         self._slots = slots
         self._finding = anyio.Lock()
-        self._tells_addresses: bool | None = None
+        self._discloses_addresses: bool | None = None
 
     async def username(self, address: str) -> str | None:
-        """The username behind an address; None where it has no account.
+        """The username of an e-mail address; None if no account has it.
 
         Raises:
-            EnrollError: where the site does not tell.
+            EnrollError: if the site does not disclose it, or the request fails.
 
         """
         found = await self._ask(email=address)
         if found is None:
             return None
-        # An older platform knows no such filter, and tells of the token's own user.
-        asked_for = [one for one in found if _is_at(one, address)]
-        if len(asked_for) != 1 or len(found) != 1:
+        # An older platform ignores this filter and returns the token's own user.
+        matches = [account for account in found if _has_address(account, address)]
+        if len(matches) != 1 or len(found) != 1:
             raise UnexpectedResponse("expected the one account that has the address")
-        return asked_for[0].username
+        return matches[0].username
 
     async def addresses(self, usernames: Iterable[str]) -> dict[str, str]:
-        """The addresses of accounts, by username, asked for a hundred at a time.
+        """The e-mail addresses of accounts by username; one request per 100 usernames.
 
-        An account lacks that is gone; all do where the site tells this token no addresses,
-        which the first answer shows, for as long as this lives.
+        Accounts that no longer exist are absent. If the first answer shows that the site
+        discloses no addresses to this token, the result is empty, and later calls send nothing.
 
         Raises:
-            EnrollError: where the site cannot be asked, or told before and does no more.
+            EnrollError: if the request fails, or the site disclosed addresses before and now
+                refuses.
 
         """
-        told: dict[str, str] = {}
+        email_of: dict[str, str] = {}
         for some in _groups(usernames):
-            async with self._finding if self._tells_addresses is None else nullcontext():
-                told.update(await self._addresses(some))
-        return told
+            async with self._finding if self._discloses_addresses is None else nullcontext():
+                email_of.update(await self._addresses(some))
+        return email_of
 
     async def _addresses(self, usernames: list[str]) -> dict[str, str]:
-        if self._tells_addresses is False:
+        if self._discloses_addresses is False:
             return {}
         try:
             found = await self._ask(username=",".join(usernames))
         except EnrollError as error:
-            if self._tells_addresses or not _is_lasting(error):
+            if self._discloses_addresses or not _is_lasting(error):
                 raise
-            self._tells_addresses = False
+            self._discloses_addresses = False
             return {}
-        # An older platform knows no such filter, and tells of the token's own user.
+        # An older platform ignores this filter and returns the token's own user.
         email_of = {one.username: one.email for one in found or () if one.username in usernames}
-        if found and not self._tells_addresses:
-            self._tells_addresses = any(email is not None for email in email_of.values())
+        if found and not self._discloses_addresses:
+            self._discloses_addresses = any(email is not None for email in email_of.values())
         return {username: email for username, email in email_of.items() if email}
 
-    async def _ask(self, **whom: str) -> list[Account] | None:
-        """The accounts that are asked for; None where there is none."""
-        url = (self._transport.site / ACCOUNTS).with_query(whom)
+    async def _ask(self, **filters: str) -> list[Account] | None:
+        """The accounts that match `filters`; None if there is none."""
+        url = (self._transport.site / ACCOUNTS).with_query(filters)
         refusals = self._throttle.refusals()
         while True:
             async with self._slots.slot():
@@ -108,7 +114,7 @@ class Accounts:
                     answer = await self._transport.call("GET", url)
             if answer.ok:
                 return accounts(answer.body)
-            if _is_nobody(answer):
+            if _is_no_account(answer):
                 return None
             failure = classify(answer)
             if failure.kind is not FailureKind.THROTTLED or not refusals.again():
@@ -116,28 +122,28 @@ class Accounts:
             self._throttle.hold(failure.retry_after)
 
 
-def _is_at(account: Account, address: str) -> bool:
+def _has_address(account: Account, address: str) -> bool:
     return account.email is not None and identity_key(account.email) == identity_key(address)
 
 
-def _is_nobody(answer: Answer) -> bool:
-    """Whether the endpoint is there, and the account is not.
+def _is_no_account(answer: Answer) -> bool:
+    """Whether the endpoint exists, but the account does not.
 
-    A 404 without a body; of one whose owner has asked to be retired, with an `error_msg`.
+    The platform answers 404 without a body, or with an `error_msg` for a retired account.
     """
     return answer.status == 404 and (not answer.body or b'"error_msg"' in answer.body)
 
 
 def _is_lasting(error: EnrollError) -> bool:
-    """Whether a site that answers so will not tell later either."""
+    """Whether a site that fails like this will not disclose addresses later either."""
     if isinstance(error, PlatformError):
         return error.status <= 500 and error.status not in (408, 429)
-    # A ConfigurationError is a redirect, as to a login.
+    # A ConfigurationError is a redirect, for instance to a login page.
     return isinstance(error, ConfigurationError | PermissionDenied | UnexpectedResponse)
 
 
 def _groups(usernames: Iterable[str]) -> Iterator[list[str]]:
-    """Usernames in groups that one request can name."""
+    """Divide distinct usernames into groups that fit into one request each."""
     group: list[str] = []
     size = 0
     for username in dict.fromkeys(usernames):
@@ -152,21 +158,21 @@ def _groups(usernames: Iterable[str]) -> Iterator[list[str]]:
 
 
 class Usernames:
-    """The usernames behind the addresses of one lookup, each asked about once."""
+    """Cache of the usernames of one lookup's addresses: each is requested once."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self._known: dict[str, str | None] = {}
-        self._line = anyio.Lock()
-        self._told = True
+        self._lock = anyio.Lock()
+        self._available = True
 
     async def of(self, addresses: Iterable[str]) -> dict[str, str | None]:
-        """The username of each address, by `identity_key`; None where it has no account.
+        """The usernames of addresses, by `identity_key`; None for one without an account.
 
-        An address lacks of which the site does not tell.
+        Addresses whose usernames the site does not disclose are absent.
         """
         keys = {identity_key(address): address for address in addresses}
-        async with self._line:  # several courses are asked about at once, for the same learners
+        async with self._lock:  # concurrent queries look up the same learners in several courses
             await self._ask({key: keys[key] for key in keys if key not in self._known})
         return {key: self._known[key] for key in keys if key in self._known}
 
@@ -175,17 +181,20 @@ class Usernames:
             try:
                 self._known[key] = await self._accounts.username(address)
             except EnrollError:
-                self._told = False  # the others would fare no better
+                self._available = False  # the other requests would fail, too
                 asking.cancel_scope.cancel()
 
         async with anyio.create_task_group() as asking:
-            for key, address in keys.items() if self._told else ():
+            for key, address in keys.items() if self._available else ():
                 asking.start_soon(ask, key, address)
 
 
 @frozen
 class Lookup:
-    """Some learners, by addresses and usernames, who are looked for in some courses."""
+    """A search for the records of some learners in some courses.
+
+    `identifiers` are e-mail addresses and usernames.
+    """
 
     courses: tuple[str, ...]
     identifiers: tuple[str, ...]
@@ -193,5 +202,5 @@ class Lookup:
 
     @property
     def is_of_few(self) -> bool:
-        """Whether to look through all courses of each learner costs less than the reverse."""
+        """Whether it is cheaper to read each learner's records than each course's."""
         return len(self.identifiers) <= max(_FEW, len(self.courses))

@@ -1,4 +1,8 @@
-"""The platform's bulk endpoint, one request each."""
+"""The bulk enrollment endpoint: sends one call, finds its path, renews an expired token.
+
+Takes a `Batch` and a `Permit` from `delivery`; returns a `BulkAnswer` or a classified `Failure`,
+which `delivery.delivery` turns into results. Reports timings to the batch size and the throttle.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +19,19 @@ from async_enroll.pacing.throttle import Permit, Throttle
 from async_enroll.platform.json import BulkAnswer, bulk_answer, bulk_body
 
 BULK_ENROLL = "api/bulk_enroll/v1/bulk_enroll/"
-"""As MOOCit documents the path, and as Open edX routed it until 2020, beside the other form."""
+"""The path as MOOCit documents it. Until 2020 Open edX routed this form and the other."""
 
 BULK_ENROLL_FORMS = (BULK_ENROLL, BULK_ENROLL.removesuffix("/"))
-"""Open edX since 2022 routes exactly the second one, and answers the first with a 404 page."""
+"""Since 2022 Open edX routes only the second form and answers the first with a 404 page."""
 
 _OF_THE_ENDPOINT = (FailureKind.REFUSED, FailureKind.MISSING)
 
 
 class BulkEnrollApi:
-    """The bulk endpoint of one site, behind its throttle.
+    """Client of the bulk endpoint of one site.
 
-    `path`: the form of its path that the site has; None until a harmless call has found out,
-    which a call that carries learners never does.
+    `path` is the form of the path that the site routes; None until a preflight call has found
+    it. A call that carries learners never searches for the path.
     """
 
     def __init__(self, transport: Transport, throttle: Throttle, limits: BatchLimits) -> None:
@@ -41,7 +45,7 @@ class BulkEnrollApi:
         self._finding = anyio.Lock()
 
     def batch_size(self, *, email_students: bool) -> BatchSize:
-        """How many pairs a bulk call should carry."""
+        """The adaptive size of bulk calls, in pairs: separate with and without mail."""
         return self._batch_size[email_students]
 
     async def bulk_enroll(
@@ -53,42 +57,43 @@ class BulkEnrollApi:
         email_students: bool,
         reason: str | None = None,
     ) -> BulkAnswer | Failure:
-        """Send one bulk call in its turn.
+        """Send one bulk call, under a permit of the throttle.
 
-        A THROTTLED call holds up all others; to send it again is left to the caller.
+        A THROTTLED answer holds all calls of the client; the caller decides whether to resend.
         """
         body = bulk_body(
             batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
         )
-        harmless = batch.identifiers == (NOBODY,)
-        reply = await self._find(body, permit) if harmless else await self._post(body, permit)
-        if not harmless:
+        is_preflight = batch.identifiers == (NOBODY,)
+        reply = await self._find(body, permit) if is_preflight else await self._post(body, permit)
+        if not is_preflight:
             self._learn(batch, permit, reply, mails=email_students)
         elif isinstance(reply, BulkAnswer):
-            permit.completed(0)  # no work for the site
+            permit.completed(0)  # a preflight causes the site no work
         return reply
 
     async def preflight(self, batch: Batch, permit: Permit) -> BulkAnswer | Failure:
-        """Send a call without effect: it fails as any other where a course or cohort is bad.
+        """Send a call without effect, which fails like any other if a course or cohort is bad.
 
-        Since 2025 the platform looks a course up only where it is asked to mail; no mail leaves.
+        Since 2025 the platform looks up courses only in calls that ask for mail, so this one
+        asks for it. No mail is sent: its identifier is no plausible address.
         """
         return await self.bulk_enroll(batch, permit, auto_enroll=False, email_students=True)
 
     async def answers(self) -> bool:
-        """Whether the platform answers at all, if only that there is no such course."""
+        """Whether the platform answers a probe at all, if only with an error about the course."""
         nothing = Batch(Action.ENROLL, ("preflight",), (NOBODY,))
         async with self._throttle.permit() as permit:
             reply = await self.preflight(nothing, permit)
         return isinstance(reply, BulkAnswer) or reply.kind not in _NO_ANSWER
 
     async def _find(self, body: bytes, permit: Permit) -> BulkAnswer | Failure:
-        """Send a harmless call; to the other form of the path where there is no such endpoint."""
+        """Send a preflight call; if the endpoint is missing, try the other form of the path."""
         if self.path is not None:
             reply = await self._post(body, permit)
             if not _is_missing(reply):
                 return reply
-        async with self._finding:  # those that start together find out once
+        async with self._finding:  # concurrent calls search once
             for path in sorted(BULK_ENROLL_FORMS, key=lambda form: form != self.path):
                 reply = await self._post(body, permit, path)
                 if isinstance(reply, BulkAnswer) or reply.kind in _OF_THE_ENDPOINT:
@@ -118,12 +123,12 @@ class BulkEnrollApi:
         try:
             return bulk_answer(answer.body)
         except UnexpectedResponse as error:
-            # It answered 200 in words that cannot be read: it may have done as asked.
+            # A 200 whose body cannot be read: the platform may have processed the call.
             garbled = Failure(FailureKind.UNKNOWN, error, status=answer.status)
             return self._unless_proven(masked(answer) or garbled)
 
     def _unless_proven(self, failure: Failure) -> Failure:
-        """A page in place of the endpoint stops a job, unless the endpoint has answered before."""
+        """A page in place of the endpoint is FATAL, unless the endpoint has answered before."""
         in_front = failure.kind in (FailureKind.INTERCEPTED, FailureKind.MASKED)
         if self.path is None and (in_front or _is_missing(failure)):
             return evolve(failure, kind=FailureKind.FATAL)
@@ -132,7 +137,7 @@ class BulkEnrollApi:
     def _learn(
         self, batch: Batch, permit: Permit, reply: BulkAnswer | Failure, *, mails: bool
     ) -> None:
-        """Learn from how the site has borne a call."""
+        """Adapt batch size and concurrency to how the site handled a call."""
         batch_size = self._batch_size[mails]
         if isinstance(reply, BulkAnswer):
             batch_size.answered(batch.pairs, permit.seconds)
@@ -145,7 +150,7 @@ class BulkEnrollApi:
             permit.busy()
 
     def _held(self, failure: Failure) -> Failure:
-        """Hold all calls where the platform asks for it."""
+        """Hold all calls if the platform asked for a delay."""
         if failure.retry_after is not None:
             self._throttle.hold(failure.retry_after)
         return failure

@@ -1,4 +1,4 @@
-"""Several queries of the listing, side by side."""
+"""Runs several queries of the listing concurrently, for the client and `delivery.reconcile`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ async def side_by_side(
     *,
     concurrency: int,
 ) -> None:
-    """Run queries, at most `concurrency` at once; emit what they find.
+    """Run queries, at most `concurrency` at once; emit the records they find.
 
     Raises:
-        EnrollError: where one fails; the others are stopped.
+        EnrollError: if a query fails; the others are then cancelled.
 
     """
     failed: EnrollError | None = None

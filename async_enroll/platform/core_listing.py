@@ -1,4 +1,7 @@
-"""Open edX's own list of enrollments, which every site has."""
+"""Open edX's own list of enrollments, which every site has.
+
+Takes an `EnrollmentQuery` or a `Lookup`; gives lists of `Enrollment` to `platform.enrollments`.
+"""
 
 from __future__ import annotations
 
@@ -27,51 +30,51 @@ CORE_LIST = "api/enrollment/v1/enrollments"
 # openedx/core/djangoapps/enrollments: paginators.py, forms.py
 _PAGE_SIZE = 100
 _MOST_USERNAMES = 100
-# A single one that holds other characters, and the platform refuses the request.
+# The platform refuses a request that names a single username with other characters.
 _USERNAME = re.compile(r"[-a-zA-Z0-9_]{2,30}")
 
 
 class CoreListing:
-    """The list, read page by page; each page takes a place in the request window.
+    """Reads the list page by page. Each page counts in the request window.
 
-    Its records tell no addresses: those of a page are asked for at once, where the site
-    tells them, by a request outside of the window.
+    Its records have no e-mail addresses. Where the site discloses them, those of a page are
+    fetched with one more request, which does not count in the window.
     """
 
     def __init__(self, transport: Transport, throttle: Throttle, accounts: Accounts) -> None:
         self._transport = transport
         self._throttle = throttle
         self._accounts = accounts
-        self._line = anyio.Lock()
+        self._queue = anyio.Lock()
 
     async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
-        """Give the records that `query` asks for, in lists, some of them empty.
+        """Yield the records that match `query`, in lists, some of them empty.
 
         Raises:
-            EnrollError: of the kind that the answer calls for, also after some records.
+            EnrollError: if a request fails, possibly after some records.
 
         """
         now = datetime.now(UTC)
         filters = parameters(query)
-        filters.pop("days", None)  # which the platform does not know
-        desired, since = matching(query, now), oldest(query, now)
+        filters.pop("days", None)  # the platform has no such filter
+        matches, since = matching(query, now), oldest(query, now)
         async with aclosing(self._pages(filters)) as pages:
             async for found in pages:
-                yield await self._with_addresses(list(filter(desired, found.records)))
+                yield await self._with_addresses(list(filter(matches, found.records)))
                 if since and found.newest_first and _ends_before(found, since):
                     return
 
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give the records of those looked for, with their addresses where these were given.
+        """Yield the records of the learners of a lookup, with the addresses that it names.
 
-        Whose username the list cannot be asked for is left out: to read whole courses for
-        them would cost more of the window than it is worth.
+        Omits learners whose username is unknown or cannot be a filter of this list: reading
+        whole courses for them would use too much of the request window.
         """
         addresses = [identifier for identifier in lookup.identifiers if "@" in identifier]
         usernames = await lookup.usernames.of(addresses)
         email_of = {identity_key(name): email for email, name in usernames.items() if name}
         named = [one for one in lookup.identifiers if "@" not in one]
-        named += filter(None, usernames.values())  # as the platform spells them
+        named += filter(None, usernames.values())  # last, so that the platform's spelling wins
         names = {identity_key(name): name for name in named if _USERNAME.fullmatch(name)}
         for filters in _filters(sorted(names.values()), lookup.courses):
             async with aclosing(self._pages(filters)) as pages:
@@ -102,7 +105,7 @@ class CoreListing:
             first = False
 
     async def _body(self, url: URL, *, first: bool) -> bytes:
-        """Ask for a page, again while the throttle refuses it."""
+        """Fetch a page; repeat while the platform throttles the request."""
         refusals = self._throttle.refusals()
         while True:
             reply = await self._ask(url, first=first)
@@ -113,8 +116,8 @@ class CoreListing:
 
     async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:
         async with AsyncExitStack() as stack:
-            # All queries have one page in line, and so leave room for others.
-            async with self._line:
+            # All queries together wait for one permit at a time, so that other calls get theirs.
+            async with self._queue:
                 permit = await stack.enter_async_context(self._throttle.permit())
             try:
                 answer = await self._transport.call("GET", url)
@@ -137,7 +140,7 @@ def _ends_before(found: Page, since: datetime) -> bool:
 
 
 def _filters(names: list[str], courses: tuple[str, ...]) -> list[dict[str, str]]:
-    """Filters that together let `names` pass in `courses`: of a few names, in all courses."""
+    """Filters for the records of `names` in `courses`; few names are read in all courses."""
     groups = [
         {"username": ",".join(names[start : start + _MOST_USERNAMES])}
         for start in range(0, len(names), _MOST_USERNAMES)

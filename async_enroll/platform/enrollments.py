@@ -1,4 +1,8 @@
-"""The enrollments of a site, from whichever listing it has."""
+"""Reads enrollments from whichever listing the site has: MOOCit's or Open edX's own.
+
+Takes an `EnrollmentQuery` from the client or a `Lookup` from `delivery.reconcile`; gives lists
+of `Enrollment` records.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,17 @@ from async_enroll.platform.so2_listing import So2Listing
 
 
 class Listing(Protocol):
-    """A listing of enrollments. What it gives may be empty lists; none comes before an answer."""
+    """A listing of enrollments. Lists may be empty; the first comes after the site has answered."""
 
     def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
-        """Give the records that `query` asks for."""
+        """Yield the records that match `query`."""
         ...
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give records of those looked for, and maybe others, with the addresses looked for.
+        """Yield records of the learners of a lookup, possibly among others.
 
-        Whom to find would cost too much is left out.
+        Records have the addresses that the lookup names. Learners who would cost too many
+        requests to find are omitted.
         """
         ...
 
@@ -39,8 +44,8 @@ _Ask = Callable[[Listing], AsyncGenerator[list[Enrollment]]]
 class Reader:
     """Reads from the first of the `listings` that the site has.
 
-    Which one that is, the first query finds out; others wait for it. It is remembered once
-    that listing has answered.
+    The first query finds out which; concurrent queries wait for it. The choice is remembered
+    once that listing has answered.
     """
 
     def __init__(self, listings: list[Listing]) -> None:
@@ -50,18 +55,19 @@ class Reader:
         self._silent: TransportError | None = None
 
     def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
-        """Give the records that `query` asks for, in lists, as they arrive.
+        """Yield the records that match `query`, in lists, as they arrive.
 
         Raises:
-            EnrollError: of the kind that the answer calls for, also after some records.
+            EnrollError: if a request fails, possibly after some records.
 
         """
         return self._read(lambda listing: listing.enrollments(query))
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give records of those looked for, and maybe others, with the addresses looked for.
+        """Yield records of the learners of a lookup, possibly among others.
 
-        Whom to find would cost too much is left out. Raises as `enrollments` does.
+        Records have the addresses that the lookup names. Learners who would cost too many
+        requests to find are omitted. Raises as `enrollments` does.
         """
         return self._read(lambda listing: listing.about(lookup))
 
@@ -77,12 +83,12 @@ class Reader:
     async def _begin(
         self, ask: _Ask
     ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
-        """Begin to read; give what was read of it already in order to find the listing."""
+        """Open a listing; return it and the first list, if reading that was needed to find it."""
         if self._found is None:
             silent_before = self._silent
             async with self._finding:
                 if self._silent and self._silent is not silent_before:
-                    raise self._silent  # one wait for a site that is down is enough for all
+                    raise self._silent  # the site is down: do not make each query wait for it
                 if self._found is None:
                     return await self._find(ask)
         return ask(self._found), None
@@ -116,10 +122,10 @@ def reader(
     slots: RequestSlots,
     accounts: Accounts,
 ) -> Reader:
-    """A reader of one kind of listing, or of whichever the site has.
+    """Build a reader of one kind of listing, or for "auto" of the one that the site has.
 
     Raises:
-        ConfigurationError: where there is no such kind.
+        ConfigurationError: if `kind` is unknown.
 
     """
     listings: dict[str, list[Listing]] = {

@@ -1,7 +1,8 @@
-"""Platform JSON to models and back: the only place that knows the platform's key names.
+"""Converts platform JSON to models and back; the only module that knows the platform's keys.
 
-Strict where we rely on a field, tolerant of keys we do not know. What does not fit
-raises `UnexpectedResponse` with the path to it.
+Strict about fields that we use, tolerant of unknown keys. Data that does not fit raises
+`UnexpectedResponse` with the path to it. The endpoints' modules use it for requests and answers,
+`reports` to write results in the platform's format.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-import orjson
 from attrs import frozen
 from cattrs import Converter, transform_error
 from cattrs.gen import make_dict_structure_fn
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import (
     Action,
     Batch,
@@ -30,12 +31,12 @@ from async_enroll.models import (
 T = TypeVar("T")
 
 
-# Answers come by the hundred thousand pairs. Measured, µs a pair on answers of 500: orjson and
-# cattrs into attrs 5.3, orjson alone 0.45, msgspec into these 0.25, checked as well.
+# Jobs read answers for hundreds of thousands of pairs. Measured on answers of 500 pairs, in µs per
+# pair: orjson and cattrs into attrs 5.3, orjson alone 0.45, msgspec into these 0.25, validated.
 
 
 class StateAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The platform's word on where a pair stands."""
+    """The state of a pair in an answer."""
 
     user: bool
     enrollment: bool
@@ -45,9 +46,9 @@ class StateAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class PairAnswer(msgspec.Struct, frozen=True, gc=False):
-    """The platform's word on one pair: two states, or one of its two flags.
+    """The answer for one pair: two states, or one of the flags for errors.
 
-    `success` and what kind of error it was are told since 2026.
+    Platforms send `success`, `error_type` and `error_message` since 2026.
     """
 
     identifier: str
@@ -61,30 +62,30 @@ class PairAnswer(msgspec.Struct, frozen=True, gc=False):
 
 
 class CourseAnswer(msgspec.Struct, frozen=True):
-    """What a bulk call answers for one course."""
+    """The answer for one course of a bulk call."""
 
     results: list[PairAnswer]
 
 
 class BulkAnswer(msgspec.Struct, frozen=True):
-    """What a bulk call answers, by course key."""
+    """The answer of a bulk call, by course key."""
 
     courses: dict[str, CourseAnswer]
 
 
 @frozen
 class Page:
-    """A page of Open edX's own list of enrollments; `next` names the page after it."""
+    """A page of Open edX's own list of enrollments; `next` is the URL of the next one."""
 
     records: list[Enrollment]
     next: str | None
     newest_first: bool
-    """Whether what follows is older. Pages by cursor are so; those by number are not sure to be."""
+    """Whether later pages are older: certain for cursor pagination, not for numbered pages."""
 
 
 @frozen
 class Account:
-    """Who a learner is; the address is told to global staff only."""
+    """A learner's account. The platform discloses `email` to global staff only."""
 
     username: str
     email: str | None = None
@@ -93,10 +94,10 @@ class Account:
 def bulk_body(
     batch: Batch, *, auto_enroll: bool, email_students: bool, reason: str | None = None
 ) -> bytes:
-    """The JSON body of a bulk call; without a `reason`, where that is None.
+    """The JSON body of a bulk call. A `reason` of None is omitted.
 
-    Lists travel as comma-separated strings: of a JSON list the platform keeps only
-    the first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
+    Lists are sent as comma-separated strings: of a JSON list, the platform keeps only the
+    first course (`StringListField` in lms/djangoapps/bulk_enroll/serializers.py).
     """
     body: dict[str, str | bool] = {
         "action": batch.action.value,
@@ -109,21 +110,22 @@ def bulk_body(
         body["cohorts"] = ",".join(batch.cohorts)
     if reason is not None:
         body["reason"] = reason
-    return orjson.dumps(body)
+    return msgspec.json.encode(body)
 
 
 def bulk_answer(body: bytes) -> BulkAnswer:
-    """Read the answer of a bulk call.
+    """Parse the answer of a bulk call.
 
     Raises:
-        UnexpectedResponse: naming the path, as in ``courses['…'].results[3].before.user``.
+        UnexpectedResponse: if it does not fit; names the path, for example
+            ``courses['…'].results[3].before.user``.
 
     """
     try:
         return _bulk_answers.decode(body)
     except msgspec.ValidationError as error:
         raise _explained(error, body) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except NOT_JSON as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
 
@@ -137,16 +139,16 @@ _course_answers = msgspec.json.Decoder(CourseAnswer)
 
 
 def _explained(error: msgspec.ValidationError, body: bytes) -> UnexpectedResponse:
-    """What is wrong, and where: with the course key, which msgspec leaves out."""
+    """The error with its path, completed by the course key, which msgspec omits."""
     words, _, place = str(error).partition(" - at `$")
     path = place.removesuffix("`")
-    if path.startswith("[...]", len(_COURSES)) and (key := _culprit(body)) is not None:
+    if path.startswith("[...]", len(_COURSES)) and (key := _invalid_course(body)) is not None:
         path = f"{_COURSES}[{key!r}]{path.removeprefix(f'{_COURSES}[...]')}"
     return UnexpectedResponse(words, path=path.removeprefix("."))
 
 
-def _culprit(body: bytes) -> str | None:
-    """The course whose part of an answer cannot be read; None where not even that is known."""
+def _invalid_course(body: bytes) -> str | None:
+    """The first course whose part of an answer is invalid; None if it cannot be found."""
     try:
         courses = _raw_courses.decode(body).courses
     except msgspec.MsgspecError:
@@ -163,16 +165,17 @@ _COURSES = ".courses"
 
 
 @lru_cache(maxsize=4096)
-def state(told: StateAnswer) -> EnrollmentState:
-    """A state as our own value: one object for equal ones, since states have few values."""
-    return EnrollmentState(*msgspec.structs.astuple(told))
+def state(answer: StateAnswer) -> EnrollmentState:
+    """Convert a state to its model. Cached, since few distinct states occur."""
+    return EnrollmentState(*msgspec.structs.astuple(answer))
 
 
 def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
-    """Read records of the enrollment listing; `start` is the number of the first one.
+    """Convert parsed records of the enrollment listing; `start` is the index of the first.
 
     Raises:
-        UnexpectedResponse: naming the path, as in ``records[17].created``.
+        UnexpectedResponse: if one does not fit; names the path, for example
+            ``records[17].created``.
 
     """
     found: list[Enrollment] = []
@@ -185,10 +188,11 @@ def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
 
 
 def page(body: bytes, *, start: int) -> Page:
-    """Read a page of Open edX's own list; `start` is the number of its first record.
+    """Parse a page of Open edX's own list; `start` is the index of its first record.
 
     Raises:
-        UnexpectedResponse: naming the path, as in ``records[17].created``.
+        UnexpectedResponse: if it does not fit; names the path, for example
+            ``records[17].created``.
 
     """
     value = _json(body)
@@ -206,28 +210,29 @@ def page(body: bytes, *, start: int) -> Page:
 
 
 def next_page(listed: dict[str, Any]) -> str | None:
-    """The address of the page after one; None after the last.
+    """The address of the page after this one; None for the last page.
 
-    It stands in the page itself or in its `pagination` (edx_rest_framework_extensions:
-    `NamespacedPageNumberPagination`). A page that does not say what follows cannot be
-    taken for the last.
+    It is in the page itself or in its `pagination` (edx_rest_framework_extensions:
+    `NamespacedPageNumberPagination`).
 
     Raises:
-        UnexpectedResponse: where it does not.
+        UnexpectedResponse: if `next` is missing or no string. A page without it may not be the
+            last, so it is not taken for that.
 
     """
     places = (listed, listed.get("pagination"))
-    told = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
-    if not told or not all(one is None or isinstance(one, str) for one in told):
+    links = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
+    if not links or not all(link is None or isinstance(link, str) for link in links):
         raise UnexpectedResponse("expected an address or null", path="next")
-    return next((one for one in told if one is not None), None)
+    return next((link for link in links if link is not None), None)
 
 
 def accounts(body: bytes) -> list[Account]:
-    """Read accounts.
+    """Parse a list of accounts.
 
     Raises:
-        UnexpectedResponse: naming the path, as in ``accounts[17].username``.
+        UnexpectedResponse: if it does not fit; names the path, for example
+            ``accounts[17].username``.
 
     """
     value = _json(body)
@@ -242,10 +247,10 @@ def accounts(body: bytes) -> list[Account]:
 def bulk_object(
     results: Mapping[str, Iterable[EnrollmentResult]], *, auto_enroll: bool, email_students: bool
 ) -> dict[str, Any]:
-    """Results by course in the platform's own shape, as if one call had answered them all.
+    """Results by course in the platform's format, as if one call had answered them all.
 
-    `action` is None where results of both actions stand together. Each result has
-    `notified` as well, for which the platform has no word.
+    `action` is None for results of both actions. Each result also has `notified`, which the
+    platform's format lacks.
     """
     listed = {course_id: list(of_course) for course_id, of_course in results.items()}
     return {
@@ -264,7 +269,7 @@ def bulk_object(
 
 
 def result_object(result: EnrollmentResult) -> dict[str, Any]:
-    """A result in full, with our own words for what the platform has none for."""
+    """All fields of a result, as a JSON object with our own keys."""
     return {
         "identifier": result.identifier,
         "course_id": result.course_id,
@@ -280,8 +285,8 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
 
 def _json(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return msgspec.json.decode(body)
+    except NOT_JSON as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
 
@@ -298,29 +303,29 @@ def _common_action(results: Iterable[EnrollmentResult]) -> str | None:
 
 
 def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
-    told: dict[str, Any] = {"identifier": result.identifier}
+    fields: dict[str, Any] = {"identifier": result.identifier}
     if result.outcome is Outcome.INVALID_IDENTIFIER:
-        told["invalidIdentifier"] = True
+        fields["invalidIdentifier"] = True
     elif result.after is None:
-        told["error"] = True
+        fields["error"] = True
     else:
-        told["before"] = result.before and _state_object(result.before)
-        told["after"] = _state_object(result.after)
-    return {**told, "notified": result.notified}
+        fields["before"] = result.before and _state_object(result.before)
+        fields["after"] = _state_object(result.after)
+    return {**fields, "notified": result.notified}
 
 
 def _state_object(state: EnrollmentState) -> dict[str, Any]:
-    told = {
+    fields = {
         "user": state.user,
         "enrollment": state.enrollment,
         "allowed": state.allowed,
         "auto_enroll": state.auto_enroll,
     }
-    return told if state.cohort is None else {**told, "cohort": state.cohort}
+    return fields if state.cohort is None else {**fields, "cohort": state.cohort}
 
 
 class _Mismatch(ValueError):
-    """A value of the wrong kind; its text says what was expected and what was found."""
+    """A value of the wrong type. Its message says what was expected and what was found."""
 
     def __init__(self, expected: str, found: object) -> None:
         shown = repr(found)
@@ -352,9 +357,9 @@ def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
 
 
 def _created(value: Any, _: Any) -> datetime | None:
-    if value is None:  # the platform's column may be empty (CourseEnrollment.created)
+    if value is None:  # the column is nullable (CourseEnrollment.created)
         return None
-    # "2021-03-09 20:15" from the reporting API, ISO 8601 elsewhere: Python reads both.
+    # The reporting API writes "2021-03-09 20:15", Open edX ISO 8601; this parses both.
     try:
         return datetime.fromisoformat(value)
     except (TypeError, ValueError):
@@ -362,7 +367,7 @@ def _created(value: Any, _: Any) -> datetime | None:
 
 
 def _object(cls: type[T]) -> Callable[[Any, Any], T]:
-    """A hook that reads `cls` from an object and from nothing else."""
+    """A hook that structures `cls` from a JSON object and rejects anything else."""
     structure = make_dict_structure_fn(cls, _converter)
 
     def hook(value: Any, _: Any) -> T:
@@ -375,7 +380,7 @@ def _object(cls: type[T]) -> Callable[[Any, Any], T]:
 
 def _enrollment(record: Any) -> Enrollment:
     if isinstance(record, dict):
-        record.setdefault("email", None)  # sites other than MOOCit's do not tell it
+        record.setdefault("email", None)  # only MOOCit's listing has it
     return _enrollment_fields(record, Enrollment)
 
 

@@ -1,4 +1,7 @@
-"""The way from page to page of a listing: on the site itself, and never in a circle. Pure."""
+"""Follows the page links of a listing: only within the site, and never in a loop. No I/O.
+
+Takes the `next` of each page; gives the URL that the listing requests next.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from async_enroll.errors import UnexpectedResponse
 
 
 class PageLinks:
-    """Follows the pages of a listing that begins at `page`, which is on the site.
+    """The current `page` of a listing, and the way to the next; starts at a URL of the site.
 
-    Of the pages gone by, a single one is remembered, a later one each time twice as many
-    have gone by: a circle is noticed before it has been gone through often (Brent).
+    Detects loops by Brent's algorithm: it remembers a single earlier page, and replaces it
+    after 1, 2, 4, … pages.
     """
 
     def __init__(self, page: URL) -> None:
@@ -21,17 +24,17 @@ class PageLinks:
         self._until = 1
 
     def follow(self, address: str | None) -> bool:
-        """Go on to the page that this one names; False where it names none.
+        """Advance to the page at `address`, the `next` of this one; False if that is None.
 
         Raises:
-            UnexpectedResponse: where it is of another site or no address, or the pages lead
-                in a circle.
+            UnexpectedResponse: if it is no valid URL or on another site, or the pages form a
+                loop.
 
         """
         if address is None:
             return False
         if not address.isprintable() or " " in address:
-            # Of these, some are dropped on the way, and some end up in the request as they are.
+            # yarl would drop some of these characters and send others unencoded.
             words = f"expected an address, found {address[:60]!r}"
             raise UnexpectedResponse(words, path="next")
         try:
@@ -47,10 +50,10 @@ class PageLinks:
         return True
 
     def _on_site(self, there: URL) -> URL:
-        """A page as the site is to be asked for it.
+        """The URL of a page with scheme and port of the site.
 
-        Behind a proxy that ends TLS, sites often name themselves with http: the host is
-        what counts, and the site's own scheme is what is used.
+        Sites behind a proxy that terminates TLS often link to themselves with http. So the
+        hosts must be equal, and the scheme is the one that the site is called with.
         """
         site = self.page
         same_port = there.port == site.port or there.explicit_port is None

@@ -1,4 +1,7 @@
-"""What a query asks for: as parameters, and as a check of what comes back. Pure."""
+"""Translates an `EnrollmentQuery` into URL parameters, and into a predicate on records. No I/O.
+
+Used by both listings; the predicate covers filters that a platform may not apply itself.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +12,20 @@ from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
 
 
 def parameters(query: EnrollmentQuery) -> dict[str, str]:
-    """The filters of a query by their names, those that do not filter left out."""
+    """The URL parameters of a query; fields that are None are omitted."""
     given = {"course_id": query.course_id, "username": query.username, "days": query.days}
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def oldest(query: EnrollmentQuery, now: datetime) -> datetime | None:
-    """Since when enrollments are asked for, to the minute as listings tell it; None: ever."""
+    """The earliest creation time that matches, in whole minutes as in listings; None for any."""
     if query.days is None:
         return None
     return now.replace(second=0, microsecond=0) - timedelta(days=query.days)
 
 
 def matching(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bool]:
-    """Tells whether a record is what a query asks for."""
+    """A predicate: whether a record matches the query."""
     username = query.username and identity_key(query.username)
     since = oldest(query, now)
 
@@ -37,10 +40,10 @@ def matching(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bo
 
 
 def is_since(created: datetime | None, since: datetime) -> bool:
-    """Whether a record is not older than `since`, as far as its time can be told."""
+    """Whether a record was created at `since` or later; False if that is not known."""
     if created is None:
         return False
     if created.tzinfo is None:
-        # The zone is not named; the platform's day may have begun 14 hours before UTC's.
+        # Its time zone is unknown: local time may be up to 14 hours ahead of UTC.
         return created >= since.replace(tzinfo=None) - timedelta(hours=14)
     return created >= since

@@ -1,10 +1,9 @@
-"""The enrollment listing while it arrives: bytes in, enrollments out.
+"""Incremental parser of MOOCit's enrollment listing: bytes in, enrollments out. No I/O.
 
-A listing can hold hundreds of thousands of records in one body, so it is never held
-whole. Four forms are in use on such platforms: a JSON array, records separated by
-commas without brackets (the published reference), a page object whose ``next`` (in it or
-in its ``pagination``) names the following page, and one record a line. The first bytes
-tell which.
+A body can hold hundreds of thousands of records, so it is never kept whole. Platforms use four
+forms: a JSON array; records separated by commas without brackets (the published reference); a
+page object whose ``next``, in it or in its ``pagination``, names the next page; and one record
+per line. The first bytes show which. Takes the pieces of a body from `platform.so2_listing`.
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from enum import Enum, auto
 from json import JSONDecoder
 from typing import Any
 
-import orjson
+import msgspec
 
 from async_enroll.errors import UnexpectedResponse
+from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import Enrollment
 from async_enroll.platform.json import enrollments, next_page
 
 LARGEST_RECORD = 1024 * 1024
-"""Bytes without a complete record after which a listing is given up as garbled."""
+"""In bytes. If this much data holds no complete record, the listing is malformed."""
 
 _TRIES = 4
-"""How many cuts between records are guessed at before the records are followed one by one."""
+"""Number of guesses at a boundary between records before they are parsed one by one."""
 
 _FIRST_KEY = re.compile(rb'\{\s*"([^"\\]*)"\s*:')
 _PAGE_KEYS = frozenset(
@@ -33,7 +33,7 @@ _PAGE_KEYS = frozenset(
 _RESULTS = re.compile(rb'"results"\s*:\s*\[')
 _BETWEEN = re.compile(r"\s*,?\s*")
 _read_value = JSONDecoder().raw_decode
-# A raw line break cannot stand inside a JSON string: this only matches between records.
+# A JSON string cannot contain a raw line break, so this matches only between records.
 _LINE_END = re.compile(rb"\}\s*\n\s*\{")
 
 
@@ -45,15 +45,15 @@ class _Part(Enum):
 
 
 class ListingReader:
-    """Reads one body of the listing, in whatever pieces it arrives.
+    """Parses one body of the listing, in pieces of any size.
 
-    `feed` gives the enrollments that are complete so far; `close` says that the body
-    has ended, and gives the address of the next page, None where there is none.
+    `feed` returns the enrollments that each piece completes. `close` ends the body and returns
+    the address of the next page, or None.
     """
 
     def __init__(self, *, start: int = 0) -> None:
         self.count: int = start
-        """How many records were read, those of earlier pages (`start`) included."""
+        """Number of records so far, including those of earlier pages (`start`)."""
         self._start = start
         self._part = _Part.START
         self._rest = b""
@@ -62,10 +62,10 @@ class ListingReader:
         self._comma = False
 
     def feed(self, data: bytes) -> list[Enrollment]:
-        """Take the next piece of the body; give the records that it completes.
+        """Add the next piece of the body; return the records that it completes.
 
         Raises:
-            UnexpectedResponse: where the body is no listing, naming the path.
+            UnexpectedResponse: if the body is no listing; names the path to the fault.
 
         """
         self._rest += data
@@ -79,16 +79,16 @@ class ListingReader:
         return found
 
     def close(self, *, framed: bool = True) -> str | None:
-        """Say that the body has ended; give the `next` of a page object.
+        """End the body; return the `next` of a page object, None for other forms.
 
-        `framed`: whether HTTP told where the body ends, or it ended with the connection. A
-        body that has no brackets either may then have been cut between two records.
+        `framed`: whether HTTP marked the end of the body. If it is False, the body ended with
+        the connection, and one without brackets may have been cut between two records.
 
         Raises:
-            UnexpectedResponse: where the body ended inside or between records, or may have.
+            UnexpectedResponse: if the body is incomplete, or may be.
 
         """
-        # No records at all is the reference's form, too.
+        # An empty body is a valid listing in the reference's form, which has no brackets.
         empty = self._part is _Part.START and not self._rest.strip()
         if empty or (self._part is _Part.RECORDS and not self._bracketed):
             if self._comma or self._rest.strip():
@@ -155,8 +155,8 @@ class ListingReader:
 
     def _next_page(self) -> str | None:
         try:
-            page = orjson.loads(self._page_header + self._rest)
-        except orjson.JSONDecodeError:
+            page = msgspec.json.decode(self._page_header + self._rest)
+        except NOT_JSON:
             raise self._ended_early() from None
         return next_page(page)
 
@@ -168,12 +168,11 @@ class ListingReader:
 
 
 def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
-    """Split off the complete values at the front of `data`.
+    """Split `data` into its leading complete values and the rest.
 
-    A cut behind some ``}`` is a cut between records exactly if what stands before it
-    parses as the items of an array; otherwise the ``}`` was inside a record or behind the
-    last one, and the one before it is tried. After a few of these, the front is followed
-    value by value, which takes longer.
+    A ``}`` ends a record exactly if everything up to it parses as the items of an array.
+    Otherwise it is inside a record or after the last one, and the ``}`` before it is tried.
+    After a few tries, the values are parsed one by one, which is slower.
     """
     end = len(data)
     for _ in range(_TRIES):
@@ -187,17 +186,17 @@ def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
 
 
 def _values(data: bytes) -> list[Any] | None:
-    """The values in `data`, as items of an array or one a line; None where it holds others."""
+    """The values in `data`, separated by commas or lines; None if it does not parse."""
     try:
-        values: list[Any] = orjson.loads(b"[%b]" % _LINE_END.sub(b"},{", data))
-    except orjson.JSONDecodeError:
+        values: list[Any] = msgspec.json.decode(b"[%b]" % _LINE_END.sub(b"},{", data))
+    except NOT_JSON:
         return None
     return values
 
 
 def _end_of_values(data: bytes) -> int:
-    """Where the last complete object of those at the front ends."""
-    text = data.decode("latin-1")  # a character a byte; JSON's own are the same in both
+    """The offset at which the last of the leading complete objects ends."""
+    text = data.decode("latin-1")  # one character per byte; JSON's syntax is ASCII
     end = start = 0
     while text.startswith("{", start):
         try:

@@ -1,4 +1,7 @@
-"""MOOCit's listing of enrollments, from its reporting API."""
+"""MOOCit's reporting API, which lists enrollments.
+
+Takes an `EnrollmentQuery` or a `Lookup`; gives lists of `Enrollment` to `platform.enrollments`.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +26,15 @@ from async_enroll.platform.record_stream import ListingReader
 
 REPORTING_LIST = "api/so2/v1/enrollments"
 
-# What a site may answer of a learner whom it does not know: that is not documented.
-_NOT_ASKED_SO = (400, 404)
+# Possible answers to a filter by an unknown username; the reference does not say which.
+_UNKNOWN_USERNAME = (400, 404)
 
 
 class So2Listing:
-    """The listing, read while it arrives.
+    """Reads the listing while it arrives.
 
-    It is not known to be counted in the request window: `slots` bounds its requests, and
-    a refusal of it or of a bulk call holds both.
+    Its requests are not known to count in the request window, so `slots` bounds them instead.
+    A throttled request, of the listing or a bulk call, holds both.
     """
 
     def __init__(self, transport: Transport, throttle: Throttle, slots: RequestSlots) -> None:
@@ -40,16 +43,16 @@ class So2Listing:
         self._slots = slots
 
     async def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
-        """Give the records that `query` asks for, in lists, some of them empty, as they arrive.
+        """Yield the records that match `query` as they arrive, in lists, some of them empty.
 
         Raises:
-            EnrollError: of the kind that the answer calls for, also after some records.
+            EnrollError: if a request fails, possibly after some records.
 
         """
         filters = parameters(query)
-        # The reference documents the filters one at a time: whether the platform honours two
-        # together is not known. One alone is the platform's own affair.
-        desired = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
+        # The reference documents single filters only. Whether the platform combines them is
+        # unknown, so we filter again; a single filter is left to the platform.
+        matches = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
         links = PageLinks((self._transport.site / REPORTING_LIST).with_query(filters))
         reader = ListingReader()
         first = True
@@ -59,14 +62,14 @@ class So2Listing:
                     since = anyio.current_time()
                     async for piece in pieces:
                         found = reader.feed(piece)
-                        records = list(filter(desired, found)) if desired else found
+                        records = list(filter(matches, found)) if matches else found
                         async with slot.lent():
                             yield records
                         if found:
                             since = anyio.current_time()
                         elif anyio.current_time() - since > self._transport.timeout:
                             raise self._transport.too_slow()
-                # Of one learner there is little to cut off.
+                # The few records of one learner are unlikely to be cut short.
                 framed = pieces.framed or query.username is not None
                 if not links.follow(reader.close(framed=framed)):
                     return
@@ -74,10 +77,10 @@ class So2Listing:
                 first = False
 
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
-        """Give all records of a few learners, one learner after another, else of the courses.
+        """Yield all records of the learners if they are few, otherwise all of the courses.
 
-        Records tell addresses, but cannot be asked for by them: where the site does not
-        tell who is behind one, the courses are what is read.
+        The listing has addresses, but no filter by address. If the site does not disclose the
+        username of an address, the courses are read instead.
         """
         usernames = await _usernames(lookup) if lookup.is_of_few else None
         if usernames is not None:
@@ -87,7 +90,7 @@ class So2Listing:
                     async for records in lists:
                         yield records
             except PlatformError as error:
-                if error.status not in _NOT_ASKED_SO:
+                if error.status not in _UNKNOWN_USERNAME:
                     raise
             else:
                 return
@@ -108,12 +111,12 @@ class So2Listing:
         renewable = True
         while True:
             await self._throttle.unheld()
-            async with self._transport.stream(url) as came_back:
-                if isinstance(came_back, Pieces):
-                    yield came_back
+            async with self._transport.stream(url) as response:
+                if isinstance(response, Pieces):
+                    yield response
                     return
-            failure = classify_listing(came_back) if first else classify(came_back)
-            if renewable and await renewed(self._transport, came_back):
+            failure = classify_listing(response) if first else classify(response)
+            if renewable and await renewed(self._transport, response):
                 renewable = False
                 continue
             if failure.kind is not FailureKind.THROTTLED:
@@ -124,7 +127,7 @@ class So2Listing:
 
 
 async def _usernames(lookup: Lookup) -> list[str] | None:
-    """The usernames of those looked for who have one; None where not all can be known."""
+    """The usernames of the learners who have one; None if the site does not disclose them all."""
     addresses = [one for one in lookup.identifiers if "@" in one]
     known = await lookup.usernames.of(addresses)
     if len(known) < len(set(map(identity_key, addresses))):

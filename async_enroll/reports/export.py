@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import orjson
+import msgspec
 from attrs import evolve
 
 from async_enroll.errors import ConfigurationError
@@ -155,7 +155,7 @@ def json_pieces(results: Iterable[EnrollmentResult], *, pending: int = 0) -> Ite
         "pending": pending,
     }
     yield "" if counts else separator
-    yield f"\n], {orjson.dumps(totals).decode()[1:]}\n"
+    yield f"\n], {msgspec.json.encode(totals).decode()[1:]}\n"
 
 
 def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
@@ -212,15 +212,15 @@ def _pyarrow() -> Any:
 
 def _json(result: EnrollmentResult) -> bytes:
     try:
-        return orjson.dumps(result_object(result))
-    except orjson.JSONEncodeError:
+        return msgspec.json.encode(result_object(result))
+    except UnicodeEncodeError:
         escaped = evolve(
             result,
             identifier=_encodable(result.identifier),
             course_id=_encodable(result.course_id),
             error=result.error and _encodable(result.error),
         )
-        return orjson.dumps(result_object(escaped))
+        return msgspec.json.encode(result_object(escaped))
 
 
 def _cell(text: str) -> str:

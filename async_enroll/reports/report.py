@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from async_enroll.errors import EnrollmentFailures
+from async_enroll.errors import ConfigurationError, EnrollmentFailures
 from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
@@ -167,11 +167,17 @@ class EnrollmentReport:
         The page names the learners whose enrollment failed, at most 10,000 pairs, and no others.
 
         Raises:
+            ConfigurationError: jinja2 is not installed.
             OSError: The file cannot be written. `path` is unchanged.
 
         """
         # Imports jinja2, which only the page needs.
-        from async_enroll.reports.html import write_page
+        try:
+            from async_enroll.reports.html import write_page
+        except ImportError:
+            raise ConfigurationError(
+                'the page needs jinja2: pip install "async_enroll[cli]"'
+            ) from None
 
         settings = {
             "enroll on registration or activation": "yes" if self.auto_enroll else "no",

@@ -1,4 +1,7 @@
-"""Rosters in files: read whole and checked whole, before anything is sent."""
+"""Reads rosters from files, and checks them whole before anything is sent.
+
+It takes CSV, JSON Lines, Excel and Parquet, and gives desired pairs to `planning`.
+"""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ STOPPING = {
 PASSING = [fault for fault in Fault if fault not in STOPPING]
 ONCE = [*PASSING, Fault.UNAUTHORIZED]
 LEARNERS = 1000
-AT_ONCE = 10
+AT_ONCE = 5
 """How many seeds share an event loop: most of their time is waiting."""
 
 
@@ -41,8 +41,8 @@ def client_of(platform: Platform, **arguments: Any) -> EnrollmentClient:
         Renewable(platform),
         **{
             "window": RequestWindow(1000, 0.5),
-            "timeout": 2.0,
-            "settle": 2.5,
+            "timeout": 3.0,
+            "settle": 3.2,
             "patience": 30.0,
             **arguments,
         },

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 
-import orjson
+import msgspec
 import pytest
 
 from async_enroll import (
@@ -60,7 +60,7 @@ class Site:
                 said = answer("404 Not Found", b"<html></html>", kind="text/html")
             else:
                 self.calls += 1
-                said = self._says(body, next(self._number)) or self._done(orjson.loads(body))
+                said = self._says(body, next(self._number)) or self._done(msgspec.json.decode(body))
             writer.write(said)
             await writer.drain()
 
@@ -79,7 +79,7 @@ class Site:
             if call["email_students"]:
                 self.mails[who] = self.mails.get(who, 0) + 1
         courses = {COURSE: {"results": results}}
-        return answer("200 OK", orjson.dumps({"courses": courses}))
+        return answer("200 OK", msgspec.json.encode({"courses": courses}))
 
 
 def client_of(url: str, **settings: object) -> EnrollmentClient:

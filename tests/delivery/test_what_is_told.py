@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import orjson
+import msgspec
 import pytest
 
 from async_enroll import (
@@ -53,7 +53,7 @@ class Script:
         if b"preflight@" in body:
             self.preflights += 1
             return next(self._preflights, WELL)
-        call = orjson.loads(body)
+        call = msgspec.json.decode(body)
         self.sent.append(call)
         return next(self._calls, enrolled(call["identifiers"], call["courses"]))
 
@@ -65,7 +65,7 @@ def enrolled(identifiers: str, courses: str) -> bytes:
         for who in identifiers.split(",")
     ]
     told = {course_id: {"results": results} for course_id in courses.split(",")}
-    return answer("200 OK", orjson.dumps({"courses": told}))
+    return answer("200 OK", msgspec.json.encode({"courses": told}))
 
 
 @asynccontextmanager
@@ -119,7 +119,7 @@ async def test_a_page_in_place_of_an_answer_is_not_forgotten_when_the_job_stops(
 
 async def test_answers_that_never_tell_of_a_pair_hide_no_other() -> None:
     error = [{"identifier": "jane", "error": True, "success": False}]
-    last = answer("200 OK", orjson.dumps({"courses": {C0: {"results": error}}}))
+    last = answer("200 OK", msgspec.json.encode({"courses": {C0: {"results": error}}}))
     async with client_of(Script([*[WELL] * (MOST_ATTEMPTS - 1), last])) as client:
         report = await client.bulk_enroll(["jane", "joe"], [C0])
     assert {one.identifier: one.outcome for one in report} == {
@@ -129,7 +129,7 @@ async def test_answers_that_never_tell_of_a_pair_hide_no_other() -> None:
 
 
 async def test_a_course_that_a_call_has_found_missing_is_asked_about_by_the_next_job() -> None:
-    missing = answer("404 Not Found", orjson.dumps({"detail": f"Course not found: {C1}."}))
+    missing = answer("404 Not Found", msgspec.json.encode({"detail": f"Course not found: {C1}."}))
     script = Script([missing], [WELL, missing])
     async with client_of(script) as client:
         first = await client.bulk_enroll(["jane"], COURSES, email_students=True)

@@ -9,7 +9,7 @@ from unicodedata import category
 
 import aiohttp
 import anyio
-import orjson
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,7 +43,7 @@ async def overheard(platform: Platform) -> AsyncIterator[tuple[EnrollmentClient,
     sent: list[Any] = []
 
     async def hear(_: object, __: SimpleNamespace, chunk: Any) -> None:
-        sent.append(orjson.loads(chunk.chunk))
+        sent.append(msgspec.json.decode(chunk.chunk))
 
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(hear)
@@ -150,4 +150,4 @@ def test_what_is_not_refused_can_be_sent(reason: str) -> None:
     else:
         assert kept is not None
         assert kept == reason.strip()
-        assert orjson.loads(orjson.dumps(kept)) == kept
+        assert msgspec.json.decode(msgspec.json.encode(kept)) == kept

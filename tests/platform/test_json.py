@@ -2,10 +2,12 @@
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from async_enroll.models import Action, Batch
 from async_enroll.platform.json import (
     PairAnswer,
     StateAnswer,
+    accounts,
     bulk_answer,
     bulk_body,
     bulk_object,
@@ -51,7 +54,7 @@ def both(**change: Any) -> dict[str, Any]:
 
 def test_lists_travel_as_comma_separated_strings() -> None:
     batch = Batch(Action.ENROLL, ("c1", "c2"), ("jane", "joe"), ("red", "blue"))
-    assert orjson.loads(bulk_body(batch, auto_enroll=True, email_students=False)) == {
+    assert msgspec.json.decode(bulk_body(batch, auto_enroll=True, email_students=False)) == {
         "action": "enroll",
         "courses": "c1,c2",
         "identifiers": "jane,joe",
@@ -65,18 +68,18 @@ def test_cohorts_and_a_reason_are_left_out_where_there_are_none() -> None:
     body = bulk_body(
         Batch(Action.UNENROLL, ("c1",), ("jane",)), auto_enroll=False, email_students=True
     )
-    assert not {"cohorts", "reason"} & orjson.loads(body).keys()
+    assert not {"cohorts", "reason"} & msgspec.json.decode(body).keys()
 
 
 def test_a_reason_travels_as_it_is() -> None:
     batch = Batch(Action.ENROLL, ("c1",), ("jane",))
     body = bulk_body(batch, auto_enroll=True, email_students=False, reason='a, "b"\nété')
-    assert orjson.loads(body)["reason"] == 'a, "b"\nété'
+    assert msgspec.json.decode(body)["reason"] == 'a, "b"\nété'
 
 
 def test_the_three_kinds_of_result() -> None:
     told = bulk_answer(
-        orjson.dumps(
+        msgspec.json.encode(
             answer(
                 both(cohort="red"),
                 {"identifier": "x@", "invalidIdentifier": True},
@@ -94,7 +97,9 @@ def test_the_three_kinds_of_result() -> None:
 
 
 def test_unknown_keys_are_passed_over() -> None:
-    told = bulk_answer(orjson.dumps({**answer({**both(mood="fine"), "more": 1}), "more": {}}))
+    told = bulk_answer(
+        msgspec.json.encode({**answer({**both(mood="fine"), "more": 1}), "more": {}})
+    )
     assert told.courses[COURSE].results[0].identifier == "jane"
 
 
@@ -111,7 +116,7 @@ def test_unknown_keys_are_passed_over() -> None:
 )
 def test_a_malformed_result_is_named_by_its_path(body: Any, path: str, words: str) -> None:
     with pytest.raises(UnexpectedResponse, match=words) as raised:
-        bulk_answer(orjson.dumps(body))
+        bulk_answer(msgspec.json.encode(body))
     assert raised.value.path == f"courses['{COURSE}']{path}"
 
 
@@ -186,7 +191,7 @@ CORE = {
 
 
 def test_a_page_of_the_core_list() -> None:
-    found = page(orjson.dumps({"next": "/x", "previous": None, "results": [CORE]}), start=0)
+    found = page(msgspec.json.encode({"next": "/x", "previous": None, "results": [CORE]}), start=0)
     created = datetime(2021, 3, 9, 20, 15, 59, 123456, UTC)
     assert found.records == [Enrollment("jane", None, COURSE, True, "audit", created)]
     assert (found.next, found.newest_first) == ("/x", True)
@@ -194,14 +199,14 @@ def test_a_page_of_the_core_list() -> None:
 
 def test_a_page_of_the_core_list_that_names_the_next_in_its_pagination() -> None:
     told = {"pagination": {"next": "/x", "count": 300, "num_pages": 3}, "results": [CORE]}
-    assert page(orjson.dumps(told), start=0).next == "/x"
+    assert page(msgspec.json.encode(told), start=0).next == "/x"
 
 
 @pytest.mark.parametrize("missing", CORE)
 def test_a_malformed_record_of_a_page_is_named_by_its_number(missing: str) -> None:
     record = {name: value for name, value in CORE.items() if name != missing}
     with pytest.raises(UnexpectedResponse) as raised:
-        page(orjson.dumps({"next": None, "results": [CORE, record]}), start=100)
+        page(msgspec.json.encode({"next": None, "results": [CORE, record]}), start=100)
     assert raised.value.path == f"records[101].{'username' if missing == 'user' else missing}"
 
 
@@ -219,7 +224,7 @@ def test_which_pages_are_newest_first(
     days: list[int], more: dict[str, Any], expected: bool
 ) -> None:
     results = [{**CORE, "created": f"2021-03-0{day}T20:15:00Z"} for day in days]
-    body = orjson.dumps({"next": None, "results": results, **more})
+    body = msgspec.json.encode({"next": None, "results": results, **more})
     assert page(body, start=0).newest_first is expected
 
 
@@ -292,15 +297,31 @@ def test_a_result_in_full() -> None:
     ],
 )
 def test_a_token(told: dict[str, Any], answer: tuple[float | None, str | None]) -> None:
-    body = orjson.dumps({"access_token": "a.b-c", **told})
+    body = msgspec.json.encode({"access_token": "a.b-c", **told})
     assert token_answer(body) == TokenAnswer("a.b-c", *answer)
 
 
 @pytest.mark.parametrize("lifetime", [0, -5, "0", "soon", "nan", "inf", True, False, [], {}, ""])
 def test_what_is_no_lifetime(lifetime: Any) -> None:
     with pytest.raises(UnexpectedResponse, match="expected seconds, more than 0") as raised:
-        token_answer(orjson.dumps({"access_token": "abc", "expires_in": lifetime}))
+        token_answer(msgspec.json.encode({"access_token": "abc", "expires_in": lifetime}))
     assert raised.value.path == "expires_in"
+
+
+@pytest.mark.parametrize("lifetime", [b"1" * 400, b"1" * 5000, b"1e999"])
+def test_a_lifetime_beyond_all_numbers(lifetime: bytes) -> None:
+    with pytest.raises(UnexpectedResponse):
+        token_answer(b'{"access_token": "abc", "expires_in": %b}' % lifetime)
+
+
+NOT_JSON_AT_ALL = [b"", b"{", b"\xff", b'"\xff"', b'"\\ud800"', b"NaN", b"[1e999]", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("body", NOT_JSON_AT_ALL)
+@pytest.mark.parametrize("read", [bulk_answer, partial(page, start=0), accounts, token_answer])
+def test_what_is_not_json(read: Callable[[bytes], object], body: bytes) -> None:
+    with pytest.raises(UnexpectedResponse):
+        read(body)
 
 
 text = st.text("a1 .-\n\0é", max_size=5)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 
 import anyio
-import orjson
+import msgspec
 import pytest
 
 from async_enroll import (
@@ -65,10 +65,12 @@ async def test_learners_travel_on_the_right_path_only(preflight: bool | None) ->
                 state["allowed"] = False
                 results = [
                     {"identifier": identifier, "before": state, "after": state}
-                    for identifier in orjson.loads(body)["identifiers"].split(",")
+                    for identifier in msgspec.json.decode(body)["identifiers"].split(",")
                 ]
                 writer.write(
-                    answer("200 OK", orjson.dumps({"courses": {COURSE: {"results": results}}}))
+                    answer(
+                        "200 OK", msgspec.json.encode({"courses": {COURSE: {"results": results}}})
+                    )
                 )
             await writer.drain()
 
@@ -102,10 +104,12 @@ async def test_a_path_that_changes_is_found_out_again() -> None:
             elif b"preflight@" in body:
                 writer.write(answer("200 OK", b'{"courses": {}}'))
             else:
-                who = orjson.loads(body)["identifiers"]
+                who = msgspec.json.decode(body)["identifiers"]
                 result = {"identifier": who, "invalidIdentifier": True}
                 writer.write(
-                    answer("200 OK", orjson.dumps({"courses": {COURSE: {"results": [result]}}}))
+                    answer(
+                        "200 OK", msgspec.json.encode({"courses": {COURSE: {"results": [result]}}})
+                    )
                 )
             await writer.drain()
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-import orjson
+import msgspec
 from aiohttp import ClientSession
 from attrs import frozen
 from yarl import URL
@@ -30,7 +30,7 @@ class Answer:
     @property
     def json(self) -> Any:
         assert self.headers["Content-Type"] == "application/json"
-        return orjson.loads(self.body)
+        return msgspec.json.decode(self.body)
 
     @property
     def is_page(self) -> bool:
@@ -74,7 +74,7 @@ class Raw:
         return await self.post(content)
 
     async def post(self, content: Any) -> Answer:
-        return await self.request("POST", self.path, data=orjson.dumps(content))
+        return await self.request("POST", self.path, data=msgspec.json.encode(content))
 
     async def results(self, identifiers: str, course: str, **fields: Any) -> list[dict[str, Any]]:
         """The results of a bulk call in one course, which has to succeed."""

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import anyio
-import orjson
+import msgspec
 import pytest
 from aiohttp import ClientError, ClientOSError, ClientPayloadError
 from hypothesis import given
@@ -163,7 +163,7 @@ async def test_a_cut_answer_is_shorter_than_it_says() -> None:
         with pytest.raises(ClientPayloadError):
             await raw.bulk("Jane", C1)
         async with raw.session.post(
-            raw.url + BULK, headers=raw.headers, data=orjson.dumps({})
+            raw.url + BULK, headers=raw.headers, data=msgspec.json.encode({})
         ) as response:
             assert response.status == 400
 
@@ -172,8 +172,8 @@ async def test_a_garbled_answer_is_whole_and_no_json() -> None:
     async with meeting(Fault.GARBLED) as platform, speaking_to(platform) as raw:
         answer = await raw.bulk("Jane", C1)
     assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
-    with pytest.raises(orjson.JSONDecodeError):
-        orjson.loads(answer.body)
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(answer.body)
 
 
 @pytest.mark.parametrize(

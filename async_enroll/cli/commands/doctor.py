@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Iterator
 from typing import Annotated
 
-import orjson
+import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -74,7 +74,7 @@ def doctor(
     checks = run(_examine, transport, connection.listing, course_id, not json)
     if json:
         listed = [_object(check) for check in checks]
-        sys.stdout.write(orjson.dumps(listed, option=orjson.OPT_INDENT_2).decode() + "\n")
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
     failed = any(check.state is State.FAILED for check in checks)
     return ExitStatus.STOPPED if failed else ExitStatus.OK
 
@@ -168,8 +168,8 @@ async def _release(transport: Transport) -> tuple[tuple[str, ...], bool | None]:
     """
     forms, since_2025 = [], None
     batch = Batch(Action.ENROLL, (_NO_COURSE,), (NOBODY,))
-    body = orjson.loads(bulk_body(batch, auto_enroll=False, email_students=True))
-    impossible = orjson.dumps({**body, "reason": None})
+    body = msgspec.json.decode(bulk_body(batch, auto_enroll=False, email_students=True))
+    impossible = msgspec.json.encode({**body, "reason": None})
     for form in BULK_ENROLL_FORMS:
         answer = await transport.call("POST", transport.site / form, impossible, fresh=True)
         failure = classify(answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import orjson
+import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -69,7 +69,7 @@ def plan(
         told: dict[str, Any] = plan_object(made, tuning, (*found.warnings, *warnings))
         if preflight:
             told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
-        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        print(msgspec.json.format(msgspec.json.encode(told)).decode())
     else:
         show_plan(OUT, made, tuning)
         if preflight:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
 
-import orjson
+import msgspec
 from rich import box
 from rich.table import Table
 
@@ -40,7 +40,7 @@ def json_lines(file: IO[str]) -> Iterator[Write]:
     """One JSON object per line."""
 
     def write(records: Sequence[Enrollment]) -> None:
-        file.writelines(f"{orjson.dumps(_object(record)).decode()}\n" for record in records)
+        file.writelines(f"{msgspec.json.encode(_object(record)).decode()}\n" for record in records)
 
     yield write
 

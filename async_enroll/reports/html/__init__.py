@@ -43,7 +43,7 @@ _PATTERNS = {
 class _OutcomeRow:
     value: str
     name: str
-    meaning: str
+    description: str
     ok: bool
     count: int
     share: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import orjson
+import msgspec
 from attrs import frozen
 from markupsafe import Markup
 
@@ -120,7 +120,7 @@ def island(reasons: list[Reason]) -> Markup:
         ]
         for reason in reasons
     ]
-    data = orjson.dumps({"texts": list(texts), "groups": rows}).decode()
+    data = msgspec.json.encode({"texts": list(texts), "groups": rows}).decode()
     # Only "<" could start the tag that ends the script element.
     return Markup(data.replace("<", "\\u003c"))  # noqa: S704
 

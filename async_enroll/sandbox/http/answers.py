@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-import orjson
+import msgspec
 from aiohttp import web
 
 
@@ -31,7 +31,10 @@ def json_answer(
 ) -> web.Response:
     """`content` as JSON."""
     return web.Response(
-        body=orjson.dumps(content), status=status, headers=headers, content_type="application/json"
+        body=msgspec.json.encode(content),
+        status=status,
+        headers=headers,
+        content_type="application/json",
     )
 
 

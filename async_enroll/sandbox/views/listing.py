@@ -8,7 +8,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Any, cast
 
-import orjson
+import msgspec
 
 from async_enroll.models import Enrollment, EnrollmentQuery
 from async_enroll.sandbox.storage.collation import fold
@@ -33,11 +33,11 @@ class ListingForm(Enum):
 
 
 _PUNCTUATION = {
-    ListingForm.ARRAY: (b"[", b",", b"]", 0),
-    ListingForm.COMMAS: (b"", b", \n", b"", 0),
-    ListingForm.LINES: (b"", b"", b"", orjson.OPT_APPEND_NEWLINE),
+    ListingForm.ARRAY: (b"[", b",", b"]", b""),
+    ListingForm.COMMAS: (b"", b", \n", b"", b""),
+    ListingForm.LINES: (b"", b"", b"", b"\n"),
 }
-"""What opens the body, stands between records and closes it; the option that writes a record."""
+"""What opens the body, stands between records and closes it; what ends a record."""
 
 
 def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
@@ -60,10 +60,10 @@ def _of(rows: Rows, username: str | None) -> Iterable[Enrollment]:
 
 def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]:
     """The body of a listing that is not in pages, in pieces."""
-    opening, between, closing, option = _PUNCTUATION[form]
+    opening, between, closing, end = _PUNCTUATION[form]
     lead = opening
     while chunk := list(islice(records, _CHUNK)):
-        yield lead + between.join([orjson.dumps(content(row), option=option) for row in chunk])
+        yield lead + between.join([msgspec.json.encode(content(row)) + end for row in chunk])
         lead = between
     yield closing if lead is between else opening + closing
 

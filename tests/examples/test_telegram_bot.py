@@ -1,4 +1,4 @@
-"""The README's bot, run as it is printed, against a stand-in for Telegram on loopback."""
+"""The example of a bot, run as it stands, against a stand-in for Telegram on loopback."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, Roster
 from async_enroll.sandbox import Platform
-from tests.bot.telegram import TOKEN, Said, Telegram
-from tests.readme import program
+from tests.examples.loading import program
+from tests.examples.telegram_server import TOKEN, Said, Telegram
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def serving(
     telegram: Telegram, site: Platform, *, token: str | None = None
 ) -> AsyncIterator[ModuleType]:
     """Run the bot; give its program."""
-    module, session = program("aiogram"), session_at(telegram)
+    module, session = program("telegram_bot"), session_at(telegram)
     async with EnrollmentClient(site.url, token or site.token, **SETTINGS) as client:
         dispatcher = module.commands(client, STAFF, PACE)
         options = {"handle_signals": False, "close_bot_session": False}
@@ -269,7 +269,7 @@ async def test_the_whole_program_ends_in_good_order(
     telegram: Telegram, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ann = telegram.person(1)
-    module = program("aiogram")
+    module = program("telegram_bot")
     made: list[Dispatcher] = []
 
     def commands(*arguments: Any) -> Dispatcher:
@@ -278,7 +278,7 @@ async def test_the_whole_program_ends_in_good_order(
 
     written = module.commands
     monkeypatch.setattr(module, "commands", commands)
-    # Where Telegram is, and how small calls are, is all that is not as printed.
+    # Where Telegram is and how small calls are is all that differs from the example.
     monkeypatch.setattr(module, "Bot", partial(module.Bot, session=session_at(telegram)))
     monkeypatch.setattr(module, "EnrollmentClient", partial(EnrollmentClient, **SETTINGS))
     monkeypatch.setenv("BOT_STAFF", "1,2")

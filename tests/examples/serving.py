@@ -1,4 +1,4 @@
-"""The README's web applications, served on loopback."""
+"""The example web services, served on loopback."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ import uvicorn
 from aiohttp import web
 
 from async_enroll import EnrollmentClient
-from tests.readme import program
+from tests.examples.loading import program
 from tests.waiting import until
 
 
@@ -21,8 +21,13 @@ from tests.waiting import until
 async def aiohttp_web(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[str]:
     """Serve the application for aiohttp.web with the options it is run with; give the URL."""
     options: dict[str, Any] = {}
-    monkeypatch.setattr(web, "run_app", lambda _, **given: options.update(given))
-    module = program("web.run_app", name="__main__")
+
+    def run_app(_: web.Application, *, host: str, **given: Any) -> None:
+        assert host == "127.0.0.1"
+        options.update(given)
+
+    monkeypatch.setattr(web, "run_app", run_app)
+    module = program("aiohttp_web", run_as="__main__")
     _configure(module, monkeypatch, settings)
     runner = web.AppRunner(module.app, shutdown_timeout=1, **options)
     await runner.setup()
@@ -37,7 +42,7 @@ async def aiohttp_web(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Async
 @asynccontextmanager
 async def fastapi(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIterator[str]:
     """Serve the application for FastAPI under uvicorn; give the URL."""
-    module = program("FastAPI(")
+    module = program("fastapi_app")
     _configure(module, monkeypatch, settings)
     server = uvicorn.Server(uvicorn.Config(module.app, log_level="warning"))
     with _listener() as listener:
@@ -51,7 +56,7 @@ async def fastapi(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> AsyncIter
 def _configure(
     module: ModuleType, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
 ) -> None:
-    """Scale the client: how it is set is all that is not as printed."""
+    """Scale the client: its settings are all that differs from the example."""
     monkeypatch.setattr(module, "EnrollmentClient", partial(EnrollmentClient, **settings))
 
 

@@ -1,4 +1,4 @@
-"""The README's web applications, run as they are printed, under callers of all kinds."""
+"""The example web services, run as they stand, under callers of all kinds."""
 
 import asyncio
 import json
@@ -13,8 +13,8 @@ import pytest
 
 from async_enroll import BatchLimits, RequestWindow
 from async_enroll.sandbox import Platform
+from tests.examples.serving import aiohttp_web, fastapi
 from tests.waiting import until
-from tests.web.serving import aiohttp_web, fastapi
 
 WINDOW = RequestWindow(100, 0.15)
 AHEAD = 1 + 2 * 2 + 7
@@ -54,8 +54,8 @@ async def test_callers_who_hang_up_among_many_who_do_not(serve: Serve, site: Pla
 
         async def stay(number: int) -> None:
             who, course_id = f"stays{number}@example.org", COURSES[number % 3]
-            assignment = {"identifiers": [who], "courses": [course_id]}
-            async with places, session.post("/enroll", json=assignment) as answer:
+            job = {"identifiers": [who], "courses": [course_id]}
+            async with places, session.post("/enroll", json=job) as answer:
                 assert answer.status == 200
                 told = (await answer.json())["courses"]
             assert [result["identifier"] for result in told[course_id]["results"]] == [who]
@@ -64,9 +64,9 @@ async def test_callers_who_hang_up_among_many_who_do_not(serve: Serve, site: Pla
 
         async def hang_up(number: int) -> None:
             many = [f"gone{number}-{n}@example.org" for n in range(200)]
-            assignment = {"identifiers": many, "courses": [COURSES[0]]}
+            job = {"identifiers": many, "courses": [COURSES[0]]}
             pairs = [(who, COURSES[1]) for who in many]
-            path, body = ("/enroll", assignment) if number % 2 else ("/migrate", pairs)
+            path, body = ("/enroll", job) if number % 2 else ("/migrate", pairs)
             async with session.post(path, json=body) as answer:
                 await answer.read()
             raise AssertionError("answered before anybody could hang up")
@@ -97,8 +97,8 @@ async def test_what_stops_a_job_is_said(serve: Serve, monkeypatch: pytest.Monkey
         monkeypatch.setenv("ASYNC_ENROLL_URL", site.url)
         monkeypatch.setenv("ASYNC_ENROLL_TOKEN", "wrong")
         async with serve() as url, aiohttp.ClientSession(url) as session:
-            assignment = {"identifiers": ["jane"], "courses": [COURSES[0]]}
-            async with session.post("/enroll", json=assignment) as answer:
+            job = {"identifiers": ["jane"], "courses": [COURSES[0]]}
+            async with session.post("/enroll", json=job) as answer:
                 assert answer.status == 502
                 assert "the token is not accepted" in await answer.text()
             with pytest.raises(aiohttp.ClientPayloadError):
