@@ -38,8 +38,8 @@ class Course:
 
     def cohort(self, name: str) -> str | None:
         """The name of a cohort as the course has it, None if it has none of that name."""
-        wanted = fold(name)
-        return next((cohort for cohort in self.cohorts if fold(cohort) == wanted), None)
+        folded = fold(name)
+        return next((cohort for cohort in self.cohorts if fold(cohort) == folded), None)
 
 
 @frozen

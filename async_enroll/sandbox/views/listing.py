@@ -43,9 +43,9 @@ _PUNCTUATION = {
 def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
     """The records `query` asks for, course by course."""
     since = None if query.days is None else utc_minute() - timedelta(days=query.days)
-    wanted = None if query.course_id is None else fold(query.course_id)
+    course = None if query.course_id is None else fold(query.course_id)
     for rows in database.listed_rows():
-        if wanted in {None, fold(rows.course_id)}:
+        if course in {None, fold(rows.course_id)}:
             for row in _of(rows, query.username):
                 if since is None or created(row) >= since:
                     yield row
