@@ -32,7 +32,8 @@ _MAILED_TWICE = (
 class Plan:
     """The calls for a roster; iterates as its entries.
 
-    `source` names the roster, `skipped` has the rows of it that were left out, in words.
+    `source` names the roster, `skipped` has the rows of it that were left out, in words,
+    `unused` its columns that are not used.
     `work` is what is to be done: what became of what cannot be sent, then batches.
     """
 
@@ -40,13 +41,20 @@ class Plan:
     wanted: Wanted = field(repr=False)
     work: list[Work] = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
+    unused: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(
-        cls, wanted: Wanted, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
+        cls,
+        wanted: Wanted,
+        limits: BatchLimits,
+        *,
+        source: str,
+        skipped: tuple[str, ...] = (),
+        unused: tuple[str, ...] = (),
     ) -> Self:
         """The plan for what is wanted. Takes a while where that is millions of pairs."""
-        return cls(source, wanted, planned(wanted, limits), skipped)
+        return cls(source, wanted, planned(wanted, limits), skipped, unused)
 
     def __iter__(self) -> Iterator[RosterEntry]:
         return iter(self.wanted)

@@ -26,6 +26,8 @@ from async_enroll import (
 )
 from async_enroll.writing import json_pieces, write, write_csv, write_jsonl, write_roster
 
+C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
+
 # Any text a caller may come with, half a character among them.
 texts = st.text() | st.sampled_from(
     ["=1+1", "+a", "-", "@x", "\ttab", "\r", "\ud800", 'a"b', "a,b\n"]
@@ -178,17 +180,17 @@ def test_parquet_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
     rows = [
-        (EnrollmentResult("a@x.org", "c1", Action.ENROLL, Outcome.ALLOWED, notified=None), None),
-        (EnrollmentResult("b@x.org", "c1", Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
-        (EnrollmentResult("c", "c2", Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
+        (EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None), None),
+        (EnrollmentResult("b@x.org", C1, Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
+        (EnrollmentResult("c", C2, Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
         write_roster(rows, file)
     entries = [(e.identifier, e.course_id, e.action, e.cohort) for e in Roster.read(path)]
     assert entries == [
-        ("a@x.org", "c1", Action.ENROLL, None),
-        ("b@x.org", "c1", Action.ENROLL, "red"),
-        ("c", "c2", Action.UNENROLL, None),
+        ("a@x.org", C1, Action.ENROLL, None),
+        ("b@x.org", C1, Action.ENROLL, "red"),
+        ("c", C2, Action.UNENROLL, None),
     ]
     with path.open(newline="", encoding="utf-8") as file:
         assert [row["error"] for row in csv.DictReader(file)] == [

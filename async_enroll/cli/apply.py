@@ -29,11 +29,12 @@ from async_enroll.report import EnrollmentReport
 from async_enroll.runner import Signal
 
 EXAMPLES = """\
-A roster is CSV, TSV, JSON Lines, Parquet or Excel, with a header:
+A roster is CSV, TSV, JSON, Parquet or Excel, with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-Columns may be called otherwise, also in French; action and cohort may be left out.
+Columns may be called otherwise, in eight languages; action and cohort may be left out. What is
+no learner, address or course key for certain is told, by line, and nothing is sent.
 
 Examples:
   async-enroll apply roster.csv --report outcome.html
@@ -96,7 +97,13 @@ def apply(
     job = JobDisplay(tuning.window(), quiet=quiet)
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
-    made = Plan.of(found.wanted, tuning.limits(), source=found.source, skipped=found.skipped)
+    made = Plan.of(
+        found.wanted,
+        tuning.limits(),
+        source=found.source,
+        skipped=found.skipped,
+        unused=found.unused,
+    )
     for warning in made.warnings(email_students=email_students):
         warn(warning)
     if not quiet:

@@ -37,6 +37,9 @@ def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
         shown = value if isinstance(value, str) else f"{value:,}"
         line = Text(f"  {name:<10}{shown:>12}")
         say(console, line.append(f"   {remark}" if remark else "", "dim"))
+    if plan.unused:
+        names = ", ".join(map(repr, plan.unused))
+        say(console, Text(printable(f"  columns that are not used: {names}"), "dim"))
     if plan.unsendable:
         words = f"  {plan.unsendable:,} pairs cannot be sent, and count as failed"
         say(console, Text(words, "yellow"))
@@ -58,6 +61,7 @@ def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[s
         "expected_seconds": plan.expected(window, tuning.concurrency),
         "warnings": list(warnings),
         "skipped": list(plan.skipped),
+        "unused_columns": list(plan.unused),
     }
 
 

@@ -60,7 +60,9 @@ def plan(
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
     found = reading.read(roster)
-    made = Plan.of(found.wanted, limits, source=found.source, skipped=found.skipped)
+    made = Plan.of(
+        found.wanted, limits, source=found.source, skipped=found.skipped, unused=found.unused
+    )
     warnings = made.warnings(email_students=email_students)
     for warning in warnings:
         warn(warning)

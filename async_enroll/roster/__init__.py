@@ -88,11 +88,12 @@ class Roster:
 
         Raises:
             RosterError: naming everything that is wrong with the file, by line and column.
-            ConfigurationError: where `path` is no path, `columns` names other fields, or the
-                extra is missing.
+            ConfigurationError: where `path` is no path, `columns` names other fields,
+                `course_id` or `cohort` is none, or the extra is missing.
 
         """
         # Only those who read files load what does.
+        from async_enroll.roster.cells import Unreadable, cohort_of, course_key_of
         from async_enroll.roster.columns import FIELDS, Choice, HiddenRows
         from async_enroll.roster.reading import Reading
 
@@ -108,6 +109,9 @@ class Roster:
                 f"hidden_rows is {hidden_rows!r}; expected 'include' or 'skip', or None"
             )
         values = {"course_id": course_id, "action": action and action.value, "cohort": cohort}
+        for name, read in (("course_id", course_key_of), ("cohort", cohort_of)):
+            if isinstance(cell := read(values[name] or ""), Unreadable):
+                raise ConfigurationError(f"{name}: {cell.words}")
         choice = Choice(
             columns or {},
             {name: value for name, value in values.items() if value is not None},

@@ -79,6 +79,9 @@ _SEPARATORS = re.compile(r"[\s,;|/]+")
 _KEYS_IN_TEXT = re.compile(r"(?:course|ccx)-v1:[^\s/?#&,;|\"'<>]+")
 _OLD_KEY_IN_URL = re.compile(r"/courses/([^/?#]+/[^/?#]+/[^/?#]+)")
 _URL = re.compile(r"(?:https?://|www\.|/courses/|/course/)", re.IGNORECASE)
+LONGEST_COHORT = 255
+"""In characters: what is longer the platform cannot store (`CourseUserGroup.name`)."""
+
 _DIGITS = 15
 """How many digits of a number spreadsheets keep."""
 
@@ -254,6 +257,10 @@ def cohort_of(cell: Cell) -> Cell:
         return text
     if text.lower() in PLACEHOLDERS:
         return Unreadable(f"found {shown(cell)}, which stands for nothing; expected an empty cell")
+    if len(text) > LONGEST_COHORT:
+        return Unreadable(f"found {shown(cell)}, longer than {LONGEST_COHORT} characters")
+    if "," in text:
+        return Unreadable(f"found {shown(cell)}, with a comma, which no platform takes in a cohort")
     if words := _hidden_in(text.translate(dict.fromkeys(map(ord, _JOINERS))), spaces=False):
         return Unreadable(f"found {shown(cell)}, with {words} inside; expected a cohort's name")
     return text

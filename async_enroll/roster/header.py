@@ -67,7 +67,7 @@ def find_header(head: Sequence[Row], choice: Choice) -> Header:
         at = (exact or whole)[0]
     else:
         at = max(range(len(found)), key=lambda at: (len(found[at].at), -at))
-        if not found[at].at and _is_data(head[0][1]):
+        if _is_data(head[0][1]):
             found[at].problems = [
                 f"found {_first(head[0][1])} where the names of columns were expected; has the "
                 "file no header? Then say --no-header"
@@ -83,7 +83,9 @@ def _tried(row: Row, choice: Choice) -> Columns:
 
 
 def _may_be_name(cell: Cell) -> bool:
-    return isinstance(cell, str) and "@" not in cell and len(edged(cell)) <= _LONGEST_NAME
+    if not isinstance(cell, str) or "@" in cell or len(edged(cell)) > _LONGEST_NAME:
+        return False
+    return not _is_key(cell)
 
 
 def is_data(cells: Sequence[Cell], columns: Columns) -> bool:

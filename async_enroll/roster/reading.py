@@ -58,7 +58,10 @@ class Reading:
             self.problems.fail(f"{rows} below the header")
 
     def _read(self, file: IO[bytes]) -> None:
-        match form_of(file):
+        form = form_of(file)
+        if self._choice.sheet is not None and form is not Form.WORKBOOK:
+            self.problems.fail("has no sheets; leave out --sheet")
+        match form:
             case Form.TEXT:
                 self._read_text(file)
             case Form.PARQUET:

@@ -30,7 +30,7 @@ inside = st.characters(codec="utf-8", categories=["L", "N", "P", "S"]) | st.just
 cohorts = st.builds(
     "{}{}{}".format,
     st.sampled_from("aZé漢+-@&(😀"),
-    st.text(inside.filter(lambda letter: letter != "\ufffd"), max_size=12),
+    st.text(inside.filter(lambda letter: letter not in "\ufffd,"), max_size=12),
     st.sampled_from("bY9ü字!)"),
 )
 entries = st.lists(
