@@ -166,6 +166,8 @@ def identifier_of(cell: Cell, kind: Kind = Kind.ANY) -> Cell:
 
 
 def _checked_identifier(text: str, cell: str, kind: Kind) -> Cell:
+    if text.lower() in PLACEHOLDERS:
+        return Unreadable(f"found {shown(cell)}, which stands for nothing; expected {kind.value}")
     parts = [part for part in _SEPARATORS.split(text) if part]
     if len(parts) > 1 and sum("@" in part for part in parts) > 1:
         return _several(cell, "addresses")
@@ -173,8 +175,6 @@ def _checked_identifier(text: str, cell: str, kind: Kind) -> Cell:
         return Unreadable(f"found {shown(cell)}, with {words} inside; expected {kind.value}")
     if len(parts) > 1 and "@" not in text:
         return _several(cell, "identifiers")
-    if text.lower() in PLACEHOLDERS:
-        return Unreadable(f"found {shown(cell)}, which stands for nothing; expected {kind.value}")
     if "@" in text:
         if is_address(text):
             return text

@@ -137,10 +137,7 @@ class Entries:
         action = action_of(what)
         group = cohort_of(cohort)
         if self._is_heading(cells, identifier, course_id):
-            if self._is_other_header(cells):
-                self._problems.fail(
-                    "another header begins another table; make a file of each", line
-                )
+            if self.is_other_header(line, cells):
                 return
             self._headings.append((line, self._count, _first(cells)))
         if words := _wrong(identifier, course_id, action, group):
@@ -171,9 +168,13 @@ class Entries:
             return True
         return not (name and (filled > 1 or not has_column)) and len(cells) > 1
 
-    def _is_other_header(self, cells: Sequence[Cell]) -> bool:
+    def is_other_header(self, line: int, cells: Sequence[Cell]) -> bool:
+        """Whether a row is the header of another table; the file is refused then."""
         columns = columns_of(cells, Choice(given=self._choice.given))
-        return columns.exact and columns.has_all(self._choice.given)
+        found = columns.exact and columns.has_all(self._choice.given)
+        if found:
+            self._problems.fail("another header begins another table; make a file of each", line)
+        return found
 
     @property
     def _count(self) -> int:

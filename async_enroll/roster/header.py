@@ -90,9 +90,10 @@ def _may_be_name(cell: Cell) -> bool:
 
 def is_data(cells: Sequence[Cell], columns: Columns) -> bool:
     """Whether cells above a header are an entry, as those below it."""
-    at = columns.at.get("identifier")
-    found = identifier_of(cells[at]) if at is not None and at < len(cells) else ""
-    return isinstance(found, str) and "@" in found
+    who, where = (columns.at.get(name, len(cells)) for name in ("identifier", "course_id"))
+    return any(map(_is_identifier, cells[who : who + 1])) or any(
+        map(_is_key, cells[where : where + 1])
+    )
 
 
 def _is_data(cells: Sequence[Cell]) -> bool:

@@ -97,9 +97,14 @@ def is_username_name(words: str) -> bool:
 def is_id_name(words: str) -> bool:
     """Whether a folded header is that of a system's own numbers, as SIS User ID."""
     *before, last = words.split() or [""]
-    return (last in {"id", "ids"} and not _COURSE_WORDS & {*before}) or words in _ID_NAMES
+    return (last in {"id", "ids"} and {*before} <= _ID_WORDS) or words in _ID_NAMES
 
 
+_ID_WORDS = _set(
+    "sis, lms, canvas, moodle, user, users, student, learner, person, participant, member,"
+    "employee, staff, external, global, unique, campus, university, school, national,"
+    "integration, account"
+)
 _ID_NAMES = _set("userid, studentid, learnerid, uid, matricule, matrikelnummer, matricula")
 
 

@@ -117,8 +117,9 @@ class Reading:
             if len(cells) != width:
                 fitted = _fitted(cells, width)
                 if fitted is None:
-                    found = f"found {len(cells)}, expected {width}"
-                    self.problems.add(line, f", cells: {found}")
+                    if not self.entries.is_other_header(line, cells):
+                        found = f"found {len(cells)}, expected {width}"
+                        self.problems.add(line, f", cells: {found}")
                     continue
                 cells = fitted
             take(line, cells)
