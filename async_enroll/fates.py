@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, groupby
+from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
 from attrs import frozen
@@ -27,13 +27,15 @@ class Block:
     """What became of some identifiers in one course; iterates as their results.
 
     Results are made when they are looked at: making one costs more than all else that is
-    done for a pair. `fates` has one for each of `identifiers`, in their order.
+    done for a pair. `fates` has one for each of `identifiers`, in their order, and so has
+    `lines`, where it is known in which lines of a roster they stand; 0 where not.
     """
 
     course_id: str
     action: Action
     identifiers: Sequence[str]
     fates: Sequence[Fate]
+    lines: Sequence[int] | None = None
 
     @classmethod
     def alike(cls, course_id: str, action: Action, identifiers: Sequence[str], fate: Fate) -> Self:
@@ -47,19 +49,22 @@ class Block:
         action: Action,
         identifiers: Sequence[str],
         fates: Sequence[Fate | None],
+        lines: Sequence[int] | None = None,
     ) -> Self:
         """Those of the identifiers whose fate is known."""
         told = [fate for fate in fates if fate is not None]
         if len(told) < len(fates):
             identifiers = list(compress(identifiers, fates))
-        return cls(course_id, action, identifiers, told)
+            lines = lines and list(compress(lines, fates))
+        return cls(course_id, action, identifiers, told, lines)
 
     def __len__(self) -> int:
         return len(self.identifiers)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
-        for identifier, fate in zip(self.identifiers, self.fates, strict=True):
-            yield EnrollmentResult(identifier, self.course_id, self.action, *fate)
+        lines = self.lines or repeat(0, len(self))
+        for identifier, fate, line in zip(self.identifiers, self.fates, lines, strict=True):
+            yield EnrollmentResult(identifier, self.course_id, self.action, *fate, line or None)
 
     def runs(self) -> Iterator[tuple[Fate, int]]:
         """The fates in order, and how many identifiers in a row share each."""
@@ -75,7 +80,9 @@ class Block:
         if all(chosen):
             return self
         identifiers = list(compress(self.identifiers, chosen))
-        return Block(self.course_id, self.action, identifiers, list(compress(self.fates, chosen)))
+        fates = list(compress(self.fates, chosen))
+        lines = self.lines and list(compress(self.lines, chosen))
+        return Block(self.course_id, self.action, identifiers, fates, lines)
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:

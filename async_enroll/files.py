@@ -14,15 +14,17 @@ _MOST_LINKS = 40
 
 
 def private_file(
-    path: str | os.PathLike[str], *, newline: str | None = None
+    path: str | os.PathLike[str], *, newline: str | None = None, marked: bool = False
 ) -> AbstractContextManager[IO[str]]:
     """Open a text file for writing that takes its place at `path` once the body has ended.
 
     Created with mode 0600 beside its place; where the body fails, `path` is as before. A
     link stays: what it leads to is replaced, which must be there and writable, as for cp.
-    A device, a pipe or an open file (`is_stream`) is written into, as it comes.
+    A device, a pipe or an open file (`is_stream`) is written into, as it comes. `marked`
+    begins a file with a byte order mark, by which Excel knows UTF-8; what reads a pipe does not.
     """
-    return _private(path, "w", encoding="utf-8", newline=newline)
+    encoding = "utf-8-sig" if marked and not is_stream(Path(path)) else "utf-8"
+    return _private(path, "w", encoding=encoding, newline=newline)
 
 
 def private_binary_file(path: str | os.PathLike[str]) -> AbstractContextManager[IO[bytes]]:

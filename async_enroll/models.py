@@ -179,7 +179,8 @@ class EnrollmentResult:
     `before` and `after` are the platform's word, None where it gave none. `error`
     says in words why `outcome` is not ok. `notified`: True, the platform was asked
     to mail the learner and answered 200; False, no mail; None, it may have mailed and
-    nobody can tell. `attempts` counts the calls the pair was sent in.
+    nobody can tell. `attempts` counts the calls the pair was sent in. `line` is that of the
+    roster's file in which it was asked for, where that is known: in reports from a journal.
     """
 
     identifier: str
@@ -191,6 +192,7 @@ class EnrollmentResult:
     error: str | None = None
     notified: bool | None = False
     attempts: int = 1
+    line: int | None = None
 
 
 @frozen

@@ -18,7 +18,7 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.wanted import Wanted
+from async_enroll.wanted import Lines, Wanted
 
 SECONDS_PER_PAIR = 0.02
 """How long a platform is taken to need for a pair: tens of milliseconds, on real sites."""
@@ -33,7 +33,7 @@ class Plan:
     """The calls for a roster; iterates as its entries.
 
     `source` names the roster, `skipped` has the rows of it that were left out, in words,
-    `unused` its columns that are not used.
+    `unused` its columns that are not used; `lines` where in it each pair was asked for.
     `work` is what is to be done: what became of what cannot be sent, then batches.
     """
 
@@ -42,6 +42,7 @@ class Plan:
     work: list[Work] = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
     unused: tuple[str, ...] = field(default=(), repr=False)
+    lines: Lines | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -52,9 +53,10 @@ class Plan:
         source: str,
         skipped: tuple[str, ...] = (),
         unused: tuple[str, ...] = (),
+        lines: Lines | None = None,
     ) -> Self:
         """The plan for what is wanted. Takes a while where that is millions of pairs."""
-        return cls(source, wanted, planned(wanted, limits), skipped, unused)
+        return cls(source, wanted, planned(wanted, limits), skipped, unused, lines)
 
     def __iter__(self) -> Iterator[RosterEntry]:
         return iter(self.wanted)

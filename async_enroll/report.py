@@ -136,15 +136,16 @@ class EnrollmentReport:
         return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row a pair, UTF-8, mode 0600, safe to open in a spreadsheet. Blocks.
+        """Write one row a pair, mode 0600, safe to open in a spreadsheet. Blocks.
 
+        UTF-8 with a byte order mark, by which Excel knows it.
         A cell that a spreadsheet would take for a formula starts with an apostrophe.
 
         Raises:
             OSError: where the file cannot be written; what was at `path` is still there.
 
         """
-        with private_file(path, newline="") as file:
+        with private_file(path, newline="", marked=True) as file:
             write_csv(self, file)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:

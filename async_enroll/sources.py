@@ -15,6 +15,7 @@ from async_enroll.intake import CrossProduct, RosterIntake, Work
 from async_enroll.models import Action, BatchLimits, RosterEntry
 from async_enroll.plan import Plan
 from async_enroll.roster import Roster
+from async_enroll.wanted import Lines
 
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
@@ -63,14 +64,18 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
     if isinstance(roster, Plan):
         return roster
     skipped: tuple[str, ...] = ()
+    lines: Lines | None = None
     if isinstance(roster, Roster):
         source, wanted, skipped = roster.source, roster.wanted, roster.skipped
+        lines = roster.lines
     else:
         intake = RosterIntake()
         async for entry in each(roster, "roster"):
             intake.feed(entry)
         source, wanted = "entries", intake.wanted
-    return await to_thread.run_sync(lambda: Plan.of(wanted, limits, source=source, skipped=skipped))
+    return await to_thread.run_sync(
+        lambda: Plan.of(wanted, limits, source=source, skipped=skipped, lines=lines)
+    )
 
 
 async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
-from attrs import frozen
+from attrs import evolve, frozen
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -63,8 +63,15 @@ def in_memory(
 ) -> Account:
     """The account of a job without a journal; `path` is where its report is to be written."""
     summary = report.summary()
+    lines = plan.lines
+
+    def results() -> Iterable[EnrollmentResult]:
+        if lines is None:
+            return report
+        return (evolve(one, line=lines.of(one.identifier, one.course_id)) for one in report)
+
     return Account(
-        lambda: report,
+        results,
         summary,
         timeline,
         plan.pairs - summary.pairs,

@@ -77,7 +77,7 @@ def apply(
             that are not activated when they are.
         reason: Why, for the platform's audit trail of manual enrollments; up to 255 characters.
         journal: A file that keeps what is sent and what comes back, to go on with if need be.
-        report: A .csv, .json, .jsonl, .parquet or .html file for what became of every pair.
+        report: A .csv, .json, .jsonl, .parquet, .xlsx or .html file for what became of every pair.
         json: Print the report in full, as JSON, instead of a summary.
         yes: Do not ask before anything is sent.
         quiet: Show neither the plan nor progress.
@@ -103,6 +103,7 @@ def apply(
         source=found.source,
         skipped=found.skipped,
         unused=found.unused,
+        lines=found.lines,
     )
     for warning in made.warnings(email_students=email_students):
         warn(warning)

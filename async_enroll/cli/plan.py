@@ -61,7 +61,12 @@ def plan(
     client = connection.client_for(tuning) if preflight else None
     found = reading.read(roster)
     made = Plan.of(
-        found.wanted, limits, source=found.source, skipped=found.skipped, unused=found.unused
+        found.wanted,
+        limits,
+        source=found.source,
+        skipped=found.skipped,
+        unused=found.unused,
+        lines=found.lines,
     )
     warnings = made.warnings(email_students=email_students)
     for warning in warnings:

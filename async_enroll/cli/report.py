@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated, Literal
@@ -18,13 +19,26 @@ from async_enroll.cli.account import (
     write_report,
 )
 from async_enroll.cli.console import note
-from async_enroll.cli.destination import check_destination, check_report, destination
+from async_enroll.cli.destination import (
+    check_destination,
+    check_new,
+    check_report,
+    destination,
+)
 from async_enroll.cli.ending import ExitStatus
 from async_enroll.cli.flag import Flag
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.fates import Fate, failing, unnotified
 from async_enroll.journal import JournalReport
-from async_enroll.writing import json_pieces, write_csv, write_jsonl, write_roster
+from async_enroll.writing import (
+    ROSTER_FORMS,
+    check,
+    json_pieces,
+    write_csv,
+    write_jsonl,
+    write_roster,
+    write_roster_file,
+)
 
 EXAMPLES = """\
 Examples:
@@ -55,18 +69,25 @@ def report(
     Args:
         journal: The file that `apply` was given with --journal.
         format: Of what is printed or written; without it or --output, words for people.
-        output: A .csv, .json, .jsonl, .parquet or .html file to write, yours alone to read; with
-            --format, any file, device or pipe.
+        output: A .csv, .json, .jsonl, .parquet, .xlsx or .html file to write, yours alone to
+            read; with --format, any file, device or pipe.
         only: List the pairs that are not as asked, or those that are, and whose learners may
             not have been notified.
         as_roster: Write what failed as a roster, to be mended and applied again; with
-            --only unnotified, those to be mailed again.
+            --only unnotified, those to be mailed again. A .csv or .xlsx file; one that is there
+            already is left as it is.
 
     """
-    if as_roster and (format or (output and output.suffix not in ("", ".csv"))):
-        raise ConfigurationError("--as-roster writes CSV: leave out --format, or name it .csv")
+    if as_roster and (format or (output and output.suffix not in ("", *ROSTER_FORMS))):
+        raise ConfigurationError(
+            f"--as-roster writes {' or '.join(ROSTER_FORMS)}: leave out --format, or name it so"
+        )
     if output and (format or as_roster):
         check_destination(output, "--output")
+        if as_roster:
+            check_new(output, "--output")
+            if output.suffix:
+                check(output.suffix)
     else:
         check_report(output, "--output")
     try:
@@ -78,7 +99,7 @@ def report(
             if as_roster:
                 _write_roster(kept, output, unnotified if only == "unnotified" else failing)
             elif format:
-                with destination(output) as file:
+                with destination(output, marked=format == "csv") as file:
                     _write(format, account, file)
             elif output:
                 write_report(output, account)
@@ -106,8 +127,9 @@ def _write(form: Format, account: Account, file: IO[str]) -> None:
 
 
 def _write_roster(kept: JournalReport, output: Path | None, like: Callable[[Fate], bool]) -> None:
-    with destination(output) as file:
-        write_roster(kept.with_cohorts(like), file)
-    if output:
+    if output is None:
+        write_roster(kept.with_cohorts(like), sys.stdout)
+    else:
+        write_roster_file(output, kept.with_cohorts(like))
         whose = "those who may not have been notified" if like is unnotified else "what failed"
         note(f"roster of {whose}: {output}")

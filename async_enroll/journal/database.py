@@ -18,7 +18,7 @@ from typing import Any
 
 from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
-VERSION = 2
+VERSION = 3
 OURS = int.from_bytes(b"aenj")
 _PATIENCE = 60.0
 """For how many seconds to wait for who else reads or writes: each is done in milliseconds."""
@@ -33,7 +33,9 @@ CREATE TABLE unsent (results TEXT NOT NULL);
 -- The batches as planned: together, every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
-    identifiers TEXT NOT NULL, pairs INTEGER NOT NULL
+    identifiers TEXT NOT NULL, pairs INTEGER NOT NULL,
+    -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
+    lines BLOB
 );
 -- The calls that were about to be sent; their courses and identifiers if not all of the
 -- planned batch.

@@ -26,7 +26,7 @@ from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits
 from async_enroll.parcel import Parcel
-from async_enroll.wanted import Wanted
+from async_enroll.wanted import Lines, Wanted
 
 _GATHERING = 0.005
 """For how many seconds records are gathered before they are written together."""
@@ -205,6 +205,7 @@ async def open_journal(
     *,
     expected: str | None = None,
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
+    lines: Lines | None = None,
 ) -> AsyncIterator[Journal]:
     """Open a journal for the body of the `async with`, locked against other processes.
 
@@ -213,6 +214,7 @@ async def open_journal(
         limits: How large calls may be from now on.
         expected: The digest that it must have; None for any.
         new: What a new one is made from; None where there must be one.
+        lines: Where in the roster's file the pairs of a new one stand.
 
     Raises:
         ConfigurationError: where it is no journal, of another roster, or in use.
@@ -236,7 +238,7 @@ async def open_journal(
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await in_thread(create, file, description, work)
+            await in_thread(create, file, description, work, lines)
         # Two connections, since two threads are at work at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description

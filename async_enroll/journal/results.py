@@ -8,6 +8,8 @@ ranges: start, end, start, end, …
 from __future__ import annotations
 
 import json
+import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
@@ -15,6 +17,7 @@ from attrs import astuple
 
 from async_enroll.fates import Block, Fate
 from async_enroll.models import Batch, EnrollmentState, Outcome
+from async_enroll.wanted import Lines
 
 
 def encode(batch: Batch, blocks: Iterable[Block]) -> str:
@@ -59,8 +62,15 @@ def _stretches(identifiers: tuple[str, ...], block: Block) -> Iterator[tuple[int
         yield place[identifier], Block(block.course_id, block.action, [identifier], [fate])
 
 
-def decode(batch: Batch, data: str) -> list[Block]:
-    """What `data` says of pairs of `batch`."""
+def encode_lines(batch: Batch, lines: Lines) -> bytes:
+    """In which lines the pairs of `batch` stand, course by course; 0 where in none."""
+    numbers = (lines.of(who, key) or 0 for key in batch.courses for who in batch.identifiers)
+    return zlib.compress(array("I", numbers).tobytes(), level=1)
+
+
+def decode(batch: Batch, data: str, packed: bytes | None = None) -> list[Block]:
+    """What `data` says of pairs of `batch`, and `packed` of their lines."""
+    lines = array("I", zlib.decompress(packed)) if packed else None
     size = len(batch.identifiers)
     fates: list[Fate | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
@@ -68,7 +78,13 @@ def decode(batch: Batch, data: str) -> list[Block]:
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             fates[start:end] = [fate] * (end - start)
     found = (
-        Block.known(course_id, batch.action, batch.identifiers, fates[start : start + size])
+        Block.known(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            fates[start : start + size],
+            lines and lines[start : start + size],
+        )
         for course_id, start in zip(batch.courses, range(0, batch.pairs, size), strict=True)
     )
     return [block for block in found if block]

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import Action, RosterEntry
-from async_enroll.wanted import Wanted
+from async_enroll.wanted import Lines, Wanted
 
 if TYPE_CHECKING:
     from async_enroll.roster.columns import HiddenRows
@@ -23,7 +23,8 @@ class Roster:
     Iterates as entries, learner by learner, as often as needed; an entry that repeats
     another is left out, so that the length is the number of pairs. `skipped` has the bad
     rows that were left out, the first ten thousand, in words; `warnings` what is worth
-    knowing before it is applied; `unused` the names of the columns that are not used.
+    knowing before it is applied; `unused` the names of the columns that are not used; `lines`
+    where each pair was asked for.
     """
 
     source: str
@@ -31,6 +32,7 @@ class Roster:
     skipped: tuple[str, ...] = field(default=(), repr=False)
     warnings: tuple[str, ...] = field(default=(), repr=False)
     unused: tuple[str, ...] = field(default=(), repr=False)
+    lines: Lines = field(factory=Lines, repr=False, eq=False)
 
     def __iter__(self) -> Iterator[RosterEntry]:
         return iter(self.wanted)
@@ -138,4 +140,5 @@ class Roster:
             tuple(problems.words),
             tuple(problems.warnings),
             tuple(reading.unused),
+            reading.entries.lines,
         )

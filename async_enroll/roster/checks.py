@@ -23,7 +23,7 @@ from async_enroll.roster.cells import (
 )
 from async_enroll.roster.columns import Choice, Columns, columns_of
 from async_enroll.roster.names import GONE_WORDS, folded
-from async_enroll.wanted import Wanted, Wish
+from async_enroll.wanted import Lines, Wanted, Wish
 
 MOST_PROBLEMS = 10_000
 """How many bad rows are kept in words; of the others there is the number."""
@@ -74,9 +74,7 @@ class Entries:
         self._actions: dict[Cell, Action] = {}
         self._cohorts: dict[Cell, str | None] = {"": None}
         self._groups: dict[str, str] = {}
-        # For each pair that came first: enough to find its line again, and no more.
-        self._pairs = array("q")
-        self._lines = array("L")
+        self.lines: Lines = Lines()
         self._contradictions: list[tuple[int, str, str, Wish, Wish]] = []
 
     def begin(self, columns: Columns, header: Sequence[Cell]) -> None:
@@ -117,9 +115,8 @@ class Entries:
         if first is not None:
             wish = Wish(course_id, action, cohort)
             self._contradictions.append((line, who, spelling, wish, first))
-        elif len(self.wanted) > len(self._pairs):
-            self._pairs.append(hash((spelling, course_id)))
-            self._lines.append(line)
+        elif len(self.wanted) > len(self.lines):
+            self.lines.add(spelling, course_id, line)
         else:
             self._repeats += 1
 
@@ -179,18 +176,12 @@ class Entries:
     @property
     def _count(self) -> int:
         """How many rows were taken."""
-        return len(self._pairs) + self._repeats + len(self._contradictions)
+        return len(self.lines) + self._repeats + len(self._contradictions)
 
     def finish(self) -> None:
         """Name the contradictions, now that all lines are known, and what divides the rows."""
-        sought = {hash((who, wish.course_id)) for _, _, who, wish, _ in self._contradictions}
-        lines: dict[int, int] = {}
-        if sought:
-            for pair, line in zip(self._pairs, self._lines, strict=True):
-                if pair in sought:
-                    lines.setdefault(pair, line)
         for line, identifier, who, wish, first in self._contradictions:
-            earlier = lines[hash((who, wish.course_id))]
+            earlier = self.lines.of(who, wish.course_id)
             also = f", also spelled {shown(who)}," if who != identifier else ""
             self._problems.add(
                 line,

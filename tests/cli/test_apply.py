@@ -163,15 +163,15 @@ async def test_the_report_is_private(platform: Platform, faulty: Path, tmp_path:
     assert ended.status == 1
     assert ended.err == f"report of 2 pairs: {report}\n"
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
-    with report.open(newline="") as file:
-        rows = {row["identifier"]: row["outcome"] for row in csv.DictReader(file)}
-    assert rows == {"learner0": "enrolled", "nobody": "invalid_identifier"}
+    with report.open(newline="", encoding="utf-8-sig") as file:
+        rows = {(row["identifier"], row["outcome"], row["line"]) for row in csv.DictReader(file)}
+    assert rows == {("learner0", "enrolled", "2"), ("nobody", "invalid_identifier", "3")}
 
 
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("report.xlsx", "expected a name in .csv or .json or .jsonl or .parquet or .html"),
+        ("report.xls", "expected a name in .csv or .json or .jsonl or .parquet or .xlsx or .html"),
         ("missing/report.csv", "there is no directory"),
         ("taken.csv", "is a directory"),
         ("nowhere.csv", "is a link to nothing"),
@@ -272,7 +272,9 @@ async def test_interrupted(tmp_path: Path, twice: bool) -> None:
     assert "finishing what is in flight; Ctrl-C once more cuts it off" in err
     assert err.endswith("error: interrupted\n")
     assert "allowed" in out
-    outcomes = Counter(row["outcome"] for row in csv.DictReader(report.read_text().splitlines()))
+    outcomes = Counter(
+        row["outcome"] for row in csv.DictReader(report.read_text("utf-8-sig").splitlines())
+    )
     assert outcomes["allowed"] >= 2
     if twice:
         assert outcomes["unconfirmed"] == 1

@@ -12,10 +12,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_enroll import JournalReport
+from async_enroll import JournalReport, Roster
 from async_enroll.sandbox import Platform
 
 from .command import C0, C1, COMMAND, environment, names_in, roster_file, run
+
+LINE = 12
+"""Where `nobody` stands in the roster."""
 
 SLOW = ("--batch-pairs", "2", "--concurrency", "1", "--settle", "0.3")
 
@@ -167,12 +170,35 @@ async def test_failures_as_a_roster_to_mend(
     mend = tmp_path / "mend.csv"
     ended = await run("report", journal, "--as-roster", "--output", mend, env={})
     assert ended.status == 0
-    text = mend.read_text()
+    text = mend.read_text("utf-8-sig")
     assert f"nobody,{C1},enroll,,invalid_identifier: neither a user" in text
-    mend.write_text(text.replace("nobody", "learner0@example.org"))
+    (row,) = csv_rows(text)
+    assert row["line"] == str(LINE)
+    mend.write_text(text.replace("nobody", "learner0@example.org"), "utf-8-sig")
+    # What was mended is not lost by doing it again.
+    again = await run("report", journal, "--as-roster", "--output", mend, env={})
+    assert again.status == 2
+    assert "exists already" in again.err
+    assert "learner0@example.org" in mend.read_text()
     ended = await run("apply", "--yes", mend, env=environment(platform))
     assert ended.status == 0
     assert platform.is_enrolled("learner0", C1)
+
+
+async def test_what_failed_as_a_workbook(journal: Path, tmp_path: Path) -> None:
+    mend = tmp_path / "mend.xlsx"
+    ended = await run("report", journal, "--as-roster", "--output", mend, env={})
+    assert ended.status == 0
+    assert [entry.identifier for entry in Roster.read(mend)] == ["nobody"]
+
+
+async def test_reports_name_the_line(journal: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    await run("report", journal, "--output", report, env={})
+    rows = csv_rows(report.read_text("utf-8-sig"))
+    assert sorted(int(row["line"]) for row in rows) == [*range(2, 2 + len(rows))]
+    told = await run("report", journal, "--format", "jsonl", "--only", "failures", env={})
+    assert json.loads(told.out)["line"] == LINE
 
 
 @pytest.fixture
@@ -207,7 +233,7 @@ async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
     ended = await run("report", journal, *only, "--output", again, env={})
     assert (ended.status, ended.out) == (0, "")
     assert ended.err == f"roster of those who may not have been notified: {again}\n"
-    rows = csv_rows(again.read_text())
+    rows = csv_rows(again.read_text("utf-8-sig"))
     assert {(row["identifier"], row["cohort"], row["error"]) for row in rows} == {
         (f"learner{number}", "red", "enrolled: may not have been notified") for number in range(4)
     }
@@ -263,8 +289,8 @@ async def test_a_journal_of_another_roster(
     ("arguments", "words"),
     [
         (("--output", "x.docx"), "expected a name in"),
-        (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
-        (("--as-roster", "--format", "html"), "--as-roster writes CSV"),
+        (("--as-roster", "--output", "x.html"), "--as-roster writes .csv or .xlsx"),
+        (("--as-roster", "--format", "html"), "--as-roster writes .csv or .xlsx"),
     ],
 )
 async def test_unusable_arguments(journal: Path, arguments: tuple[str, ...], words: str) -> None:
