@@ -307,7 +307,7 @@ def _json(result: EnrollmentResult) -> bytes:
 
 
 def _cell(text: str) -> str:
-    return safe_cell(_whole(text))
+    return safe_cell(_whole(text).replace("\0", "\\x00"))  # with NUL, nobody could read it
 
 
 def _whole(text: str) -> str:

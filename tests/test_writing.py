@@ -89,7 +89,8 @@ def test_csv(some: list[EnrollmentResult]) -> None:
         ):
             # A spreadsheet takes none of them for a formula; the apostrophe can be taken away.
             assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r"))
-            assert row[column] in (whole(value), f"'{whole(value)}")
+            text = (whole(value) or "").replace("\0", "\\x00")
+            assert row[column] in (text, f"'{text}")
         assert row["action"] == result.action.value
         assert row["outcome"] == result.outcome.value
         assert row["ok"] == ("true" if result.outcome.ok else "false")
@@ -222,8 +223,10 @@ def test_a_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(path, some)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     book = openpyxl.load_workbook(path)
-    header = ("identifier", "course_id", "action", "outcome", "ok", "error", "notified")
-    header += ("attempts", "line")
+    header = (
+        *("identifier", "course_id", "action", "outcome", "ok", "error", "notified"),
+        *("attempts", "line"),
+    )
     assert [list(sheet.values) for sheet in book] == [
         [
             header,

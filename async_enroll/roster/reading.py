@@ -139,6 +139,7 @@ class Reading:
 
     def _take_objects(self, items: Iterator[Item]) -> None:
         kinds: dict[tuple[str, ...], tuple[Columns, Callable[[int, Sequence[Cell]], None]]] = {}
+        current: tuple[str, ...] | None = None
         for line, names, cells in items:
             known = kinds.get(names)
             if known is None:
@@ -151,7 +152,9 @@ class Reading:
             if columns.problems:
                 self.problems.add(line, f": {columns.problems[0]}")
             else:
-                self.entries.begin(columns, names)
+                if names != current:
+                    current = names
+                    self.entries.begin(columns, names)
                 take(line, cells)
 
     def _taking(self, columns: Columns) -> Callable[[int, Sequence[Cell]], None]:

@@ -252,6 +252,7 @@ def test_an_encoding_without_a_name(tmp_path: Path) -> None:
         ('[{"email": "%s", "course": "%s"}, 7]', "line 1: found '7', expected a JSON object"),
         ('{"user": {"email": "%s"}, "course": "%s"}', "line 1, column user: found an object"),
         ('{"email": "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),
+        ('{"email" : "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),
         ('{"user": NaN, "name": "%s", "course": "%s"}', "the number nan"),
         ('{"user": true, "name": "%s", "course": "%s"}', "the truth value TRUE"),
         ('{"user": 1234567890123456, "name": "%s", "course": "%s"}', "of more than 15 digits"),
