@@ -269,6 +269,19 @@ def replaced(result: EnrollmentResult, number: int) -> EnrollmentResult:
 
 
 @pytest.mark.parametrize("suffix", writing.FORMS)
+def test_a_report_is_a_roster(suffix: str, tmp_path: Path) -> None:
+    some = [
+        EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ERROR, error="=1", notified=None),
+        EnrollmentResult("joe", C2, Action.UNENROLL, Outcome.UNENROLLED, line=7),
+    ]
+    path = tmp_path / f"report{suffix}"
+    write(path, some)
+    assert [(one.identifier, one.course_id, one.action) for one in Roster.read(path)] == [
+        (one.identifier, one.course_id, one.action) for one in some
+    ]
+
+
+@pytest.mark.parametrize("suffix", writing.FORMS)
 def test_a_file_is_whole_or_not_there(suffix: str, tmp_path: Path) -> None:
     def cut_off() -> Iterator[EnrollmentResult]:
         yield from many(3)

@@ -50,7 +50,14 @@ _PLAIN = re.compile(
     r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
 )
 _SHORT = 64
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}")
+_PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,29}|[0-9]{1,15}")
+
+# What spreadsheets write for numbers too long for them or with a fraction, and for dates.
+_CHANGED = re.compile(
+    r"[-+]?\d+(?:[.,]\d+)?E[-+]\d+|[-+]?\d+[.,]\d+|\d{16,}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
+    r"|true|false",
+    re.IGNORECASE,
+)
 
 _QUOTES = {
     '"': '"',
@@ -168,6 +175,8 @@ def identifier_of(cell: Cell, kind: Kind = Kind.ANY) -> Cell:
 def _checked_identifier(text: str, cell: str, kind: Kind) -> Cell:
     if text.lower() in PLACEHOLDERS:
         return Unreadable(f"found {shown(cell)}, which stands for nothing; expected {kind.value}")
+    if _CHANGED.fullmatch(text):
+        return _changed(shown(cell), text)
     parts = [part for part in _SEPARATORS.split(text) if part]
     if len(parts) > 1 and sum("@" in part for part in parts) > 1:
         return _several(cell, "addresses")
@@ -208,7 +217,7 @@ def is_plain_name(cell: Cell) -> bool:
     )
 
 
-_NO_NAMES = PLACEHOLDERS | GONE_WORDS
+_NO_NAMES = PLACEHOLDERS | GONE_WORDS | {"true", "false"}
 
 
 def course_key_of(cell: Cell) -> Cell:

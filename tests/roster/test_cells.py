@@ -85,6 +85,13 @@ def test_what_stands_around_an_address(cell: str) -> None:
         ("#BEZUG!", "the error"),
         ("####", "the error"),
         ("=A2", "the formula"),
+        ("1.23457E+11", "a spreadsheet may have changed it"),
+        ("1,2E-05", "a spreadsheet may have changed it"),
+        ("123.0", "a spreadsheet may have changed it"),
+        ("1234567890123450", "a spreadsheet may have changed it"),
+        ("2026-09-01", "a spreadsheet may have changed it"),
+        ("1.9.2026", "a spreadsheet may have changed it"),
+        ("TRUE", "a spreadsheet may have changed it"),
         ("jane:doe", "expected an e-mail address or a username"),
         ("j" * 151, "expected an e-mail address or a username"),
         (f"{'j' * 250}@x.org", "no e-mail address"),
@@ -211,7 +218,11 @@ def test_an_address_is_one_to_django_and_to_the_sandbox(text: str) -> None:
         assert is_plausible_address(found)
 
 
-@given(st.lists(st.sampled_from([*"aZ0.-+@_:", "x@y.org", "\u00e9", " "]), max_size=8).map("".join))
+@given(
+    st.lists(
+        st.sampled_from([*"aZ0.-+@_:", "123", "E+", "x@y.org", "\u00e9", " "]), max_size=8
+    ).map("".join)
+)
 def test_what_is_plain_needs_no_look(text: str) -> None:
     if is_plain_address(text):
         assert is_address(text)

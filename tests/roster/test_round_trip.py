@@ -61,6 +61,7 @@ def read(content: bytes) -> list[RosterEntry]:
         return list(Roster.read(path))
 
 
+@settings(deadline=None)
 @given(
     entries,
     st.sampled_from(csv.list_dialects()),
@@ -82,6 +83,7 @@ def test_csv(
     assert read(gzip.compress(content) if packed else content) == in_learners_order(some)
 
 
+@settings(deadline=None)
 @given(entries, st.sampled_from(["lines", "array", "report"]), st.none() | st.just(2))
 def test_json(some: list[RosterEntry], form: str, indent: int | None) -> None:
     items = [dict(zip(HEADER, row, strict=True)) for row in rows_of(some)]
@@ -95,7 +97,7 @@ def test_json(some: list[RosterEntry], form: str, indent: int | None) -> None:
 
 
 @given(entries)
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_parquet(some: list[RosterEntry]) -> None:
     columns = dict(zip(HEADER, map(list, zip(*rows_of(some), strict=True)), strict=True))
     file = io.BytesIO()
