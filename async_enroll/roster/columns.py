@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from shlex import quote
 from typing import Final, Literal
 
 from attrs import define, field, frozen
@@ -103,6 +104,7 @@ def _find(name: str, names: list[str], columns: Columns, choice: Choice) -> None
             )
     else:
         taken = {at for theirs in choice.mapped.values() for at in positions(theirs, names)}
+        taken.update(columns.at.values())
         free = {at: folded(text) for at, text in enumerate(names) if at not in taken and text}
         found = _candidates(name, free, columns, given=name in choice.given)
     if not found:
@@ -136,10 +138,7 @@ def positions(theirs: str, names: Sequence[str]) -> list[int]:
 
 
 def _way(at: int, names: list[str]) -> str:
-    name = names[at]
-    if names.count(name) > 1:
-        return f"#{at + 1}"
-    return name if name.replace("_", "").isalnum() else f'"{name}"'
+    return quote(names[at] if names.count(names[at]) == 1 else f"#{at + 1}")
 
 
 def _candidates(name: str, free: Mapping[int, str], columns: Columns, *, given: bool) -> list[int]:

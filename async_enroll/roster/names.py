@@ -174,6 +174,7 @@ ACTION_OF: Final[dict[str, Action]] = {
     for word in words.split(",")
 }
 
+_THERE_WORDS = _set("active, enrolled, registered, attending")
 _STATUS_WORDS = _set(
     "status, state, workflow, active, enabled, role, roles, type, statut, etat, actif, active,"
     "estado, rol, tipo, activo, zustand, rolle, typ, art, aktiv, toestand, actief, stan, rola,"
@@ -221,7 +222,8 @@ def is_status_name(words: str) -> bool:
 def changes_meaning(name: str, value: str) -> bool:
     """Whether a value, in a column of that folded name, says that the row is not to be enrolled."""
     words = folded(value)
-    if (GONE_WORDS | ROLE_WORDS) & {*words.split()}:
+    some = {*words.split()}
+    if (GONE_WORDS | ROLE_WORDS) & some or ("not" in some and _THERE_WORDS & some):
         return True
     named = {*name.split()}
     if named & _YES_NO_WORDS:

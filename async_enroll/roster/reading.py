@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from operator import itemgetter
+from shlex import quote
 from typing import IO, Any
 
 from async_enroll.roster.cells import Cell, Unreadable, edged, is_blank, shown
@@ -225,11 +226,12 @@ class _Chosen:
         for name, (line, value) in self._changed.items():
             values = self._values[name]
             good = [one for one in values if not changes_meaning(folded(name), one)]
+            example = quote(f"{name}={good[0] if good else '…'}")
             self._problems.fail(
                 f"the column {name!r} is not used, and holds {shown(value)} (of "
-                f"{', '.join(map(shown, values))}): say which rows count with --where "
-                f"{name}={good[0] if good else '…'}, repeated for several values, or that it "
-                f"changes nothing with --ignore-column {name}",
+                f"{', '.join(map(shown, values))}): say which rows count with --where {example}, "
+                "repeated for several values, or that it changes nothing with --ignore-column "
+                f"{quote(name)}",
                 line,
             )
         if self.left_out:
