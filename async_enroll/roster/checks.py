@@ -1,4 +1,4 @@
-"""Checks what any format yields, row by row, and keeps what is wanted."""
+"""Checks what any format yields, row by row, and keeps the desired pairs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Problems:
 
 
 class Entries:
-    """Collects what is wanted. `begin` says which columns the rows have that follow."""
+    """Collects the desired pairs. `begin` says which columns the rows have that follow."""
 
     def __init__(self, problems: Problems, choice: Choice) -> None:
         self.desired: Desired = Desired()
