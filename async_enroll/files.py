@@ -17,19 +17,21 @@ _MAX_LINKS = 40
 
 
 def private_file(
-    path: str | os.PathLike[str], *, newline: str | None = None
+    path: str | os.PathLike[str], *, newline: str | None = None, marked: bool = False
 ) -> AbstractContextManager[IO[str]]:
     """Open a UTF-8 text file for writing, and move it to `path` when the `with` body has ended.
 
     The file is created with mode 0600 in the same folder; if the body raises, `path` stays as it
     was. If `path` is a symbolic link, its target is replaced, which must exist and be writable, as
-    for cp. A device, a pipe or an open file (`is_stream`) is written to directly.
+    for cp. A device, a pipe or an open file (`is_stream`) is written to directly. `marked` begins a
+    file with a byte order mark, by which Excel knows UTF-8, but not a stream.
 
     Raises:
         OSError: if the file cannot be written.
 
     """
-    return _private(path, "w", encoding="utf-8", newline=newline)
+    encoding = "utf-8-sig" if marked and not is_stream(Path(path)) else "utf-8"
+    return _private(path, "w", encoding=encoding, newline=newline)
 
 
 def private_binary_file(path: str | os.PathLike[str]) -> AbstractContextManager[IO[bytes]]:

@@ -8,7 +8,7 @@ blocks; `journal` and `reports` consume them. No I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, groupby
+from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
 from attrs import frozen
@@ -32,13 +32,15 @@ class Block:
     """The results of some identifiers in one course; iterates as `EnrollmentResult` objects.
 
     These are built during iteration: building one costs more than all other work on a pair.
-    `details` has one item for each of `identifiers`, in the same order.
+    `details` has one item for each of `identifiers`, in the same order. So has `lines`, their
+    lines in a roster, 0 where unknown; None if all are unknown.
     """
 
     course_id: str
     action: Action
     identifiers: Sequence[str]
     details: Sequence[ResultDetail]
+    lines: Sequence[int] | None = None
 
     @classmethod
     def alike(
@@ -54,19 +56,22 @@ class Block:
         action: Action,
         identifiers: Sequence[str],
         details: Sequence[ResultDetail | None],
+        lines: Sequence[int] | None = None,
     ) -> Self:
         """A block of the identifiers whose detail is not None."""
         present = [detail for detail in details if detail is not None]
         if len(present) < len(details):
             identifiers = list(compress(identifiers, details))
-        return cls(course_id, action, identifiers, present)
+            lines = lines and list(compress(lines, details))
+        return cls(course_id, action, identifiers, present, lines)
 
     def __len__(self) -> int:
         return len(self.identifiers)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
-        for identifier, detail in zip(self.identifiers, self.details, strict=True):
-            yield EnrollmentResult(identifier, self.course_id, self.action, *detail)
+        lines = self.lines or repeat(0, len(self))
+        for identifier, detail, line in zip(self.identifiers, self.details, lines, strict=True):
+            yield EnrollmentResult(identifier, self.course_id, self.action, *detail, line or None)
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
         """Run-length encode the details: pairs of a detail and the number of repeats in a row."""
@@ -82,7 +87,9 @@ class Block:
         if all(chosen):
             return self
         identifiers = list(compress(self.identifiers, chosen))
-        return Block(self.course_id, self.action, identifiers, list(compress(self.details, chosen)))
+        details = list(compress(self.details, chosen))
+        lines = self.lines and list(compress(self.lines, chosen))
+        return Block(self.course_id, self.action, identifiers, details, lines)
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:

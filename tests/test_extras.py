@@ -3,10 +3,20 @@
 import subprocess
 import sys
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-EXTRAS = ["cyclopts", "jinja2", "markupsafe", "pyarrow", "python_calamine", "rich", "uvloop"]
+EXTRAS = [
+    "cyclopts",
+    "jinja2",
+    "markupsafe",
+    "openpyxl",
+    "pyarrow",
+    "python_calamine",
+    "rich",
+    "uvloop",
+]
 JOB = """
 import anyio
 from async_enroll import EnrollmentClient, Roster
@@ -90,7 +100,8 @@ def test_a_module_of_our_own_is_no_extra() -> None:
     ],
 )
 def test_a_function(statement: str, package: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "roster.xlsx").write_bytes(b"PK\x03\x04")
+    with ZipFile(tmp_path / "roster.xlsx", "w") as workbook:
+        workbook.writestr("xl/workbook.xml", "<workbook/>")
     (tmp_path / "roster.parquet").write_bytes(b"PAR1")
     done = run(FAILING.format(statement), package, directory=tmp_path)
     assert (done.stdout, done.stderr) == (f"{words}\n", "")

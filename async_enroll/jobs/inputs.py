@@ -18,6 +18,7 @@ from anyio import to_thread
 from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import Action, BatchLimits, RosterEntry
+from async_enroll.planning.desired import Lines
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import CrossProduct, RosterIntake, Work
 from async_enroll.roster import Roster
@@ -69,15 +70,17 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
     if isinstance(roster, Plan):
         return roster
     skipped: tuple[str, ...] = ()
+    lines: Lines | None = None
     if isinstance(roster, Roster):
         source, desired, skipped = roster.source, roster.desired, roster.skipped
+        lines = roster.lines
     else:
         intake = RosterIntake()
         async for entry in each(roster, "roster"):
             intake.feed(entry)
         source, desired = "entries", intake.desired
     return await to_thread.run_sync(
-        lambda: Plan.of(desired, limits, source=source, skipped=skipped)
+        lambda: Plan.of(desired, limits, source=source, skipped=skipped, lines=lines)
     )
 
 

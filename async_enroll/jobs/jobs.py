@@ -189,7 +189,9 @@ class Jobs:
             )
             return description, plan.work
 
-        async with open_journal(path, self._limits, expected=digest, new=new) as opened:
+        async with open_journal(
+            path, self._limits, expected=digest, new=new, lines=plan.lines
+        ) as opened:
             if earlier:
                 async for some in opened.earlier():
                     await emit(some)

@@ -20,7 +20,7 @@ from typing import Any
 
 from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
-VERSION = 2
+VERSION = 3
 OURS = int.from_bytes(b"aenj")
 _BUSY_TIMEOUT = 60.0
 """How many seconds to wait for another reader or writer; each takes milliseconds."""
@@ -35,7 +35,9 @@ CREATE TABLE unsent (results TEXT NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
-    identifiers TEXT NOT NULL, pairs INTEGER NOT NULL
+    identifiers TEXT NOT NULL, pairs INTEGER NOT NULL,
+    -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
+    lines BLOB
 );
 -- The calls that were about to be sent. Courses and identifiers are NULL if they are those of
 -- the planned batch.

@@ -28,7 +28,7 @@ from async_enroll.journal.recovery import left
 from async_enroll.journal.store import Description, Record, Store, create
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
-from async_enroll.planning.desired import Desired
+from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.validation import Work
 from async_enroll.results import Block
 
@@ -212,6 +212,7 @@ async def open_journal(
     *,
     expected: str | None = None,
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
+    lines: Lines | None = None,
 ) -> AsyncIterator[Journal]:
     """Open a journal for the body of the `async with`, locked against other processes.
 
@@ -220,6 +221,7 @@ async def open_journal(
         limits: How large calls may be from now on.
         expected: The digest that it must have; None for any.
         new: Makes the description and work of a new journal; None if the file must exist.
+        lines: The lines of the roster's file in which the pairs of a new journal stand.
 
     Raises:
         ConfigurationError: if it is not a journal, belongs to another roster, or is in use.
@@ -243,7 +245,7 @@ async def open_journal(
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await in_thread(create, file, description, work)
+            await in_thread(create, file, description, work, lines)
         # Two connections, since reading and writing run in two threads at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description

@@ -8,12 +8,15 @@ pairs as ranges: start, end, start, end, … `journal.store` keeps the text.
 from __future__ import annotations
 
 import json
+import zlib
+from array import array
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from attrs import astuple
 
 from async_enroll.models import Batch, EnrollmentState, Outcome
+from async_enroll.planning.desired import Lines
 from async_enroll.results import Block, ResultDetail
 
 
@@ -59,8 +62,15 @@ def _contiguous_parts(identifiers: tuple[str, ...], block: Block) -> Iterator[tu
         yield place[identifier], Block(block.course_id, block.action, [identifier], [detail])
 
 
-def decode(batch: Batch, data: str) -> list[Block]:
-    """Return the results of pairs of `batch` that `data` holds."""
+def encode_lines(batch: Batch, lines: Lines) -> bytes:
+    """Pack the roster lines of the pairs of `batch`, course by course; 0 for pairs without one."""
+    numbers = (lines.of(who, key) or 0 for key in batch.courses for who in batch.identifiers)
+    return zlib.compress(array("I", numbers).tobytes(), level=1)
+
+
+def decode(batch: Batch, data: str, packed: bytes | None = None) -> list[Block]:
+    """Return the results of pairs of `batch` that `data` holds, with the lines in `packed`."""
+    lines = array("I", zlib.decompress(packed)) if packed else None
     size = len(batch.identifiers)
     details: list[ResultDetail | None] = [None] * batch.pairs
     for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
@@ -70,7 +80,13 @@ def decode(batch: Batch, data: str) -> list[Block]:
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             details[start:end] = [detail] * (end - start)
     found = (
-        Block.known(course_id, batch.action, batch.identifiers, details[start : start + size])
+        Block.known(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            details[start : start + size],
+            lines and lines[start : start + size],
+        )
         for course_id, start in zip(batch.courses, range(0, batch.pairs, size), strict=True)
     )
     return [block for block in found if block]

@@ -34,9 +34,10 @@ from async_enroll.events import (
 from async_enroll.http.failures import FailureKind
 from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
 from async_enroll.journal.recovery import Sending
-from async_enroll.journal.results import decode, encode, positions
+from async_enroll.journal.results import decode, encode, encode_lines, positions
 from async_enroll.models import Action, Batch, Outcome
 from async_enroll.planning.batching import Place
+from async_enroll.planning.desired import Lines
 from async_enroll.planning.validation import Scope, Work
 from async_enroll.results import Block, ResultDetail
 
@@ -265,8 +266,9 @@ class Store:
         while True:
             found: list[tuple[float, Batch, list[Block]]] = []
             with self._database.reading():
-                for one, planned, *columns, at, data in self._database.rows(
-                    "SELECT settled.id, number, action, courses, cohorts, identifiers, at, results"
+                for one, planned, *columns, at, data, lines in self._database.rows(
+                    "SELECT settled.id, number, action, courses, cohorts, identifiers, at, results,"
+                    " lines"
                     " FROM settled JOIN planned ON number = settled.planned"
                     " WHERE (settled.planned, settled.id) > (?, ?) AND settled.id <= ?"
                     " ORDER BY settled.planned, settled.id LIMIT ?",
@@ -278,7 +280,7 @@ class Store:
                     if batch is None or planned != number:
                         number, batch = planned, _batch(*columns)
                     after = one
-                    found.append((at, batch, decode(batch, data)))
+                    found.append((at, batch, decode(batch, data, lines)))
             if not found:
                 return
             yield from found
@@ -301,8 +303,12 @@ _UNFINISHED = (
 )
 
 
-def create(path: Path, description: Description, work: Iterable[Work]) -> None:
+def create(
+    path: Path, description: Description, work: Iterable[Work], lines: Lines | None = None
+) -> None:
     """Write a new journal, completely or not at all.
+
+    `lines` tells where in the roster's file the pairs stand.
 
     Raises:
         JournalError: if it cannot be written.
@@ -313,7 +319,7 @@ def create(path: Path, description: Description, work: Iterable[Work]) -> None:
         draft.unlink(missing_ok=True)  # left by a process that was killed
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(draft, isolation_level=None)) as database:
-            _fill(database, description, work)
+            _fill(database, description, work, lines)
         draft.rename(path)
         _sync(path.parent)
     except (sqlite3.Error, OSError) as error:
@@ -323,7 +329,12 @@ def create(path: Path, description: Description, work: Iterable[Work]) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _fill(database: sqlite3.Connection, description: Description, work: Iterable[Work]) -> None:
+def _fill(
+    database: sqlite3.Connection,
+    description: Description,
+    work: Iterable[Work],
+    lines: Lines | None,
+) -> None:
     database.execute(f"PRAGMA application_id = {OURS}")
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.executescript(SCHEMA)
@@ -339,14 +350,15 @@ def _fill(database: sqlite3.Connection, description: Description, work: Iterable
                 database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
             case Batch():
                 database.execute(
-                    "INSERT INTO planned (action, courses, cohorts, identifiers, pairs)"
-                    " VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO planned (action, courses, cohorts, identifiers, pairs, lines)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
                     (
                         item.action.value,
                         ",".join(item.courses),
                         None if item.cohorts is None else ",".join(item.cohorts),
                         ",".join(item.identifiers),
                         item.pairs,
+                        encode_lines(item, lines) if lines else None,
                     ),
                 )
     database.execute("COMMIT")

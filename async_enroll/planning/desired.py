@@ -7,6 +7,8 @@ tuple of numbers. `planning.validation` fills it; `planning.batching` turns it i
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import ItemsView, Iterator
 
 from attrs import frozen
@@ -123,3 +125,34 @@ class Desired:
             else:
                 group.append(identifier)
         return groups
+
+
+class Lines:
+    """In which line of a file each pair was asked for first, in 12 bytes a pair.
+
+    Pairs are known by their hashes, of 64 bits: among millions, two hardly ever have the same.
+    """
+
+    def __init__(self) -> None:
+        self._keys = array("q")
+        self._numbers = array("I")
+        self._order: list[array[int]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, identifier: str, course_id: str, line: int) -> None:
+        """Take the line of a pair that was in none before."""
+        self._keys.append(hash((identifier, course_id)))
+        self._numbers.append(line)
+
+    def of(self, identifier: str, course_id: str) -> int | None:
+        """The line of a pair, by the spelling that is wanted; None where it is in none."""
+        if self._order is None or len(self._order[0]) != len(self._keys):
+            numbers = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+            keys = array("q", map(self._keys.__getitem__, numbers))
+            self._order = [keys, array("I", map(self._numbers.__getitem__, numbers))]
+        keys, lines = self._order
+        key = hash((identifier, course_id))
+        at = bisect_left(keys, key)
+        return lines[at] if at < len(keys) and keys[at] == key else None

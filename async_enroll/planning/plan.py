@@ -19,7 +19,7 @@ from async_enroll.models import (
     RequestWindow,
     RosterEntry,
 )
-from async_enroll.planning.desired import Desired
+from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.validation import Scope, Work, planned
 from async_enroll.results import Block
 
@@ -36,6 +36,7 @@ class Plan:
     """The calls for a roster; iterates as its entries.
 
     `source` names the roster. `skipped` describes the rows that were left out, one string each.
+    `unused` names the columns that are not used. `lines` has the line of each pair in the file.
     `work` holds the results of pairs that cannot be sent, then the scope, then the batches.
     """
 
@@ -43,13 +44,22 @@ class Plan:
     desired: Desired = field(repr=False)
     work: list[Work] = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
+    unused: tuple[str, ...] = field(default=(), repr=False)
+    lines: Lines | None = field(default=None, repr=False)
 
     @classmethod
     def of(
-        cls, desired: Desired, limits: BatchLimits, *, source: str, skipped: tuple[str, ...] = ()
+        cls,
+        desired: Desired,
+        limits: BatchLimits,
+        *,
+        source: str,
+        skipped: tuple[str, ...] = (),
+        unused: tuple[str, ...] = (),
+        lines: Lines | None = None,
     ) -> Self:
         """Plan the desired pairs. Blocks for seconds with millions of pairs; no I/O."""
-        return cls(source, desired, planned(desired, limits), skipped)
+        return cls(source, desired, planned(desired, limits), skipped, unused, lines)
 
     def __iter__(self) -> Iterator[RosterEntry]:
         return iter(self.desired)

@@ -280,6 +280,7 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
         "error": result.error,
         "notified": result.notified,
         "attempts": result.attempts,
+        "line": result.line,
     }
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,7 @@ from async_enroll.models import EnrollmentResult, Outcome
 from async_enroll.platform.json import result_object
 from async_enroll.results import UNNOTIFIED
 
-FORMS = (".csv", ".json", ".jsonl", ".parquet")
+FORMS = (".csv", ".json", ".jsonl", ".parquet", ".xlsx")
 """The file name suffixes that `write` supports."""
 
 _COLUMNS = (
@@ -36,10 +37,20 @@ _COLUMNS = (
     "error",
     "notified",
     "attempts",
+    "line",
 )
-_ROSTER_COLUMNS = ("identifier", "course_id", "action", "cohort", "error")
+_ROSTER_COLUMNS = ("identifier", "course_id", "action", "cohort", "error", "line")
+ROSTER_FORMS = (".csv", ".xlsx")
+"""The suffixes that a roster can be written with."""
 _LINES = 1000
 _ROW_GROUP = 50_000
+_SHEET_ROWS = 1_048_576
+_LONGEST_CELL = 32_767
+"""In characters. Source: Excel specifications and limits, as for the rows of a sheet."""
+
+_NOT_IN_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+_Row = tuple[str | int, ...]
 
 
 def write(
@@ -58,14 +69,19 @@ def write(
     """
     suffix = Path(path).suffix
     check(suffix)
-    if suffix == ".parquet":
+    if suffix in (".parquet", ".xlsx"):
         with private_binary_file(path) as binary:
-            write_parquet(results, binary)
+            if suffix == ".parquet":
+                write_parquet(results, binary)
+            else:
+                _write_sheets(_COLUMNS, map(_row, results), binary)
+        return
+    if suffix == ".csv":
+        with private_file(path, newline="", marked=True) as file:
+            write_csv(results, file)
         return
     with private_file(path, newline="") as file:
-        if suffix == ".csv":
-            write_csv(results, file)
-        elif suffix == ".json":
+        if suffix == ".json":
             file.writelines(json_pieces(results, pending=pending))
         else:
             write_jsonl(results, file)
@@ -84,28 +100,33 @@ def check(suffix: str) -> None:
         )
     if suffix == ".parquet":
         _pyarrow()
+    elif suffix == ".xlsx":
+        _openpyxl()
 
 
 def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
     """Write a header and one row per pair. Open `file` with ``newline=""``.
 
     A cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
-    Only two columns can be empty: `error` if there is none, `notified` if it is unknown.
+    Three columns can be empty: `error` if there is none, `notified` if it is unknown, and
+    `line` if the pair's line in a roster is unknown.
     """
     rows = csv.writer(file)
     rows.writerow(_COLUMNS)
-    rows.writerows(
-        (
-            _cell(result.identifier),
-            _cell(result.course_id),
-            result.action.value,
-            result.outcome.value,
-            "true" if result.outcome.ok else "false",
-            _cell(result.error) if result.error else "",
-            "" if result.notified is None else "true" if result.notified else "false",
-            result.attempts,
-        )
-        for result in results
+    rows.writerows(map(_row, results))
+
+
+def _row(result: EnrollmentResult) -> _Row:
+    return (
+        _cell(result.identifier),
+        _cell(result.course_id),
+        result.action.value,
+        result.outcome.value,
+        "true" if result.outcome.ok else "false",
+        _cell(result.error) if result.error else "",
+        "" if result.notified is None else "true" if result.notified else "false",
+        result.attempts,
+        result.line or "",
     )
 
 
@@ -113,20 +134,74 @@ def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[s
     """Write results as a roster to correct and apply again, in CSV as by `write_csv`.
 
     `rows` has results, each with the requested cohort. The column `error` says what to
-    correct, or that the learner may not have been notified. Reading a roster ignores it.
+    correct, or that the learner may not have been notified; `line` is the pair's former line.
+    Reading a roster ignores both.
     """
     cells = csv.writer(file)
     cells.writerow(_ROSTER_COLUMNS)
-    cells.writerows(
+    cells.writerows(_roster_rows(rows))
+
+
+def write_roster_file(
+    path: str | os.PathLike[str], rows: Iterable[tuple[EnrollmentResult, str | None]]
+) -> None:
+    """`write_roster` to a file in the form that its suffix names, CSV or one of `ROSTER_FORMS`.
+
+    Blocks. Raises as `write`.
+    """
+    if Path(path).suffix == ".xlsx":
+        with private_binary_file(path) as binary:
+            _write_sheets(_ROSTER_COLUMNS, _roster_rows(rows), binary)
+        return
+    with private_file(path, newline="", marked=True) as file:
+        write_roster(rows, file)
+
+
+def _roster_rows(rows: Iterable[tuple[EnrollmentResult, str | None]]) -> Iterator[_Row]:
+    return (
         (
             _cell(result.identifier),
             _cell(result.course_id),
             result.action.value,
             _cell(cohort or ""),
             _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
+            result.line or "",
         )
         for result, cohort in rows
     )
+
+
+def _write_sheets(columns: _Row, rows: Iterable[_Row], file: IO[bytes]) -> None:
+    """A workbook: one sheet, and more where that is full, each with a header. All text is text."""
+    openpyxl = _openpyxl()
+    book = openpyxl.Workbook(write_only=True)
+    left = iter(rows)
+    try:
+        while (some := islice(left, _SHEET_ROWS - 1)) and (
+            (first := next(some, None)) or not book.worksheets
+        ):
+            sheet = book.create_sheet(f"Sheet{len(book.worksheets) + 1}")
+            for row in chain([columns], [first] if first else [], some):
+                sheet.append([_sheet_cell(sheet, value) for value in row])
+        book.save(file)
+    except BaseException:
+        for sheet in book.worksheets:
+            sheet.close()
+        raise
+
+
+def _sheet_cell(sheet: Any, value: str | int) -> Any:
+    if isinstance(value, int) or not value:
+        return value or None
+    from openpyxl.cell import WriteOnlyCell
+
+    cell = WriteOnlyCell(sheet, _NOT_IN_XML.sub(_written_out, value)[:_LONGEST_CELL])
+    cell.data_type = "s"  # whatever it looks like: an error, say
+    return cell
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return f"\\x{ord(found[0]):02x}"
 
 
 def write_jsonl(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
@@ -177,6 +252,7 @@ def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
             pyarrow.field("error", pyarrow.string()),
             pyarrow.field("notified", pyarrow.bool_()),
             pyarrow.field("attempts", pyarrow.int16(), nullable=False),
+            pyarrow.field("line", pyarrow.uint32()),
         ]
     )
     left = iter(results)
@@ -195,6 +271,7 @@ def _columns(group: list[EnrollmentResult]) -> list[list[Any]]:
         [result.error and _encodable(result.error) for result in group],
         [result.notified for result in group],
         [result.attempts for result in group],
+        [result.line for result in group],
     ]
 
 
@@ -208,6 +285,16 @@ def _pyarrow() -> Any:
             'Parquet needs pyarrow: pip install "async_enroll[files]"'
         ) from None
     return pyarrow
+
+
+def _openpyxl() -> Any:
+    try:
+        import openpyxl
+    except ImportError:
+        raise ConfigurationError(
+            'Excel needs openpyxl: pip install "async_enroll[files]"'
+        ) from None
+    return openpyxl
 
 
 def _json(result: EnrollmentResult) -> bytes:
@@ -224,7 +311,7 @@ def _json(result: EnrollmentResult) -> bytes:
 
 
 def _cell(text: str) -> str:
-    return safe_cell(_encodable(text))
+    return safe_cell(_encodable(text).replace("\0", "\\x00"))  # with NUL, nobody could read it
 
 
 def _encodable(text: str) -> str:

@@ -140,15 +140,16 @@ class EnrollmentReport:
         return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write one row per pair as CSV, UTF-8, mode 0600. Blocks.
+        """Write one row per pair as CSV, UTF-8 with a byte order mark, mode 0600. Blocks.
 
+        Excel knows UTF-8 by the mark.
         A cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
 
         Raises:
             OSError: The file cannot be written. `path` is unchanged.
 
         """
-        with private_file(path, newline="") as file:
+        with private_file(path, newline="", marked=True) as file:
             write_csv(self, file)
 
     def write_json(self, path: str | os.PathLike[str]) -> None:

@@ -1,26 +1,42 @@
-"""Checks what any format yields, row by row, and keeps what is wanted."""
+"""Checks what any format yields, row by row, and keeps the desired pairs."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Sequence
 from operator import itemgetter
 
 from async_enroll.models import Action
-from async_enroll.planning.desired import Assignment, Desired
-from async_enroll.roster.columns import action_of
+from async_enroll.planning.desired import Assignment, Desired, Lines
+from async_enroll.roster.cells import (
+    Cell,
+    Kind,
+    Unreadable,
+    action_of,
+    cohort_of,
+    course_key_of,
+    edged,
+    identifier_of,
+    is_blank,
+    is_plain_address,
+    is_plain_name,
+    shown,
+)
+from async_enroll.roster.columns import Choice, Columns, columns_of
+from async_enroll.roster.names import GONE_WORDS, folded
 
 MOST_PROBLEMS = 10_000
 """How many bad rows are kept in words; of the others there is the number."""
 
 
 class Problems:
-    """What is wrong with a file, by line."""
+    """What is wrong with a file, by line, and what is worth knowing of it."""
 
     def __init__(self) -> None:
         self.count: int = 0
         self.fatal = False
-        """Whether rows may be missing for a problem: it cannot be skipped."""
+        """Whether rows may be missing, or mean something else, for a problem: no skipping."""
+        self.warnings: list[str] = []
         self._kept: list[tuple[int, str]] = []
 
     def add(self, line: int, words: str) -> None:
@@ -28,6 +44,11 @@ class Problems:
         self.count += 1
         if len(self._kept) < MOST_PROBLEMS:
             self._kept.append((line, words))
+
+    def fail(self, words: str, line: int = 0) -> None:
+        """Take note of a problem for which the file is refused."""
+        self.add(line, f": {words}" if line else words)
+        self.fatal = True
 
     @property
     def words(self) -> list[str]:
@@ -37,104 +58,186 @@ class Problems:
 
 
 class Entries:
-    """Collects what is wanted; `names` is what the fields are called in the file."""
+    """Collects the desired pairs. `begin` says which columns the rows have that follow."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, problems: Problems, choice: Choice) -> None:
         self.desired: Desired = Desired()
         self._repeats = 0
         self._problems = problems
-        self._actions: dict[str, Action | None] = {}
-        self._texts: dict[str, str] = {}
-        # For each pair that came first: enough to find its line again, and no more.
-        self._pairs = array("q")
-        self._lines = array("L")
+        self._choice = choice
+        self._headers_again = array("L")
+        # Each with how many rows had been taken before it.
+        self._headings: list[tuple[int, int, str]] = []
+        # What was read before: few course keys, actions and cohorts stand in millions of rows,
+        # and equal ones are one object.
+        self._courses: dict[Cell, str] = {}
+        self._actions: dict[Cell, Action] = {}
+        self._cohorts: dict[Cell, str | None] = {"": None}
+        self._groups: dict[str, str] = {}
+        self.lines: Lines = Lines()
         self._contradictions: list[tuple[int, str, str, Assignment, Assignment]] = []
 
+    def begin(self, columns: Columns, header: Sequence[Cell]) -> None:
+        """Take rows of these columns from now on."""
+        self._columns = columns
+        self._header = _folded(header)
+        # Below a column of courses no row is taken for an entry that has no key there.
+        self._names_are_plain = columns.kind is Kind.ANY and "course_id" in columns.at
+
     def add(
-        self,
-        line: int,
-        names: Mapping[str, str],
-        identifier: str,
-        course_id: str,
-        action: str,
-        cohort: str,
+        self, line: int, cells: Sequence[Cell], who: Cell, where: Cell, what: Cell, cohort: Cell
     ) -> None:
-        """Take the cells of one entry, stripped."""
+        """Take a row, and of its cells those of the four fields."""
         try:
-            desired = self._actions[action]
+            course_id = self._courses[where]
+            action = self._actions[what]
+            group = self._cohorts[cohort]
         except KeyError:
-            desired = self._actions[action] = action_of(action) if action else Action.ENROLL
-        if not identifier or not course_id or desired is None or (cohort and desired is _UNENROLL):
-            self._complain(line, names, identifier, course_id, action, cohort)
-            return
-        # Few course keys and cohorts stand in millions of rows: equal ones are one object.
-        course_id = self._texts.setdefault(course_id, course_id)
-        spelling = self.desired.spelling(identifier)
-        first = self.desired.add(spelling, course_id, desired, cohort or None)
+            pass
+        else:
+            if (is_plain_address(who) or (self._names_are_plain and is_plain_name(who))) and (
+                group is None or action is Action.ENROLL
+            ):
+                self._take(line, str(who), course_id, action, group)
+                return
+        self._look(line, cells, who, where, what, cohort)
+
+    def is_entry(self, who: Cell, where: Cell) -> bool:
+        """Whether a row says of anybody that something is wanted."""
+        found = (identifier_of(who, self._columns.kind), course_key_of(where))
+        return all(isinstance(cell, str) and cell for cell in found)
+
+    def _take(
+        self, line: int, who: str, course_id: str, action: Action, cohort: str | None
+    ) -> None:
+        spelling = self.desired.spelling(who)
+        first = self.desired.add(spelling, course_id, action, cohort)
         if first is not None:
-            assignment = Assignment(course_id, desired, cohort or None)
-            self._contradictions.append((line, identifier, spelling, assignment, first))
-        elif len(self.desired) > len(self._pairs):
-            self._pairs.append(hash((spelling, course_id)))
-            self._lines.append(line)
+            assignment = Assignment(course_id, action, cohort)
+            self._contradictions.append((line, who, spelling, assignment, first))
+        elif len(self.desired) > len(self.lines):
+            self.lines.add(spelling, course_id, line)
         else:
             self._repeats += 1
 
-    def _complain(
-        self,
-        line: int,
-        names: Mapping[str, str],
-        identifier: str,
-        course_id: str,
-        action: str,
-        cohort: str,
+    def _look(
+        self, line: int, cells: Sequence[Cell], who: Cell, where: Cell, what: Cell, cohort: Cell
     ) -> None:
-        def expect(field: str, found: str, expected: str) -> None:
-            column = names.get(field, field)
-            self._problems.add(
-                line, f", column {column}: found {shown(found)}, expected {expected}"
-            )
+        """Read a row that is not plain; say what is wrong with it."""
+        if all(map(is_blank, cells)):
+            return
+        if _folded(cells) == self._header:
+            self._headers_again.append(line)
+            return
+        identifier = identifier_of(who, self._columns.kind)
+        course_id = course_key_of(where)
+        action = action_of(what)
+        group = cohort_of(cohort)
+        if self._is_heading(cells, identifier, course_id):
+            if self.is_other_header(line, cells):
+                return
+            self._headings.append((line, self._count, _first(cells)))
+        if words := _wrong(identifier, course_id, action, group):
+            for field, told in words.items():
+                name = self._columns.names.get(field, field)
+                self._problems.add(line, f", column {name}: {told}")
+            return
+        course_id = self._courses.setdefault(str(course_id), str(course_id))
+        self._courses[where] = course_id
+        cohort_name = self._groups.setdefault(str(group), str(group)) if group else None
+        self._cohorts[cohort] = cohort_name
+        if isinstance(action, Action):
+            self._actions[what] = action
+            self._take(line, str(identifier), course_id, action, cohort_name)
 
-        if not identifier:
-            expect("identifier", identifier, "an e-mail address or a username")
-        if not course_id:
-            expect("course_id", course_id, "a course key")
-        if self._actions[action] is None:
-            expect("action", action, "enroll or unenroll")
-        elif cohort and self._actions[action] is _UNENROLL:
-            expect("cohort", cohort, "nothing: cohorts go with enroll only")
+    def _is_heading(self, cells: Sequence[Cell], identifier: Cell, course_id: Cell) -> bool:
+        """Whether a row may stand above rows of another meaning, as `Withdrawn:` does.
+
+        No row does that has an address or a course key.
+        """
+        name = identifier if isinstance(identifier, str) else ""
+        has_column = "course_id" in self._columns.at
+        if "@" in name or (has_column and isinstance(course_id, str) and course_id):
+            return False
+        text = _first(cells)
+        filled = sum(not is_blank(cell) for cell in cells)
+        if GONE_WORDS & {*folded(text).split()} or text.endswith(":"):
+            return True
+        return not (name and (filled > 1 or not has_column)) and len(cells) > 1
+
+    def is_other_header(self, line: int, cells: Sequence[Cell]) -> bool:
+        """Whether a row is the header of another table; the file is refused then."""
+        columns = columns_of(cells, Choice(given=self._choice.given))
+        found = columns.exact and columns.has_all(self._choice.given)
+        if found:
+            self._problems.fail("another header begins another table; make a file of each", line)
+        return found
+
+    @property
+    def _count(self) -> int:
+        """How many rows were taken."""
+        return len(self.lines) + self._repeats + len(self._contradictions)
 
     def finish(self) -> None:
-        """Name the contradictions, now that all lines are known."""
-        sought = {
-            hash((who, assignment.course_id)) for _, _, who, assignment, _ in self._contradictions
-        }
-        lines: dict[int, int] = {}
-        if sought:
-            for pair, line in zip(self._pairs, self._lines, strict=True):
-                if pair in sought:
-                    lines.setdefault(pair, line)
+        """Name the contradictions, now that all lines are known, and what divides the rows."""
         for line, identifier, who, assignment, first in self._contradictions:
-            earlier = lines[hash((who, assignment.course_id))]
+            earlier = self.lines.of(who, assignment.course_id)
             also = f", also spelled {shown(who)}," if who != identifier else ""
             self._problems.add(
                 line,
                 f": {assignment} contradicts line {earlier}, {first}, "
                 f"for {shown(identifier)}{also} in {shown(assignment.course_id)}",
             )
+        for line, count, text in self._headings:
+            if count < self._count:
+                self._problems.fail(
+                    f"found {shown(text)} above further rows, which may mean something else; make "
+                    "a file of each block",
+                    line,
+                )
+        self._problems.warnings += self._warnings()
 
-    def warnings(self) -> list[str]:
-        """What is worth knowing before it is applied."""
-        if not self._repeats:
-            return []
+    def _warnings(self) -> list[str]:
+        found = []
+        if lines := self._headers_again:
+            more = f" and {len(lines) - 1:,} more" if len(lines) > 1 else ""
+            found.append(f"the header comes again in line {lines[0]}{more}; it was passed over")
         if self._repeats == 1:
-            return ["1 row repeats another; the pair counts once"]
-        return [f"{self._repeats:,} rows repeat others; each pair counts once"]
+            found.append("1 row repeats another; the pair counts once")
+        elif self._repeats:
+            found.append(f"{self._repeats:,} rows repeat others; each pair counts once")
+        return found
 
 
-_UNENROLL = Action.UNENROLL
+def _wrong(
+    identifier: Cell, course_id: Cell, action: Action | Unreadable, cohort: Cell
+) -> dict[str, str]:
+    """What is wrong with the fields of a row, by field."""
+    wrong: dict[str, str] = {}
+    fields = {"identifier": identifier, "course_id": course_id, "action": action, "cohort": cohort}
+    for field, cell in fields.items():
+        if isinstance(cell, Unreadable):
+            wrong[field] = cell.words
+        elif not cell and field in _EXPECTED:
+            wrong[field] = f"found '', expected {_EXPECTED[field]}"
+    if action is Action.UNENROLL and cohort and "cohort" not in wrong:
+        wrong["cohort"] = (
+            f"found {shown(str(cohort))}, expected nothing: cohorts go with enroll only"
+        )
+    return wrong
 
 
-def shown(text: str) -> str:
-    """`text` as messages show it, not too long."""
-    return repr(text) if len(text) <= 80 else f"{text[:80]!r}…"
+_EXPECTED = {"identifier": Kind.ANY.value, "course_id": "a course key"}
+
+
+def _folded(cells: Sequence[Cell]) -> list[str]:
+    """The cells of a header, as they are compared with another."""
+    words = [folded(cell) if isinstance(cell, str) else "" for cell in cells]
+    while words and not words[-1]:
+        words.pop()
+    return words
+
+
+def _first(cells: Sequence[Cell]) -> str:
+    """The first text in a row."""
+    return next((edged(cell) for cell in cells if isinstance(cell, str) and edged(cell)), "")

@@ -1,115 +1,90 @@
-"""What columns are called, in the words registrars use, in English and French."""
+"""Which columns of a table the fields of an entry are in."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Mapping, Sequence
+from shlex import quote
+from typing import Final, Literal
 
-from attrs import define, field
+from attrs import define, field, frozen
 
-from async_enroll.models import Action
+from async_enroll.roster.cells import Cell, Kind, edged
+from async_enroll.roster.names import (
+    ACTION_NAMES,
+    COHORT_NAMES,
+    COURSE_NAMES,
+    PEOPLE_NAMES,
+    folded,
+    is_address_name,
+    is_course_name,
+    is_id_name,
+    is_status_name,
+    is_username_name,
+)
 
 FIELDS: Final = ("identifier", "course_id", "action", "cohort")
 
-_NAMES: Final = {
-    "identifier": (
-        "identifier, email, e mail, mail, email address, e mail address, user email, student email,"
-        "learner email, username, user name, user, login, user id, student, learner,"
-        "courriel, adresse courriel, adresse e mail, adresse email, adresse mail,"
-        "adresse electronique, identifiant, nom d utilisateur, utilisateur, apprenant, etudiant"
-    ),
-    "course_id": (
-        "course id, course, course key, courseid, courses, cours, id du cours, id cours,"
-        "identifiant du cours, identifiant cours, cle du cours, cle de cours, code du cours"
-    ),
-    "action": "action, operation, actions",
-    "cohort": "cohort, cohort name, cohorte, nom de la cohorte, groupe, group",
-}
-_ACTIONS: Final = {
-    Action.ENROLL: (
-        "enroll, enrol, enrolled, enrollment, add, inscrire, inscription, inscrit, ajouter"
-    ),
-    Action.UNENROLL: (
-        "unenroll, unenrol, unenrolled, drop, remove, withdraw,"
-        "desinscrire, desinscription, desinscrit, retirer, supprimer"
-    ),
-}
+HiddenRows = Literal["include", "skip"]
+
+# What `async-enroll enrollments` writes: both columns are of one learner, the first always there.
+_LISTING = ("username", "email", "course id", "is active", "mode", "created")
 
 
-def folded(name: str) -> str:
-    """`name` without case, accents and punctuation: as words with single spaces."""
-    plain = unicodedata.normalize("NFKD", name.strip().lower())
-    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return " ".join(re.findall(r"\w+", letters.replace("_", " ")))
+@frozen
+class Choice:
+    """What the caller says of a file, beforehand.
 
+    `mapped` has what fields are called, `given` the values of fields for all rows. `where`: a
+    row counts only where its cells in these columns are among these values. `ignored`: columns
+    that change nothing, whatever they hold.
+    """
 
-_FIELD_OF: Final = {
-    folded(name): field_ for field_, names in _NAMES.items() for name in names.split(",")
-}
-_ACTION_OF: Final = {
-    folded(word): action for action, words in _ACTIONS.items() for word in words.split(",")
-}
-
-
-def action_of(cell: str) -> Action | None:
-    """The action that a word stands for; None for other words."""
-    return _ACTION_OF.get(folded(cell))
+    mapped: Mapping[str, str] = field(factory=dict)
+    given: Mapping[str, str] = field(factory=dict)
+    where: Mapping[str, Collection[str]] = field(factory=dict)
+    ignored: Collection[str] = ()
+    sheet: str | None = None
+    hidden_rows: HiddenRows | None = None
+    header: bool = True
 
 
 @define
 class Columns:
     """Where the fields are in the rows below one header; `problems` says in words what is wrong.
 
-    `at` has a position for each field that is there, `names` what it is called.
+    `at` has a position for each field that is there, `names` what it is called. `where` has the
+    positions, names and folded values of what rows are chosen by; `watched` those of unused
+    columns that may change what a row means.
     """
 
     at: dict[str, int] = field(factory=dict)
     names: dict[str, str] = field(factory=dict)
     problems: list[str] = field(factory=list)
+    kind: Kind = Kind.ANY
+    exact: bool = False
+    where: list[tuple[int, str, frozenset[str]]] = field(factory=list)
+    watched: list[tuple[int, str]] = field(factory=list)
+    unused: list[str] = field(factory=list)
+    width: int = 0
+
+    def has_all(self, given: Mapping[str, str]) -> bool:
+        """Whether nothing is missing that an entry needs."""
+        return all(name in self.at or name in given for name in _NEEDED)
 
 
-def columns_of(
-    header: Sequence[str], mapped: Mapping[str, str], given: Mapping[str, str]
-) -> Columns:
-    """Find the fields in a header.
-
-    `mapped` says what some fields are called, `given` has the values of fields for files
-    without such columns.
-    """
-    found: dict[str, list[int]] = {}
-    taken = {folded(name): field_ for field_, name in mapped.items()}
-    for number, name in enumerate(header):
-        words = folded(name)
-        field_ = taken.get(words) or _FIELD_OF.get(words)
-        if field_ and (field_ not in mapped or words == folded(mapped[field_])):
-            found.setdefault(field_, []).append(number)
-    columns = Columns()
-    for field_, numbers in found.items():
-        columns.at[field_] = numbers[0]
-        columns.names[field_] = header[numbers[0]].strip()
-        if len(numbers) > 1:
-            some = ", ".join(repr(header[number].strip()) for number in numbers)
-            columns.problems.append(
-                f"found {some}; expected one of them: choose with --columns {field_}=…"
-            )
-        if field_ in given:
-            columns.problems.append(
-                f"found a column {columns.names[field_]!r}, and {given[field_]!r} given for all "
-                "rows; expected one of the two"
-            )
+def columns_of(header: Sequence[Cell], choice: Choice) -> Columns:
+    """Find the fields in a header."""
+    names = [edged(cell) if isinstance(cell, str) else "" for cell in header]
+    columns = Columns(width=len(names))
+    for name in FIELDS:
+        _find(name, names, columns, choice)
     columns.problems += [
-        f"found no column {name!r}; expected it as the {field_}"
-        for field_, name in mapped.items()
-        if field_ not in found
+        f"found {_shown(names)}; expected {words}, or --columns {name}=… for another name"
+        + (", or --course-id … for all rows" if name == "course_id" else "")
+        for name, words in _NEEDED.items()
+        if name not in columns.at and name not in choice.given and name not in choice.mapped
     ]
-    columns.problems += [
-        f"found {_shown(header)}; expected {words}, or --columns {field_}=… for another name"
-        + (", or --course-id … for all rows" if field_ == "course_id" else "")
-        for field_, words in _NEEDED.items()
-        if field_ not in found and field_ not in given and field_ not in mapped
-    ]
+    _choose_rows(names, columns, choice)
     return columns
 
 
@@ -119,7 +94,117 @@ _NEEDED: Final = {
 }
 
 
+def _find(name: str, names: list[str], columns: Columns, choice: Choice) -> None:
+    """Find the column of one field; say what is wrong where there is none, or are several."""
+    if name in choice.mapped:
+        found = positions(choice.mapped[name], names)
+        if not found:
+            columns.problems.append(
+                f"found no column {choice.mapped[name]!r}; expected it as the {name}"
+            )
+    else:
+        taken = {at for theirs in choice.mapped.values() for at in positions(theirs, names)}
+        taken.update(columns.at.values())
+        free = {at: folded(text) for at, text in enumerate(names) if at not in taken and text}
+        found = _candidates(name, free, columns, given=name in choice.given)
+    if not found:
+        return
+    columns.at[name] = found[0]
+    columns.names[name] = names[found[0]]
+    if len(found) > 1:
+        some = ", ".join(repr(names[at]) for at in found)
+        ways = " or ".join(f"--columns {name}={_way(at, names)}" for at in found[:5])
+        columns.problems.append(f"found {some}; expected one of them: choose with {ways}")
+    if name in choice.given:
+        columns.problems.append(
+            f"found a column {columns.names[name]!r}, and {choice.given[name]!r} given for all "
+            "rows; expected one of the two"
+        )
+
+
+def positions(theirs: str, names: Sequence[str]) -> list[int]:
+    """The columns that a caller means by a name, or by a number as in ``#2``."""
+    theirs = edged(theirs)
+    same: list[Callable[[str], bool]] = [
+        lambda text: text == theirs,
+        lambda text: bool(text) and folded(text) == folded(theirs),
+    ]
+    for is_same in same:
+        if found := [at for at, text in enumerate(names) if is_same(text)]:
+            return found
+    if theirs[:1] == "#" and theirs[1:].isdecimal() and 0 < int(theirs[1:]) <= len(names):
+        return [int(theirs[1:]) - 1]
+    return []
+
+
+def _way(at: int, names: list[str]) -> str:
+    return quote(names[at] if names.count(names[at]) == 1 else f"#{at + 1}")
+
+
+def _candidates(name: str, free: Mapping[int, str], columns: Columns, *, given: bool) -> list[int]:
+    match name:
+        case "identifier":
+            return _identifiers(free, columns)
+        case "course_id":
+            exact = [at for at, words in free.items() if words in COURSE_NAMES]
+            # A key is known by its looks: other columns of courses are as good, if they hold any.
+            near = [] if given else [at for at, words in free.items() if is_course_name(words)]
+            return exact or near
+    known = ACTION_NAMES if name == "action" else COHORT_NAMES
+    return [at for at, words in free.items() if words in known]
+
+
+def _identifiers(free: Mapping[int, str], columns: Columns) -> list[int]:
+    if tuple(free.values()) == _LISTING:
+        columns.exact = True
+        return [next(iter(free))]
+    addresses = [at for at, words in free.items() if is_address_name(words)]
+    found = sorted({*addresses, *(at for at, words in free.items() if is_username_name(words))})
+    if found:
+        columns.exact = True
+        columns.kind = Kind.ADDRESS if found[0] in addresses else Kind.ANY
+        return found
+    people = [at for at, words in free.items() if words in PEOPLE_NAMES]
+    if people:
+        return people
+    columns.kind = Kind.ID
+    return [at for at, words in free.items() if is_id_name(words)]
+
+
+def _choose_rows(names: list[str], columns: Columns, choice: Choice) -> None:
+    told: set[int] = set()
+    for theirs, values in choice.where.items():
+        found = positions(theirs, names)
+        told.update(found)
+        if len(found) == 1:
+            columns.where.append((found[0], names[found[0]], frozenset(map(compared, values))))
+        else:
+            columns.problems.append(
+                f"found {len(found)} columns {theirs!r}; expected the one of --where"
+            )
+    for theirs in choice.ignored:
+        found = positions(theirs, names)
+        told.update(found)
+        if not found:
+            columns.problems.append(
+                f"found no column {theirs!r}; expected it, as --ignore-column names it"
+            )
+    used = {*columns.at.values()}
+    for at, name in enumerate(names):
+        if not name or at in used:
+            continue
+        if at not in told and is_status_name(folded(name)):
+            columns.watched.append((at, name))
+        if at not in {where for where, *_ in columns.where}:
+            columns.unused.append(name)
+
+
+def compared(value: str) -> str:
+    """What of a cell is compared with the values of ``--where``."""
+    return folded(value) or edged(value)
+
+
 def _shown(header: Sequence[str]) -> str:
-    names = [repr(name.strip()[:40]) for name in header if name.strip()]
+    names = [repr(name[:40]) for name in header if name]
     more = f" and {len(names) - 20} more" if len(names) > 20 else ""
     return (", ".join(names[:20]) or "no names") + more

@@ -121,7 +121,9 @@ async def test_into_a_private_file(peopled: Platform, tmp_path: Path, name: str)
     printed = await run("enrollments", "--format", file.suffix[1:], env=environment(peopled))
     ended = await run("enrollments", "--output", file, env=environment(peopled))
     assert (ended.status, ended.out, ended.err) == (0, "", "")
-    assert file.read_bytes().decode() == printed.out
+    # A file has the mark by which Excel knows UTF-8.
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf") is (file.suffix == ".csv")
+    assert file.read_text("utf-8-sig") == printed.out
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 

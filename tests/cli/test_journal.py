@@ -12,9 +12,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_enroll import JournalReport
+from async_enroll import JournalReport, Roster
 from async_enroll.sandbox import Platform
 from tests.cli.command import C0, C1, COMMAND, environment, names_in, roster_file, run
+
+LINE = 12
+"""Where `nobody` stands in the roster."""
 
 SLOW = ("--batch-pairs", "2", "--concurrency", "1", "--settle", "0.3")
 
@@ -23,7 +26,7 @@ SLOW = ("--batch-pairs", "2", "--concurrency", "1", "--settle", "0.3")
 def roster(tmp_path: Path) -> Path:
     rows = [f"learner{number},{C0},red" for number in range(10)]
     return roster_file(
-        tmp_path / "roster.csv", *rows, f"nobody@,{C1},", header="identifier,course_id,cohort"
+        tmp_path / "roster.csv", *rows, f"nobody,{C1},", header="identifier,course_id,cohort"
     )
 
 
@@ -74,7 +77,7 @@ async def test_interrupted_and_gone_on_with(
         mailed = [mail.to for mail in platform.outbox]
         assert len(mailed) == len(set(mailed)) == 10
         assert all(platform.cohort_of(f"learner{n}", C0) == "red" for n in range(10))
-    assert "nobody@" in page.read_text()
+    assert "nobody" in page.read_text()
     assert len(csv_rows((await run("report", journal, "--format", "csv", env={})).out)) == 11
 
 
@@ -143,21 +146,21 @@ async def test_report_in_every_form(journal: Path, tmp_path: Path) -> None:
     for form in ("csv", "json", "jsonl", "html"):
         ended = await run("report", journal, "--format", form, env=environment())
         assert (ended.status, ended.err) == (1, "")
-        assert "nobody@" in ended.out
+        assert "nobody" in ended.out
         if form == "json":
             assert json.loads(ended.out)["counts"] == {"enrolled": 10, "invalid_identifier": 1}
     for suffix in (".csv", ".json", ".jsonl", ".html", ".parquet"):
         output = tmp_path / f"report{suffix}"
         ended = await run("report", journal, "--output", output, env=environment())
         assert (ended.status, ended.out, ended.err) == (1, "", "")
-        assert b"nobody@" in output.read_bytes()
+        assert b"nobody" in output.read_bytes()
         assert stat.S_IMODE(output.stat().st_mode) == 0o600
 
 
 async def test_only_failures(journal: Path) -> None:
     ended = await run("report", journal, "--only", "failures", "--format", "csv", env={})
     (row,) = csv_rows(ended.out)
-    assert (row["identifier"], row["outcome"]) == ("nobody@", "invalid_identifier")
+    assert (row["identifier"], row["outcome"]) == ("nobody", "invalid_identifier")
 
 
 async def test_failures_as_a_roster_to_mend(
@@ -166,12 +169,35 @@ async def test_failures_as_a_roster_to_mend(
     mend = tmp_path / "mend.csv"
     ended = await run("report", journal, "--as-roster", "--output", mend, env={})
     assert ended.status == 0
-    text = mend.read_text()
-    assert f"nobody@,{C1},enroll,,invalid_identifier: neither a user" in text
-    mend.write_text(text.replace("nobody@", "learner0@example.org"))
+    text = mend.read_text("utf-8-sig")
+    assert f"nobody,{C1},enroll,,invalid_identifier: neither a user" in text
+    (row,) = csv_rows(text)
+    assert row["line"] == str(LINE)
+    mend.write_text(text.replace("nobody", "learner0@example.org"), "utf-8-sig")
+    # What was mended is not lost by doing it again.
+    again = await run("report", journal, "--as-roster", "--output", mend, env={})
+    assert again.status == 2
+    assert "exists already" in again.err
+    assert "learner0@example.org" in mend.read_text()
     ended = await run("apply", "--yes", mend, env=environment(platform))
     assert ended.status == 0
     assert platform.is_enrolled("learner0", C1)
+
+
+async def test_what_failed_as_a_workbook(journal: Path, tmp_path: Path) -> None:
+    mend = tmp_path / "mend.xlsx"
+    ended = await run("report", journal, "--as-roster", "--output", mend, env={})
+    assert ended.status == 0
+    assert [entry.identifier for entry in Roster.read(mend)] == ["nobody"]
+
+
+async def test_reports_name_the_line(journal: Path, tmp_path: Path) -> None:
+    report = tmp_path / "report.csv"
+    await run("report", journal, "--output", report, env={})
+    rows = csv_rows(report.read_text("utf-8-sig"))
+    assert sorted(int(row["line"]) for row in rows) == [*range(2, 2 + len(rows))]
+    told = await run("report", journal, "--format", "jsonl", "--only", "failures", env={})
+    assert json.loads(told.out)["line"] == LINE
 
 
 @pytest.fixture
@@ -206,7 +232,7 @@ async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
     ended = await run("report", journal, *only, "--output", again, env={})
     assert (ended.status, ended.out) == (0, "")
     assert ended.err == f"roster of learners who may not have been notified: {again}\n"
-    rows = csv_rows(again.read_text())
+    rows = csv_rows(again.read_text("utf-8-sig"))
     assert {(row["identifier"], row["cohort"], row["error"]) for row in rows} == {
         (f"learner{number}", "red", "enrolled: may not have been notified") for number in range(4)
     }
@@ -245,7 +271,7 @@ async def test_a_report_into_an_open_file(journal: Path, tmp_path: Path, form: s
     assert done.returncode == 1
     text = file.read_text()
     assert text.startswith("before\n")
-    assert "nobody@" in text
+    assert "nobody" in text
 
 
 async def test_a_journal_of_another_roster(
@@ -262,8 +288,8 @@ async def test_a_journal_of_another_roster(
     ("arguments", "words"),
     [
         (("--output", "x.docx"), "expected a file name ending in"),
-        (("--as-roster", "--output", "x.html"), "--as-roster writes CSV"),
-        (("--as-roster", "--format", "html"), "--as-roster writes CSV"),
+        (("--as-roster", "--output", "x.html"), "--as-roster writes .csv or .xlsx"),
+        (("--as-roster", "--format", "html"), "--as-roster writes .csv or .xlsx"),
     ],
 )
 async def test_unusable_arguments(journal: Path, arguments: tuple[str, ...], words: str) -> None:

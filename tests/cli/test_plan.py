@@ -12,9 +12,7 @@ from tests.cli.command import C0, C1, environment, roster_file, run
 @pytest.fixture
 def roster(tmp_path: Path) -> Path:
     rows = [f"learner{number},{course},red" for number in range(10) for course in (C0, C1)]
-    return roster_file(
-        tmp_path / "roster.csv", *rows, "a b,c,", header="identifier,course_id,cohort"
-    )
+    return roster_file(tmp_path / "roster.csv", *rows, header="identifier,course_id,cohort")
 
 
 async def test_without_a_site(roster: Path) -> None:
@@ -22,13 +20,12 @@ async def test_without_a_site(roster: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     lines = [line.split(maxsplit=2) for line in ended.out.splitlines()]
     assert lines[1:] == [
-        ["enrollments", "21", "enroll 20"],
-        ["learners", "11"],
-        ["courses", "3", "with 2 cohorts"],
+        ["enrollments", "20", "enroll 20"],
+        ["learners", "10"],
+        ["courses", "2", "with 2 cohorts"],
         ["calls", "1", "at most 500 enrollments each"],
         ["shortest", "0:00:00", "120 calls in 60 s"],
         ["expected", "0:00:00", "at 20 ms per enrollment, 8 calls at once"],
-        ["1", "enrollment", "cannot be sent and will fail"],
     ]
 
 
@@ -37,7 +34,7 @@ async def test_as_json(roster: Path) -> None:
     ended = await run("plan", roster, "--json", *tuning, env=environment())
     told = json.loads(ended.out)
     assert told["roster"] == str(roster)
-    assert (told["pairs"], told["calls"], told["unsendable"]) == (21, 20, 1)
+    assert (told["pairs"], told["calls"], told["unsendable"]) == (20, 20, 0)
     assert told["shortest_seconds"] == 30
     assert told["actions"] == {"enroll": 20}
 
@@ -72,10 +69,57 @@ async def test_a_platform_that_cannot_be_asked(roster: Path) -> None:
     assert ended.status == 3
 
 
-async def test_an_unusable_option(roster: Path) -> None:
-    ended = await run("plan", roster, "--columns", "identifier", env=environment())
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--columns", "expected our name, =, and theirs"), ("--where", "expected a column, =, and")],
+)
+async def test_an_unusable_option(roster: Path, option: str, words: str) -> None:
+    ended = await run("plan", roster, option, "identifier", env=environment())
     assert ended.status == 2
-    assert "expected our name, =, and theirs" in ended.err
+    assert words in ended.err
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+async def test_what_cannot_be_sent_is_known_before(
+    platform: Platform, tmp_path: Path, command: str
+) -> None:
+    rows = [f"learner0,{C0}", "learner1,course-v1:Org", f"learner 2,{C0}", f"a@b,{C0}"]
+    roster = roster_file(tmp_path / "roster.csv", *rows)
+    options = ["--yes"] if command == "apply" else ["--preflight"]
+    ended = await run(command, roster, *options, env=environment(platform))
+    assert ended.status == 2
+    assert [line.split(":")[0].strip() for line in ended.err.splitlines()[1:]] == [
+        "line 3, column course_id",
+        "line 4, column identifier",
+        "line 5, column identifier",
+    ]
+    assert platform.enrollments == []
+    skipping = await run("plan", roster, "--skip-bad-rows", "--json", env=environment())
+    assert (skipping.status, json.loads(skipping.out)["pairs"]) == (0, 1)
+
+
+async def test_which_rows_count(tmp_path: Path) -> None:
+    rows = [f"learner0,{C0},active,Zoe", f"learner1,{C0},deleted,Max"]
+    roster = roster_file(tmp_path / "roster.csv", *rows, header="user,course,status,First name")
+    refused = await run("plan", roster, env=environment())
+    assert refused.status == 2
+    assert "--where status=active" in refused.err
+    chosen = await run("plan", roster, "--where", "status=active", "--json", env=environment())
+    told = json.loads(chosen.out)
+    assert (told["pairs"], told["unused_columns"]) == (1, ["First name"])
+    assert "1 row is left out by --where" in chosen.err
+    ignored = await run("plan", roster, "--ignore-column", "status", env=environment())
+    assert ignored.status == 0
+    assert "columns that are not used: 'status', 'First name'" in ignored.out
+
+
+async def test_a_file_without_a_header(tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "roster.csv", f"{C1},b@x.org", header=f"{C0},a@x.org")
+    refused = await run("plan", roster, env=environment())
+    assert refused.status == 2
+    assert "say --no-header" in refused.err
+    told = await run("plan", roster, "--no-header", "--json", env=environment())
+    assert json.loads(told.out)["pairs"] == 2
 
 
 @pytest.mark.parametrize("option", ["--concurrency", "--settle"])

@@ -104,7 +104,9 @@ def enrolled(site: Platform) -> int:
 def named(said: Said) -> list[str]:
     """The identifiers in a report that was sent."""
     assert said.document is not None
-    return [row["identifier"] for row in csv.DictReader(said.document.decode().splitlines())]
+    return [
+        row["identifier"] for row in csv.DictReader(said.document.decode("utf-8-sig").splitlines())
+    ]
 
 
 async def test_in_and_out(telegram: Telegram, site: Platform) -> None:

@@ -283,6 +283,7 @@ def test_a_result_in_full() -> None:
         "error": None,
         "notified": False,
         "attempts": 1,
+        "line": None,
     }
 
 

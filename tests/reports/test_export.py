@@ -8,10 +8,13 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
+import openpyxl
 import pytest
-from hypothesis import given
+from attrs import evolve
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
@@ -24,7 +27,16 @@ from async_enroll import (
     Roster,
 )
 from async_enroll.reports import export
-from async_enroll.reports.export import json_pieces, write, write_csv, write_jsonl, write_roster
+from async_enroll.reports.export import (
+    json_pieces,
+    write,
+    write_csv,
+    write_jsonl,
+    write_roster,
+    write_roster_file,
+)
+
+C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
 
 # Any text a caller may come with, half a character among them.
 texts = st.text() | st.sampled_from(
@@ -77,7 +89,8 @@ def test_csv(some: list[EnrollmentResult]) -> None:
         ):
             # A spreadsheet takes none of them for a formula; the apostrophe can be taken away.
             assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r"))
-            assert row[column] in (whole(value), f"'{whole(value)}")
+            text = (whole(value) or "").replace("\0", "\\x00")
+            assert row[column] in (text, f"'{text}")
         assert row["action"] == result.action.value
         assert row["outcome"] == result.outcome.value
         assert row["ok"] == ("true" if result.outcome.ok else "false")
@@ -156,6 +169,7 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "error": "string",
         "notified": "bool",
         "attempts": "int16",
+        "line": "uint32",
     }
     rows = table.to_pylist()
     assert all(map(same, rows, some))
@@ -178,17 +192,17 @@ def test_parquet_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
     rows = [
-        (EnrollmentResult("a@x.org", "c1", Action.ENROLL, Outcome.ALLOWED, notified=None), None),
-        (EnrollmentResult("b@x.org", "c1", Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
-        (EnrollmentResult("c", "c2", Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
+        (EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None), None),
+        (EnrollmentResult("b@x.org", C1, Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
+        (EnrollmentResult("c", C2, Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
         write_roster(rows, file)
     entries = [(e.identifier, e.course_id, e.action, e.cohort) for e in Roster.read(path)]
     assert entries == [
-        ("a@x.org", "c1", Action.ENROLL, None),
-        ("b@x.org", "c1", Action.ENROLL, "red"),
-        ("c", "c2", Action.UNENROLL, None),
+        ("a@x.org", C1, Action.ENROLL, None),
+        ("b@x.org", C1, Action.ENROLL, "red"),
+        ("c", C2, Action.UNENROLL, None),
     ]
     with path.open(newline="", encoding="utf-8") as file:
         assert [row["error"] for row in csv.DictReader(file)] == [
@@ -196,6 +210,75 @@ def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
             "error: it failed",
             "rejected: =1",
         ]
+
+
+def test_a_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "_SHEET_ROWS", 3)
+    some = [
+        EnrollmentResult("=jane", C1, Action.ENROLL, Outcome.ENROLLED, notified=True, line=2),
+        EnrollmentResult("half \ud800", C1, Action.ENROLL, Outcome.ALLOWED, notified=None),
+        EnrollmentResult("#N/A", C2, Action.UNENROLL, Outcome.ERROR, error="bell \a", attempts=3),
+    ]
+    path = tmp_path / "report.xlsx"
+    write(path, some)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    book = openpyxl.load_workbook(path)
+    header = (
+        *("identifier", "course_id", "action", "outcome", "ok", "error", "notified"),
+        *("attempts", "line"),
+    )
+    assert [list(sheet.values) for sheet in book] == [
+        [
+            header,
+            ("'=jane", C1, "enroll", "enrolled", "true", None, "true", 1, 2),
+            ("half \\ud800", C1, "enroll", "allowed", "true", None, None, 1, None),
+        ],
+        [header, ("#N/A", C2, "unenroll", "error", "false", "bell \\x07", "false", 3, None)],
+    ]
+    assert book["Sheet2"]["A2"].data_type == "s"
+
+
+def test_a_workbook_of_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "report.xlsx", [])
+    assert openpyxl.load_workbook(tmp_path / "report.xlsx").active.max_row == 1
+
+
+def test_a_workbook_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ConfigurationError, match=r'pip install "async_enroll\[files\]"'):
+        write(tmp_path / "report.xlsx", many(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", export.ROSTER_FORMS)
+@given(some=results)
+@settings(max_examples=20, deadline=None)
+def test_any_results_become_a_roster(suffix: str, some: list[EnrollmentResult]) -> None:
+    kept = [replaced(one, number) for number, one in enumerate(some)]
+    with TemporaryDirectory() as directory:
+        path = Path(directory, f"again{suffix}")
+        write_roster_file(path, [(one, None) for one in kept])
+        if kept:
+            found = {(entry.identifier, entry.action) for entry in Roster.read(path)}
+            assert found == {(one.identifier, one.action) for one in kept}
+
+
+def replaced(result: EnrollmentResult, number: int) -> EnrollmentResult:
+    """A result of a pair that can be in a roster; its error may be anything."""
+    return evolve(result, identifier=f"-learner{number}@example.org", course_id=C1)
+
+
+@pytest.mark.parametrize("suffix", export.FORMS)
+def test_a_report_is_a_roster(suffix: str, tmp_path: Path) -> None:
+    some = [
+        EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ERROR, error="=1", notified=None),
+        EnrollmentResult("joe", C2, Action.UNENROLL, Outcome.UNENROLLED, line=7),
+    ]
+    path = tmp_path / f"report{suffix}"
+    write(path, some)
+    assert [(one.identifier, one.course_id, one.action) for one in Roster.read(path)] == [
+        (one.identifier, one.course_id, one.action) for one in some
+    ]
 
 
 @pytest.mark.parametrize("suffix", export.FORMS)

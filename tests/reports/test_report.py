@@ -115,7 +115,8 @@ def test_who_may_not_have_been_notified() -> None:
 def test_csv(tmp_path: Path) -> None:
     path = tmp_path / "report.csv"
     MIXED.write_csv(path)
-    with path.open(newline="", encoding="utf-8") as file:
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfidentifier,")  # as Excel needs it
+    with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {
         "identifier": "jane",
@@ -126,6 +127,7 @@ def test_csv(tmp_path: Path) -> None:
         "error": "",
         "notified": "false",
         "attempts": "1",
+        "line": "",
     }
     assert len(rows) == 4
     assert rows[1]["identifier"] == "'=joe"

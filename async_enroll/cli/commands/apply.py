@@ -29,11 +29,12 @@ from async_enroll.planning.plan import Plan
 from async_enroll.reports.report import EnrollmentReport
 
 EXAMPLES = """\
-A roster is a CSV, TSV, JSON Lines, Parquet or Excel file with a header:
+A roster is a CSV, TSV, JSON, Parquet or Excel file with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-Other column names are recognized, also in French. Action and cohort are optional.
+Column names in eight languages are recognized. Action and cohort are optional. A cell that cannot
+be understood for certain is reported with its line, and nothing is sent.
 
 Examples:
   async-enroll apply roster.csv --report outcome.html
@@ -75,7 +76,7 @@ def apply(
         no_auto_enroll: Do not enroll learners later, when they register or activate an account.
         reason: Reason for the platform's audit trail of manual enrollments; up to 255 characters.
         journal: File that records the job, so that `resume` can continue it.
-        report: Write all results to a .csv, .json, .jsonl, .parquet or .html file.
+        report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
         json: Print the full report as JSON instead of a summary.
         yes: Do not ask for confirmation.
         quiet: Show neither the plan nor progress.
@@ -95,7 +96,14 @@ def apply(
     job = JobDisplay(tuning.window(), quiet=quiet)
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
-    made = Plan.of(found.desired, tuning.limits(), source=found.source, skipped=found.skipped)
+    made = Plan.of(
+        found.desired,
+        tuning.limits(),
+        source=found.source,
+        skipped=found.skipped,
+        unused=found.unused,
+        lines=found.lines,
+    )
     for warning in made.warnings(email_students=email_students):
         warn(warning)
     if not quiet:

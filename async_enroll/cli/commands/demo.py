@@ -36,7 +36,7 @@ Exit status: 0 the report matches the platform · 1 it does not"""
 
 _SECONDS_PER_PAIR = 0.001
 _NEWCOMERS = 20
-_MALFORMED = ("nobody@", "two@@signs.example.org", "no-such-learner")
+_UNKNOWN = ("no-such-learner", "no-such-teacher", "nobody")
 
 
 def demo(*, learners: PositiveInt = 3000, courses: PositiveInt = 12) -> ExitStatus:
@@ -79,7 +79,7 @@ def _write_roster(path: Path, population: Population) -> int:
     repeated = population.emails[:_NEWCOMERS]
     identifiers = [*population.emails, *newcomers, *repeated]
     pairs = [(who, key) for who in identifiers for key in population.courses]
-    pairs += [(who, population.courses[0]) for who in _MALFORMED]
+    pairs += [(who, population.courses[0]) for who in _UNKNOWN]
     with private_file(path, newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["identifier", "course_id"])

@@ -58,10 +58,10 @@ def enrollments(
         connection: The site.
 
     """
-    form = _FORMS[_format(format, output)]
+    form = _format(format, output)
     queries = [EnrollmentQuery(key, username, days) for key in course_id or (None,)]
     client = connection.client(concurrency=concurrency)
-    with destination(output) as file, form(file) as write:
+    with destination(output, marked=form == "csv") as file, _FORMS[form](file) as write:
         run(_list, client, queries, write)
     return ExitStatus.OK
 

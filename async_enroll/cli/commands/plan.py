@@ -60,7 +60,14 @@ def plan(
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
     found = reading.read(roster)
-    made = Plan.of(found.desired, limits, source=found.source, skipped=found.skipped)
+    made = Plan.of(
+        found.desired,
+        limits,
+        source=found.source,
+        skipped=found.skipped,
+        unused=found.unused,
+        lines=found.lines,
+    )
     warnings = made.warnings(email_students=email_students)
     for warning in warnings:
         warn(warning)

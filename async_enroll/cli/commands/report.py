@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated, Literal
@@ -10,7 +11,12 @@ from attrs import evolve
 from cyclopts import Parameter
 
 from async_enroll.cli.console import note
-from async_enroll.cli.options.destination import check_destination, check_report, destination
+from async_enroll.cli.options.destination import (
+    check_destination,
+    check_new,
+    check_report,
+    destination,
+)
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.output.account import (
     Account,
@@ -24,7 +30,15 @@ from async_enroll.cli.output.account import (
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
-from async_enroll.reports.export import json_pieces, write_csv, write_jsonl, write_roster
+from async_enroll.reports.export import (
+    ROSTER_FORMS,
+    check,
+    json_pieces,
+    write_csv,
+    write_jsonl,
+    write_roster,
+    write_roster_file,
+)
 from async_enroll.results import ResultDetail, failing, unnotified
 
 EXAMPLES = """\
@@ -55,15 +69,24 @@ def report(
     Args:
         journal: Journal file of `apply --journal`.
         format: Output format. Default: a summary, or the format of the --output file.
-        output: Write to a .csv, .json, .jsonl, .parquet or .html file; to any file with --format.
+        output: Write to a .csv, .json, .jsonl, .parquet, .xlsx or .html file; to any file with
+            --format.
         only: List only failures, or only successes whose learners may not have been notified.
-        as_roster: Write failures, or the --only unnotified, as a roster to correct and apply.
+        as_roster: Write failures, or the --only unnotified, as a roster to correct and apply: a
+            .csv or .xlsx file that does not exist yet.
 
     """
-    if as_roster and (format or (output and output.suffix not in ("", ".csv"))):
-        raise ConfigurationError("--as-roster writes CSV: omit --format, or use --output FILE.csv")
+    if as_roster and (format or (output and output.suffix not in ("", *ROSTER_FORMS))):
+        raise ConfigurationError(
+            f"--as-roster writes {' or '.join(ROSTER_FORMS)}: omit --format, or use --output "
+            f"FILE{ROSTER_FORMS[0]}"
+        )
     if output and (format or as_roster):
         check_destination(output, "--output")
+        if as_roster:
+            check_new(output, "--output")
+            if output.suffix:
+                check(output.suffix)
     else:
         check_report(output, "--output")
     try:
@@ -75,7 +98,7 @@ def report(
             if as_roster:
                 _write_roster(kept, output, unnotified if only == "unnotified" else failing)
             elif format:
-                with destination(output) as file:
+                with destination(output, marked=format == "csv") as file:
                     _write(format, account, file)
             elif output:
                 write_report(output, account)
@@ -105,8 +128,9 @@ def _write(form: Format, account: Account, file: IO[str]) -> None:
 def _write_roster(
     kept: JournalReport, output: Path | None, like: Callable[[ResultDetail], bool]
 ) -> None:
-    with destination(output) as file:
-        write_roster(kept.with_cohorts(like), file)
-    if output:
+    if output is None:
+        write_roster(kept.with_cohorts(like), sys.stdout)
+    else:
+        write_roster_file(output, kept.with_cohorts(like))
         whose = "learners who may not have been notified" if like is unnotified else "failures"
         note(f"roster of {whose}: {output}")

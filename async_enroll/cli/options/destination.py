@@ -57,13 +57,27 @@ def check_destination(path: Path, option: str) -> None:
 
 
 @contextmanager
-def destination(path: Path | None) -> Iterator[IO[str]]:
-    """Open `path` as a private file, or give standard output."""
+def destination(path: Path | None, *, marked: bool = False) -> Iterator[IO[str]]:
+    """Open `path` as a `private_file`, or give standard output."""
     if path is None:
         yield sys.stdout
     else:
-        with private_file(path, newline="") as file:
+        with private_file(path, newline="", marked=marked) as file:
             yield file
+
+
+def check_new(path: Path, option: str) -> None:
+    """Make sure that there is no file yet at `path`, given with `option`, or only a stream.
+
+    Raises:
+        ConfigurationError: where there is one, whose content somebody may have worked on.
+
+    """
+    if path.exists() and not is_stream(path):
+        raise ConfigurationError(
+            f"{option} {path}: exists already, and may have been worked on; name another file, or "
+            "remove it first"
+        )
 
 
 def check_apart(path: Path | None, option: str, roster: str) -> None:

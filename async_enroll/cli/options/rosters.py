@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from attrs import frozen
@@ -12,6 +13,7 @@ from async_enroll.cli.options.flag import Flag
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import Action
 from async_enroll.roster import Roster
+from async_enroll.roster.columns import HiddenRows
 
 _SHOWN = 100
 
@@ -24,13 +26,28 @@ class Reading:
     columns: Annotated[
         tuple[str, ...], Parameter(negative="", metavar="OURS=THEIRS", show_default=False)
     ] = ()
-    """Name of a column in the file, as in identifier=Mail. Can be repeated."""
+    """Name of a column in the file, as in identifier=Mail, or its number, as in identifier=#2. Can
+    be repeated."""
     course_id: str | None = None
     """Course key, if the file has no such column."""
     action: Action | None = None
     """Action, if the file has no such column. Default: enroll."""
     cohort: str | None = None
     """Cohort, if the file has no such column."""
+    where: Annotated[
+        tuple[str, ...], Parameter(negative="", metavar="COLUMN=VALUE", show_default=False)
+    ] = ()
+    """Read only rows with this value in this column, as in status=active. Can be repeated."""
+    ignore_column: Annotated[
+        tuple[str, ...], Parameter(negative="", metavar="COLUMN", show_default=False)
+    ] = ()
+    """Read all rows, whatever this column says of them. Can be repeated."""
+    sheet: str | None = None
+    """Sheet to read, if a workbook has several rosters."""
+    hidden_rows: HiddenRows | None = None
+    """What to do with hidden rows of a sheet. Default: refuse the file."""
+    no_header: Flag = False
+    """The file has no header: columns are known by what they hold, or by --columns."""
     skip_bad_rows: Flag = False
     """Skip and report invalid rows instead of stopping."""
 
@@ -44,10 +61,15 @@ class Reading:
         """
         roster = Roster.read(
             path,
-            columns=self._columns(),
+            columns=dict(_split(self.columns, "--columns", _COLUMNS)),
             course_id=self.course_id,
             action=self.action,
             cohort=self.cohort,
+            where=self._where(),
+            ignore_columns=self.ignore_column,
+            sheet=self.sheet,
+            hidden_rows=self.hidden_rows,
+            header=not self.no_header,
             skip_bad_rows=self.skip_bad_rows,
         )
         for warning in roster.warnings:
@@ -59,13 +81,22 @@ class Reading:
             warn(f"{len(roster.skipped):,} bad rows are left out\n  {shown}{rest}")
         return roster
 
-    def _columns(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for pair in self.columns:
-            ours, equals, theirs = pair.partition("=")
-            if not equals or not theirs:
-                raise ConfigurationError(
-                    f"--columns {pair}: expected our name, =, and theirs, as in identifier=Mail"
-                )
-            found[ours] = theirs
+    def _where(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for column, value in _split(self.where, "--where", _WHERE):
+            found.setdefault(column, []).append(value)
         return found
+
+
+_COLUMNS = "our name, =, and theirs, as in identifier=Mail"
+_WHERE = "a column, =, and a value, as in status=active"
+
+
+def _split(pairs: Sequence[str], option: str, expected: str) -> list[tuple[str, str]]:
+    found = []
+    for pair in pairs:
+        left, equals, right = pair.partition("=")
+        if not left or not equals or not right:
+            raise ConfigurationError(f"{option} {pair}: expected {expected}")
+        found.append((left, right))
+    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
-from attrs import frozen
+from attrs import evolve, frozen
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -66,8 +66,15 @@ def in_memory(
 ) -> Account:
     """The results of a job without a journal; `path` is its report file, if any."""
     summary = report.summary()
+    lines = plan.lines
+
+    def results() -> Iterable[EnrollmentResult]:
+        if lines is None:
+            return report
+        return (evolve(one, line=lines.of(one.identifier, one.course_id)) for one in report)
+
     return Account(
-        lambda: report,
+        results,
         summary,
         timeline,
         plan.pairs - summary.pairs,

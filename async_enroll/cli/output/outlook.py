@@ -39,6 +39,9 @@ def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
         shown = value if isinstance(value, str) else f"{value:,}"
         line = Text(f"  {name:<12}{shown:>12}")
         say(console, line.append(f"   {remark}" if remark else "", "dim"))
+    if plan.unused:
+        names = ", ".join(map(repr, plan.unused))
+        say(console, Text(printable(f"  columns that are not used: {names}"), "dim"))
     if plan.unsendable:
         words = f"  {counted(plan.unsendable, 'enrollment')} cannot be sent and will fail"
         say(console, Text(words, "yellow"))
@@ -60,6 +63,7 @@ def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[s
         "expected_seconds": plan.expected(window, tuning.concurrency),
         "warnings": list(warnings),
         "skipped": list(plan.skipped),
+        "unused_columns": list(plan.unused),
     }
 
 
