@@ -83,7 +83,7 @@ class Delivery:
         )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
-        self.accounted = 0
+        self.accounted: int = 0
         self._api = api
         self._reconciler = reconciler
         self._event_log = event_log

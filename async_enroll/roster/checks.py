@@ -34,7 +34,7 @@ class Problems:
 
     def __init__(self) -> None:
         self.count: int = 0
-        self.fatal = False
+        self.fatal: bool = False
         """Whether rows may be missing, or mean something else, for a problem: no skipping."""
         self.warnings: list[str] = []
         self._kept: list[tuple[int, str]] = []

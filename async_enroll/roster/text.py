@@ -74,7 +74,7 @@ class Lines:
     """The lines of a file, looked through for what is not text; `number` is that of the last."""
 
     def __init__(self, lines: Iterable[str], problems: Problems) -> None:
-        self.number = 0
+        self.number: int = 0
         self._lines = iter(lines)
         self._problems = problems
 
