@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 from rich.prompt import Confirm
@@ -24,9 +25,10 @@ from async_enroll.cli.output.outlook import show_plan
 from async_enroll.cli.output.running import once_sent, run_job, run_with_journal
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.runner import Signal
-from async_enroll.models import EnrollmentResult, checked_reason
+from async_enroll.models import Action, EnrollmentResult, checked_reason
 from async_enroll.planning.plan import Plan
 from async_enroll.reports.report import EnrollmentReport
+from async_enroll.reports.summary import counted
 
 EXAMPLES = """\
 A roster is a CSV, TSV, JSON, Parquet or Excel file with a header:
@@ -108,7 +110,7 @@ def apply(
         warn(warning)
     if not quiet:
         show_plan(ERR, made, tuning)
-    if not yes and not _agreed(made, email_students=email_students):
+    if not yes and not _agreed(made, connection.site(), email_students=email_students):
         note("nothing was sent")
         return ExitStatus.OK
     auto_enroll = not no_auto_enroll
@@ -166,14 +168,15 @@ def _at_a_terminal(roster: str) -> bool:
     return roster != "-" and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _agreed(made: Plan, *, email_students: bool) -> bool:
-    mail = f", with mail to {_number(made.learners, 'learner')}" if email_students else ""
-    question = f"Send {_number(made.calls, 'call')}{mail}?"
+def _agreed(made: Plan, site: str, *, email_students: bool) -> bool:
+    actions = " and ".join(action.value for action in Action if action in made.actions())
+    into = "from" if actions == Action.UNENROLL.value else "in"
+    question = (
+        f"{actions.capitalize()} {counted(made.learners, 'learner')} {into} "
+        f"{counted(made.courses, 'course')} on {urlsplit(site).netloc}, "
+        f"{'with' if email_students else 'without'} e-mail?"
+    )
     try:
         return Confirm.ask(question, console=ERR, default=False)
     except EOFError:
         return False
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
