@@ -318,4 +318,4 @@ def test_many_results_take_no_more_memory_than_few(
             tracemalloc.stop()
 
     peak(1)
-    assert peak(20_000) < 1.2 * peak(2_000) + 100_000
+    assert peak(8_000) < 1.2 * peak(2_000) + 100_000
