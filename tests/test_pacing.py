@@ -147,10 +147,10 @@ async def run(
                 await slots.acquire()
         slots.release()
 
-    async with anyio.create_task_group() as pursuits:
+    async with anyio.create_task_group() as deliveries:
         for _ in range(calls):
             await slots.acquire()
-            pursuits.start_soon(deliver)
+            deliveries.start_soon(deliver)
     return found
 
 

@@ -147,7 +147,7 @@ class Lines:
         self._numbers.append(line)
 
     def of(self, identifier: str, course_id: str) -> int | None:
-        """The line of a pair, by the spelling that is wanted; None where it is in none."""
+        """The line of a pair, by the spelling that is sent; None where it is in none."""
         if self._order is None or len(self._order[0]) != len(self._keys):
             numbers = sorted(range(len(self._keys)), key=self._keys.__getitem__)
             keys = array("q", map(self._keys.__getitem__, numbers))

@@ -2,3 +2,7 @@
 
 Takes blocks of results from `delivery`, through `jobs` or the journal. Sends nothing.
 """
+
+from async_enroll.reports.export import write
+
+__all__ = ["write"]

@@ -63,7 +63,7 @@ class Roster:
         ``files``, Parquet or Excel (.xlsx); it may be compressed by gzip. Its columns, in
         English, French, Spanish, German, Dutch, Polish, Portuguese or Italian: an identifier
         (``identifier``, ``email``, ``username``, ``courriel``, …), a course key
-        (``course_id``, ``course``, ``cours``, …) and, where wanted, ``action`` (``enroll`` or
+        (``course_id``, ``course``, ``cours``, …) and, optionally, ``action`` (``enroll`` or
         ``unenroll``; empty: enroll) and ``cohort``. A header is looked for in the first twenty
         rows. Blank rows are passed over.
 

@@ -103,7 +103,7 @@ class Entries:
         self._look(line, cells, who, where, what, cohort)
 
     def is_entry(self, who: Cell, where: Cell) -> bool:
-        """Whether a row says of anybody that something is wanted."""
+        """Whether a row names a learner with something to do."""
         found = (identifier_of(who, self._columns.kind), course_key_of(where))
         return all(isinstance(cell, str) and cell for cell in found)
 

@@ -26,7 +26,7 @@ from aiogram.types import Document, ErrorEvent, FSInputFile, Message, User
 from anyio.to_thread import run_sync
 
 from async_enroll import Action, EnrollError, EnrollmentClient, Roster, RosterEntry, RosterError
-from async_enroll.reports.export import write
+from async_enroll.reports import write
 
 HELP = """/enroll jane@example.org john course-v1:Org+C1+2026; /unenroll likewise
 /who course-v1:Org+C1+2026

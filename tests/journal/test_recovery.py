@@ -12,7 +12,7 @@ from async_enroll.models import Batch
 
 LIMITS = BatchLimits()
 WHOLE = Batch(Action.ENROLL, ("c1", "c2", "c3"), tuple(f"i{n}" for n in range(6)))
-PARCEL = Attempt(WHOLE, email=True, planned=7)
+ATTEMPT = Attempt(WHOLE, email=True, planned=7)
 PART = Batch(Action.ENROLL, ("c1", "c2", "c3"), ("i0", "i1"))
 
 
@@ -30,7 +30,7 @@ PART = Batch(Action.ENROLL, ("c1", "c2", "c3"), ("i0", "i1"))
 def test_what_is_not_settled_is_left_once(
     settled: set[tuple[str, str]], sendings: list[Sending]
 ) -> None:
-    attempts = left(PARCEL, sendings, settled, LIMITS)
+    attempts = left(ATTEMPT, sendings, settled, LIMITS)
     remaining = [pair for attempt in attempts for pair in pairs(attempt.batch)]
     assert sorted(remaining) == sorted(set(pairs(WHOLE)) - settled)
     in_doubt = {
@@ -46,24 +46,24 @@ def test_what_is_not_settled_is_left_once(
 
 
 def test_what_was_never_sent_is_sent_as_planned() -> None:
-    assert left(PARCEL, [], (), LIMITS) == [PARCEL]
+    assert left(ATTEMPT, [], (), LIMITS) == [ATTEMPT]
 
 
 def test_what_was_in_flight_is_lost() -> None:
-    (attempt,) = left(PARCEL, [Sending(WHOLE, email=True, kind=None)], (), LIMITS)
+    (attempt,) = left(ATTEMPT, [Sending(WHOLE, email=True, kind=None)], (), LIMITS)
     assert attempt.lost
     assert attempt.attempts == 1
 
 
 def test_a_refused_call_is_not_lost_and_not_counted() -> None:
-    (attempt,) = left(PARCEL, [Sending(WHOLE, email=True, kind=FailureKind.THROTTLED)], (), LIMITS)
-    assert attempt == PARCEL
+    (attempt,) = left(ATTEMPT, [Sending(WHOLE, email=True, kind=FailureKind.THROTTLED)], (), LIMITS)
+    assert attempt == ATTEMPT
 
 
 def test_who_may_have_been_mailed_by_a_call_that_was_undone_is_not_mailed_again() -> None:
     sendings = [Sending(PART, email=True, kind=FailureKind.UNDONE)]
     mails = {
-        attempt.batch.identifiers: attempt.mails for attempt in left(PARCEL, sendings, (), LIMITS)
+        attempt.batch.identifiers: attempt.mails for attempt in left(ATTEMPT, sendings, (), LIMITS)
     }
     assert mails == {("i0", "i1"): False, ("i2", "i3", "i4", "i5"): True}
 
@@ -72,7 +72,7 @@ def test_who_may_have_been_mailed_by_a_call_that_was_undone_is_not_mailed_again(
 def test_nobody_is_mailed_again_unless_the_call_is_known_not_to_have_mailed(
     kind: FailureKind | None, email: bool
 ) -> None:
-    (attempt,) = left(PARCEL, [Sending(WHOLE, email=email, kind=kind)], (), LIMITS)
+    (attempt,) = left(ATTEMPT, [Sending(WHOLE, email=email, kind=kind)], (), LIMITS)
     unknown = kind is None or kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
     may_have = unknown or (email and kind is not None and kind.may_have_mailed)
     assert attempt.mails is not may_have

@@ -51,7 +51,7 @@ def enroll(*courses: str) -> list[Assignment]:
 
 
 def pairs(batches: list[Batch]) -> Counter[tuple[str, Assignment]]:
-    """Every pair that the batches carry, with what is wanted of it."""
+    """Every pair that the batches carry, with its assignment."""
     return Counter(
         (identifier, Assignment(course_id, batch.action, cohort))
         for batch in batches

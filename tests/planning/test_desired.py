@@ -1,4 +1,4 @@
-"""What is wanted: every pair once, whatever order it comes in."""
+"""Desired pairs: each once, whatever order it comes in."""
 
 from hypothesis import given
 from hypothesis import strategies as st
