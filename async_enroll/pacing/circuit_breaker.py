@@ -8,13 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import anyio
-from tenacity import (
-    AsyncRetrying,
-    RetryError,
-    retry_if_result,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
 from async_enroll.errors import EnrollError, TransportError
 
@@ -80,6 +73,15 @@ class CircuitBreaker:
                 raise self._outage_error()
 
     async def _probe_until_answered(self) -> None:
+        # Imported here: few programs need it, and it costs a tenth of the import of all the rest.
+        from tenacity import (
+            AsyncRetrying,
+            RetryError,
+            retry_if_result,
+            stop_after_delay,
+            wait_random_exponential,
+        )
+
         probing = AsyncRetrying(
             retry=retry_if_result(lambda answered: not answered),
             wait=wait_random_exponential(multiplier=self.pause, max=self._seconds / 5),
