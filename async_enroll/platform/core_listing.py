@@ -76,6 +76,12 @@ class CoreListing:
         named = [one for one in lookup.identifiers if "@" not in one]
         named += filter(None, usernames.values())  # last, so that the platform's spelling wins
         names = {identity_key(name): name for name in named if _USERNAME.fullmatch(name)}
+        for one in lookup.identifiers:
+            key = identity_key(one)
+            # An address without an account has no records.
+            name = usernames.get(key, "") if "@" in one else one
+            if name is not None and not _USERNAME.fullmatch(name):
+                lookup.omitted.add(key)
         for filters in _filters(sorted(names.values()), lookup.courses):
             async with aclosing(self._pages(filters)) as pages:
                 async for found in pages:
