@@ -30,6 +30,7 @@ from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, Signal
 from async_enroll.jobs.undo import (
     UndoPlan,
+    check_apart,
     check_site,
     check_undoes,
     lost_calls,
@@ -189,10 +190,11 @@ class Jobs:
     ) -> RunJob:
         """Return a job that undoes that of a journal, or continues to do so."""
         # Imported here, so that only jobs with a journal load SQLite.
-        from async_enroll.journal import open_journal
+        from async_enroll.journal import open_journal, path_of
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
-            own = Path(undo_path) if undo_path is not None else undo_journal_of(path)
+            own = undo_journal_of(path) if undo_path is None else path_of(undo_path)
+            check_apart(own, path)
             async with AsyncExitStack() as opened:
                 enter = opened.enter_async_context
                 journal = await enter(open_journal(path, self._limits, undone=True))

@@ -76,7 +76,7 @@ def undo_journal_of(journal: str | os.PathLike[str]) -> Path:
         ConfigurationError: if `journal` cannot be the path of a file.
 
     """
-    from async_enroll.journal.database import path_of
+    from async_enroll.journal import path_of
 
     path = path_of(journal)
     return path.with_name(f"{path.stem}.undo{path.suffix}")
@@ -205,6 +205,19 @@ def undo_description(
         job.site, plan.source, plan.pairs, *flags, digest, now(), (), reason, undoes=job.identity
     )
     return described, plan.work
+
+
+def check_apart(undo: Path, job: str | os.PathLike[str]) -> None:
+    """Check that the journal of an undo is not that of the job.
+
+    Raises:
+        ConfigurationError: if it is.
+
+    """
+    if os.path.realpath(undo) == os.path.realpath(job):
+        raise ConfigurationError(
+            f"undo_journal {undo}: is the journal of the job itself; name another file"
+        )
 
 
 def check_site(job: Description, site: str) -> None:

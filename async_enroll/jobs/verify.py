@@ -59,9 +59,9 @@ def holds(outcome: Outcome, user: bool | None, seen: Seen) -> bool | None:
     if outcome in _ENROLLED:
         return bool(seen.active) if seen.active is not None or seen.visible else None
     if outcome is Outcome.ALLOWED:
-        if seen.active is None:
-            return None
-        return True if seen.active or user is False else None
+        if seen.active:
+            return True
+        return False if seen.active is False and user is False else None
     if seen.active:
         return False
     if outcome is Outcome.WITHDRAWN:
