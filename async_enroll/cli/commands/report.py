@@ -30,6 +30,7 @@ from async_enroll.cli.output.account import (
     write_report,
 )
 from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.cli.output.left_alone import remarks
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.verification import show_verified
 from async_enroll.errors import ConfigurationError, JournalError
@@ -126,6 +127,8 @@ def report(
                 show_account(account.summary, hint=account.hint, again=account.again)
             if account.pending:
                 note(pending_in_words(account.pending))
+            for words in remarks(kept):
+                note(words)
             return ExitStatus.OK if as_roster else account.status
     except JournalError as error:  # exit status 2: no job was stopped
         raise ConfigurationError(str(error)) from None

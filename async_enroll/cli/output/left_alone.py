@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -12,6 +13,7 @@ from async_enroll.cli.console import printable, say
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.outlook import plan_object, show_plan
 from async_enroll.jobs.undo import UndoPlan
+from async_enroll.journal import JournalReport
 from async_enroll.planning.inverse import LeftAlone
 from async_enroll.reports.summary import counted
 
@@ -43,6 +45,15 @@ def show_undo(console: Console, made: UndoPlan, tuning: Tuning) -> None:
         if count > _NAMED:
             more = f"    … and {count - _NAMED:,} more; --dry-run --json lists all"
             say(console, Text(more, "dim"))
+
+
+def remarks(report: JournalReport) -> Iterator[str]:
+    """Yield what is to be said of a job that was undone, or that undoes another."""
+    if report.description.undone:
+        yield f"this job was undone on {report.description.undone}"
+    counts = Counter(why for _, _, why in report.left_alone())
+    for why, count in counts.most_common():
+        yield f"the undo leaves {counted(count, 'enrollment')} alone: {why}"
 
 
 def undo_pieces(made: UndoPlan, tuning: Tuning) -> Iterator[str]:
