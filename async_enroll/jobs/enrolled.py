@@ -7,13 +7,13 @@ regard to case. `jobs.undo` and `jobs.verify` use it; it reads through `platform
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from itertools import islice
 from typing import Generic, NamedTuple, TypeVar
 
 from attrs import frozen
 
-from async_enroll.models import Enrollment, identity_key
+from async_enroll.models import Enrollment, identity_key, loose_key
 from async_enroll.planning.inverse import Seen
 from async_enroll.platform.accounts import Accounts, Lookup, Usernames, lookups
 from async_enroll.platform.concurrent_queries import side_by_side
@@ -70,6 +70,10 @@ class Pairs(Generic[S]):
     def __init__(self) -> None:
         self._found: dict[str, dict[str, tuple[S, _Record | None]]] = {}
         self._spellings: dict[str, str] = {}
+        # Spellings that the platform may have taken for those of a record, which is listed with
+        # others: MySQL compares without accents.
+        self._accented: set[str] = set()
+        self._alike: set[tuple[str, str]] = set()
         # Few pairs differ in subject and record: they share them.
         self._shared: dict[tuple[S, _Record | None], tuple[S, _Record | None]] = {}
 
@@ -79,6 +83,8 @@ class Pairs(Generic[S]):
         value = self._share(subject, None)
         for identifier in identifiers:
             key = identity_key(identifier)
+            if not key.isascii():
+                self._accented.add(loose_key(key))
             if key == identifier:
                 of_course[identifier] = value  # keep one object instead of two
             else:
@@ -98,7 +104,7 @@ class Pairs(Generic[S]):
         accounts: Accounts,
         *,
         concurrency: int,
-        asks_for_account: Callable[[S], bool],
+        asks_for_account: Callable[[S], bool] = lambda _: True,
     ) -> AsyncGenerator[list[SeenPair[S]]]:
         """Yield all pairs in lists, once all listings are read; can be used once.
 
@@ -134,8 +140,9 @@ class Pairs(Generic[S]):
                         subject,
                         _seen(
                             record,
-                            visible=key not in omitted,
-                            account=registered[key] is not None if key in registered else None,
+                            visible=key not in omitted
+                            and (course_id, loose_key(key)) not in self._alike,
+                            account=_has_account(key, registered),
                         ),
                     )
                     for key, (subject, record) in part
@@ -144,9 +151,19 @@ class Pairs(Generic[S]):
     def _note(self, record: Enrollment, keys: list[str]) -> None:
         of_course = self._found.get(record.course_id, {})
         asked = [key for key in keys if key in of_course]
+        for key in keys:
+            loose = loose_key(key)
+            if key not in of_course and (loose in self._accented or loose in of_course):
+                self._alike.add((record.course_id, loose))
         for key in asked:
             seen = _Record(record.is_active, record.mode, len(asked) > 1)
             of_course[key] = self._share(of_course[key][0], seen)
+
+
+def _has_account(key: str, registered: Mapping[str, str | None]) -> bool | None:
+    if "@" not in key:
+        return True
+    return registered[key] is not None if key in registered else None
 
 
 def _seen(record: _Record | None, *, visible: bool, account: bool | None) -> Seen:

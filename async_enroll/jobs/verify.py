@@ -57,7 +57,10 @@ def holds(outcome: Outcome, user: bool | None, seen: Seen) -> bool | None:
     now is as asked; an address that had no account and is listed as inactive has left since.
     """
     if outcome in _ENROLLED:
-        return bool(seen.active) if seen.active is not None or seen.visible else None
+        if seen.active is None:
+            # The address may be another by now, and its learner still enrolled.
+            return False if seen.visible and seen.account else None
+        return seen.active
     if outcome is Outcome.ALLOWED:
         if seen.active:
             return True
@@ -66,7 +69,7 @@ def holds(outcome: Outcome, user: bool | None, seen: Seen) -> bool | None:
         return False
     if outcome is Outcome.WITHDRAWN:
         return None
-    if seen.active is None and (not seen.visible or not (user or seen.account)):
+    if seen.active is None and not (seen.visible and seen.account):
         return None  # an address without an account may wait
     return True
 
@@ -75,8 +78,10 @@ def _in_words(seen: Seen) -> str:
     if seen.active is not None:
         return f"enrolled, {seen.mode}" if seen.active else "not enrolled"
     if not seen.visible:
-        return "cannot be seen: the site does not tell whose address it is"
-    if seen.account is False:
+        return "cannot be seen: the site does not tell whose identifier it is"
+    if seen.account is None:
+        return "cannot be seen: the site does not say whether an account has this address"
+    if not seen.account:
         return "cannot be seen: no account has this address"
     return "not listed"
 
@@ -112,12 +117,7 @@ async def verify(
 
     """
     pairs = await to_thread.run_sync(_reported, journal, site)
-    looked_up = pairs.look_up(
-        reader,
-        accounts,
-        concurrency=concurrency,
-        asks_for_account=lambda reported: reported.outcome not in _ENROLLED,
-    )
+    looked_up = pairs.look_up(reader, accounts, concurrency=concurrency)
     async with aclosing(looked_up):
         async for found in looked_up:
             yield [

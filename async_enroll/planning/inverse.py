@@ -48,9 +48,10 @@ class Left(Enum):
 class Seen:
     """What the platform shows of a pair.
 
-    `visible`: whether its listing would show the learner's enrollment. `active` and `mode` are
-    None if it shows none. `account` is None where the site does not say whether the identifier
-    has one. `named_twice`: the learner was looked up by username and by e-mail address.
+    `visible`: whether the listing would show the learner's enrollment. `active` and `mode` are
+    None if it shows none. `account`: whether the identifier has one, as a username is taken to;
+    None where that is not known. `named_twice`: the learner was looked up by username and by
+    e-mail address.
     """
 
     visible: bool

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,8 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.events import BatchSent
+from async_enroll.journal import store
 from async_enroll.planning.inverse import LeftAlone
 from async_enroll.sandbox import Platform
 from tests.sandbox.transcripts import world
@@ -52,14 +55,14 @@ def site(
     return platform
 
 
-def client_of(platform: Platform) -> EnrollmentClient:
+def client_of(platform: Platform, settle: float = 0.3) -> EnrollmentClient:
     return EnrollmentClient(
         platform.url,
         platform.token,
         window=RequestWindow(1000, 0.5),
         batch=BatchLimits(identifiers=4, pairs=8),
         concurrency=2,
-        settle=0.3,
+        settle=settle,
     )
 
 
@@ -205,19 +208,16 @@ async def test_who_was_named_both_ways_is_left_alone(journal: Path) -> None:
 
 @pytest.fixture
 async def unfinished(journal: Path) -> AsyncIterator[Platform]:
-    """The journal of a job that was cut off with two calls done, two in flight, and some to do."""
-    async with site(seconds_per_call=0.15) as platform:
-        roster = [
-            RosterEntry(f"learner{number}", course_id)
-            for number in range(8)
-            for course_id in (C0, C1)
-        ]
+    """The journal of a job that was cut off with two calls done, one in flight, and some to do."""
+    sent: list[BatchSent] = []
+    async with site(seconds_per_call=0.5) as platform:
+        roster = [RosterEntry(f"learner{n}", key) for n in range(8) for key in (C0, C1)]
         client = EnrollmentClient(
             platform.url,
             platform.token,
             batch=BatchLimits(identifiers=2, pairs=2),
             concurrency=1,
-            settle=0.6,
+            on_event=lambda event: sent.append(event) if isinstance(event, BatchSent) else None,
         )
         async with client, anyio.create_task_group() as tasks:
 
@@ -225,8 +225,8 @@ async def unfinished(journal: Path) -> AsyncIterator[Platform]:
                 await client.apply(roster, journal=journal, email_students=True)
 
             tasks.start_soon(apply)
-            await until(lambda: len(enrolled(platform)) >= 4)
-            await anyio.sleep(0.07)
+            await until(lambda: len(sent) == 3)
+            await anyio.sleep(0.2)
             tasks.cancel_scope.cancel()
         yield platform
 
@@ -239,7 +239,7 @@ async def test_an_unfinished_job_is_closed(unfinished: Platform, journal: Path) 
         pending = report.pending
     assert pending > 4
     mails = len(platform.outbox)
-    async with client_of(platform) as client:
+    async with client_of(platform, settle=2) as client:
         made = await client.plan_undo(journal)
         assert made.not_sent == pending
         undone = await client.undo(journal)
@@ -320,6 +320,29 @@ async def test_a_listing_that_fails_leaves_all_as_it_is(journal: Path) -> None:
     assert not journal.with_name("job.undo.db").exists()
     with JournalReport(journal) as report:
         assert report.description.undone is None
+
+
+async def test_a_large_journal_is_not_held_in_memory(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most 250 bytes a pair, and what a page of the journal and of the listing takes."""
+    learners, page = 8_000, 400_000
+    monkeypatch.setattr(store, "_PAGE", 2)
+    with Platform(window=None, listing=None) as platform:
+        platform.seed(learners, 1)
+        course_id = "course-v1:Demo+C001+2026"
+        window = RequestWindow(10_000, 1)
+        async with EnrollmentClient(platform.url, platform.token, window=window) as client:
+            roster = (RosterEntry(f"learner{n + 1:06}", course_id) for n in range(learners))
+            await client.apply(roster, journal=journal)
+            tracemalloc.start()
+            try:
+                made = await client.plan_undo(journal)
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+    assert made.plan.pairs == learners
+    assert peak < 250 * learners + page
 
 
 async def test_journals_that_cannot_be_undone_so(journal: Path, tmp_path: Path) -> None:

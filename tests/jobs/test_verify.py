@@ -93,6 +93,22 @@ async def test_whose_address_nobody_tells_cannot_be_seen(journal: Path) -> None:
             }
 
 
+async def test_who_is_listed_with_an_accent(journal: Path) -> None:
+    """The platform takes zoe for Zoë, and may list two people: whom it meant is not known."""
+    async with Platform(window=None) as platform:
+        platform.add_course(C1)
+        platform.add_user("Zoë", "zoe@example.org")
+        platform.add_user("renee", "renee@example.org")
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            roster = [RosterEntry("zoe", C1), RosterEntry("Renée", C1), RosterEntry("Zoë", C1)]
+            for number, entry in enumerate(roster):
+                one = journal.with_name(f"{number}.db")
+                await client.apply([entry], journal=one)
+                seen = await verified(client, one)
+                expected = True if entry.identifier == "Zoë" else None
+                assert seen == {(entry.identifier, C1): expected}
+
+
 @pytest.mark.parametrize("many", [1, 12])
 async def test_what_failed_is_not_asked_about(journal: Path, many: int) -> None:
     async with Platform(window=None) as platform:
@@ -135,7 +151,9 @@ async def test_the_journal_of_another_site(journal: Path) -> None:
 @pytest.mark.parametrize(
     ("outcome", "user", "seen", "verdict"),
     [
-        (Outcome.ALREADY_ENROLLED, True, Seen(True), False),
+        (Outcome.ALREADY_ENROLLED, True, Seen(True, account=True), False),
+        (Outcome.ALREADY_ENROLLED, True, Seen(True, account=False), None),
+        (Outcome.ALREADY_ENROLLED, True, Seen(True), None),
         (Outcome.ENROLLED, True, Seen(False), None),
         (Outcome.ENROLLED, True, Seen(True, True, "verified"), True),
         (Outcome.ALLOWED, False, Seen(True, False, "audit", True), False),
@@ -145,7 +163,8 @@ async def test_the_journal_of_another_site(journal: Path) -> None:
         (Outcome.WITHDRAWN, True, Seen(True, False, "audit", True), None),
         (Outcome.NOT_ENROLLED, False, Seen(True, account=False), None),
         (Outcome.NOT_ENROLLED, False, Seen(True), None),
-        (Outcome.NOT_ENROLLED, True, Seen(True), True),
+        (Outcome.NOT_ENROLLED, True, Seen(True, account=True), True),
+        (Outcome.UNENROLLED, True, Seen(True, account=False), None),
         (Outcome.UNENROLLED, True, Seen(False), None),
     ],
 )
