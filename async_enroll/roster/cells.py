@@ -18,7 +18,7 @@ from attrs import frozen
 
 from async_enroll.files import plain_cell
 from async_enroll.models import Action
-from async_enroll.roster.keys import is_address, is_course_key, is_username
+from async_enroll.planning.keys import is_address, is_course_key, is_username
 from async_enroll.roster.names import ACTION_OF, GONE_WORDS, PLACEHOLDERS, folded
 
 
