@@ -310,7 +310,8 @@ class EnrollmentClient(ClientBase):
             email_students: Whether the platform mails the learners who are taken back.
             reason: As for `apply`.
             undo_journal: The journal of the undo. None for ``job.undo.db`` beside ``job.db``. If
-                it exists, the undo continues where it ended.
+                it exists, the undo continues where it ended, with the options it was begun with
+                and without another look-up.
             stop: As for `apply`.
 
         Raises:

@@ -196,9 +196,9 @@ class Store:
         """Mark the job as undone, unless it is marked already."""
         if self.description.undone is None:
             self.description = evolve(self.description, undone=now())
-            text = json.dumps(asdict(self.description))
+            values = json.dumps(asdict(self.description))
             with self._database.transaction():
-                self._database.execute("UPDATE job SET description = ?", text)
+                self._database.execute("UPDATE job SET description = ?", values)
 
     def left_alone(self) -> list[LeftAlonePairs]:
         """Return the pairs that the job, an undo, leaves alone."""
@@ -332,8 +332,6 @@ class Store:
 _UNFINISHED = (
     "pairs > (SELECT coalesce(sum(settled.pairs), 0) FROM settled WHERE settled.planned = number)"
 )
-
-
 _SENT = "EXISTS (SELECT 1 FROM sent WHERE sent.planned = number)"
 
 
@@ -346,8 +344,7 @@ def create(
 ) -> None:
     """Write a new journal, completely or not at all.
 
-    `lines` tells where in the roster's file the pairs stand; `left_alone` has the pairs that the
-    job, an undo, leaves alone.
+    `lines` tells where in the roster's file the pairs stand; `left_alone`, whom an undo leaves so.
 
     Raises:
         JournalError: if it cannot be written.

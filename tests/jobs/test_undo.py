@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from async_enroll import (
     Action,
+    AuthenticationError,
     BatchLimits,
     ConfigurationError,
     EnrollmentClient,
@@ -29,7 +30,7 @@ from async_enroll import (
 from async_enroll.events import BatchSent
 from async_enroll.journal import store
 from async_enroll.planning.inverse import LeftAlone
-from async_enroll.sandbox import Platform
+from async_enroll.sandbox import Fault, Faults, Platform
 from tests.sandbox.transcripts import world
 from tests.waiting import run, until
 
@@ -40,13 +41,18 @@ RELEASES = ["moocit", "2020", "2022", "2025", "2026"]
 
 
 def site(
-    release: str = "moocit", *, seconds_per_call: float = 0, accounts_tell_addresses: bool = True
+    release: str = "moocit",
+    *,
+    seconds_per_call: float = 0,
+    accounts_tell_addresses: bool = True,
+    faults: Faults | None = None,
 ) -> Platform:
     platform = Platform(
         release=release,
         window=None,
         seconds_per_call=seconds_per_call,
         accounts_tell_addresses=accounts_tell_addresses,
+        faults=faults,
     )
     for course_id in (C0, C1):
         platform.add_course(course_id, cohorts=["red", "blue"])
@@ -255,6 +261,34 @@ async def test_an_unfinished_job_is_closed(unfinished: Platform, journal: Path) 
             [one async for one in client.resume(journal)]
         assert enrolled(platform) == {(one.identifier, one.course_id) for one in found}
     assert len(platform.outbox) - mails <= 2, "none but those of the call that was in flight"
+
+
+async def test_a_job_that_sent_nothing_is_closed(journal: Path) -> None:
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, "wrong") as client:
+            with pytest.raises(AuthenticationError):
+                await client.apply([RosterEntry("learner0", C0)], journal=journal)
+        async with client_of(platform) as client:
+            report = await client.undo(journal)
+            assert report.results == ()
+            with pytest.raises(ConfigurationError, match="this job was undone on"):
+                [one async for one in client.resume(journal)]
+        assert enrolled(platform) == set()
+
+
+async def test_calls_with_cohorts_are_never_known_to_have_been_done(journal: Path) -> None:
+    """The listing shows no cohorts; what nobody can tell is left alone, and named."""
+    faults = Faults.schedule({1: Fault.RESET_AFTER})
+    async with site(faults=faults) as platform:
+        async with client_of(platform, settle=30) as client:
+            with anyio.move_on_after(1):
+                await client.apply([RosterEntry("learner0", C0, cohort="red")], journal=journal)
+        async with client_of(platform) as client:
+            report = await client.undo(journal)
+            assert report.results == ()
+        assert enrolled(platform) == {("learner0", C0)}
+    with JournalReport(journal) as report_of_job:
+        assert [one.outcome for one in report_of_job.results()] == [Outcome.UNCONFIRMED]
 
 
 async def test_the_roster_of_an_undone_job_needs_a_new_journal(journal: Path) -> None:
