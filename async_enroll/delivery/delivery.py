@@ -15,8 +15,8 @@ import anyio
 from attrs import evolve
 
 from async_enroll.cancellation import is_cancelled
-from async_enroll.delivery.attempt import Attempt
-from async_enroll.delivery.dispatch import Dispatch, Hand, Reply
+from async_enroll.delivery.attempt import Attempt, Doubt
+from async_enroll.delivery.dispatch import Dispatch, InFlight, Reply
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.outcomes import (
     CERTAIN,
@@ -30,7 +30,7 @@ from async_enroll.delivery.outcomes import (
     rejected,
     unconfirmed,
 )
-from async_enroll.delivery.preflight import GoodPlaces, Preflight
+from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchSettled, BatchSplit, Event
@@ -48,9 +48,9 @@ MOST_ATTEMPTS = 10
 _MOST_CULPRITS = 8
 """Bisecting stops after this many rejected pairs in a row: everything fails then."""
 
+_INTERRUPTED = "the job was interrupted meanwhile"
 _CANCELLED = "the job was cancelled meanwhile"
 _CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
-_AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
 _STOPPING = (FailureKind.UNREACHABLE, FailureKind.UNAUTHORIZED, FailureKind.FATAL)
 
 _Step = tuple[list[Block], list[Attempt]]
@@ -124,18 +124,18 @@ class Delivery:
         An attempt that an earlier run of the job has lost is reconciled first.
         """
         if attempt.lost:
-            attempt = evolve(attempt, unsettled=EnrollError("the job was interrupted meanwhile"))
+            attempt = evolve(attempt, doubt=Doubt(EnrollError(_INTERRUPTED)))
             sent.set()
         waiting = [attempt]
-        hand = Hand([], sent)
+        in_flight = InFlight([], sent)
         try:
             while waiting:
-                hand.attempts = [waiting.pop(0)]
-                blocks, more = await self._step(hand.attempts[0], hand)
-                hand.attempts, waiting = [], [*more, *waiting]
+                in_flight.attempts = [waiting.pop(0)]
+                blocks, more = await self._step(in_flight.attempts[0], in_flight)
+                in_flight.attempts, waiting = [], [*more, *waiting]
                 await self.settled(attempt.planned, blocks)
         except anyio.get_cancelled_exc_class():
-            left = [*hand.attempts, *waiting]
+            left = [*in_flight.attempts, *waiting]
             for part in left:
                 if part.touched:
                     self._cut_off += unconfirmed(part, _CANCELLED)
@@ -148,9 +148,9 @@ class Delivery:
                 if not part.touched:
                     await self._give_up(part, error)
 
-    async def _step(self, attempt: Attempt, hand: Hand) -> _Step:
-        if attempt.unsettled:
-            return await self._reconcile(attempt, attempt.unsettled)
+    async def _step(self, attempt: Attempt, in_flight: InFlight) -> _Step:
+        if attempt.doubt:
+            return await self._reconcile(attempt, attempt.doubt)
         batch = attempt.batch
         await self.preflight.check(places(batch))
         good, refused = without(batch, self.preflight.bad)
@@ -163,9 +163,11 @@ class Delivery:
             ]
             return blocks, [attempt.with_batch(good)] if good else []
         if batch.pairs > 1 and not self._narrowing_stopped and self._is_too_large(attempt):
-            hand.sent.set()
+            in_flight.sent.set()
             return await self._split(attempt)
-        return await self._handle_reply(attempt, await self.dispatch.send(attempt, hand), hand)
+        return await self._handle_reply(
+            attempt, await self.dispatch.send(attempt, in_flight), in_flight
+        )
 
     @property
     def _narrowing_stopped(self) -> bool:
@@ -181,7 +183,7 @@ class Delivery:
         for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN):
             attempt = Attempt(batch, email=False)
             try:
-                reply = await self.dispatch.send(attempt, Hand([attempt]))
+                reply = await self.dispatch.send(attempt, InFlight([attempt]))
             except anyio.get_cancelled_exc_class():
                 if is_cancelled():
                     raise
@@ -194,7 +196,7 @@ class Delivery:
         stopped = self.dispatch.stopped_by or EnrollError("stopped")
         return reply or Failure(FailureKind.FATAL, stopped)
 
-    async def _handle_reply(self, attempt: Attempt, reply: Reply, hand: Hand) -> _Step:
+    async def _handle_reply(self, attempt: Attempt, reply: Reply, in_flight: InFlight) -> _Step:
         """Act on a reply. None means that the job was stopped before the call was sent."""
         stopped_by = self.dispatch.stopped_by
         if reply is None:
@@ -206,16 +208,16 @@ class Delivery:
             case kind if stopped_by and kind in _STOPPING:
                 return await self._give_up(sent, reply.error)
             case FailureKind.UNKNOWN:
-                return [], [evolve(sent, lost=True, unsettled=reply.error)]
+                return [], [evolve(sent, doubt=Doubt(reply.error))]
             case FailureKind.TOO_LARGE:
                 return await self._shrink(sent, reply)
-            case FailureKind.INTERCEPTED:
+            case FailureKind.INTERCEPTED | FailureKind.MASKED:
                 return await self._intercepted(sent, reply)
-            case FailureKind.MASKED:
-                return await self._intercepted(evolve(sent, lost=True), reply)
-            case kind if kind in _AT_FAULT:
-                hand.attempts = [sent if each is attempt else each for each in hand.attempts]
-                return await self._isolate(sent, reply, hand)
+            case kind if kind in AT_FAULT:
+                in_flight.attempts = [
+                    sent if each is attempt else each for each in in_flight.attempts
+                ]
+                return await self._isolate(sent, reply, in_flight)
         return rejected(sent, reply.error), []
 
     async def _give_up(self, attempt: Attempt, why: EnrollError) -> _Step:
@@ -240,7 +242,9 @@ class Delivery:
         return blocks, [
             *doubtful,
             *self._erroneous(attempt, results.erroneous),
-            *self._parts(evolve(attempt, quiet=True, errors=attempt.errors + 1), results.undone),
+            *self._parts(
+                evolve(attempt, undone=attempt.email, errors=attempt.errors + 1), results.undone
+            ),
         ]
 
     def _erroneous(self, attempt: Attempt, some: list[Pair]) -> list[Attempt]:
@@ -251,32 +255,32 @@ class Delivery:
         attempt = evolve(attempt, lost=True, errors=attempt.errors + 1)
         if attempt.errors >= CERTAIN:
             failure = EnrollError("the platform failed on this identifier; its log says why")
-            attempt = evolve(attempt, unsettled=failure, last_look=Outcome.ERROR)
+            attempt = evolve(attempt, doubt=Doubt(failure, Outcome.ERROR))
         return self._parts(attempt, some)
 
-    async def _reconcile(self, attempt: Attempt, error: EnrollError) -> _Step:
+    async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
         """Find the outcome of a lost call; send the pairs that it did not change again."""
         self.slots.release()
         # A job with a journal can be stopped here: `resume` reconciles what is left.
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
-            ended = attempt.last_look is not None
+            ended = doubt.otherwise is not None
             seen = await self._reconciler.found(attempt.batch, ended=ended)
         await self.slots.acquire()
         done = found(attempt, seen)
         left = [pair for pair in pairs(attempt.batch) if pair not in seen]
-        parts = self._parts(evolve(attempt, lost=True, unsettled=None), left)
+        parts = self._parts(evolve(attempt, doubt=None), left)
         stopped = durable and self.dispatch.stopped_by is not None
-        if attempt.last_look and not stopped:
-            ends = [block for part in parts for block in failed(part, attempt.last_look, error)]
+        if doubt.otherwise and not stopped:
+            ends = [block for part in parts for block in failed(part, doubt.otherwise, doubt.error)]
             return [*done, *ends], []
         if attempt.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
-            ends = [block for part in parts for block in unconfirmed(part, error)]
+            ends = [block for part in parts for block in unconfirmed(part, doubt.error)]
             return [*done, *ends], []
         return done, [smaller for part in parts for smaller in _split_if_lost_twice(part)]
 
-    async def _isolate(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
+    async def _isolate(self, attempt: Attempt, failure: Failure, in_flight: InFlight) -> _Step:
         """Find the pairs that made a call fail, and deliver the others.
 
         Preflights check the courses first, since they have no effect. Then the identifiers are
@@ -294,24 +298,27 @@ class Delivery:
             return self._reject_culprit(attempt, failure)
         if len(batch.identifiers) > 1:
             return await self._split(attempt)
-        return await self._isolate_courses(attempt, failure, hand)
+        return await self._isolate_courses(attempt, failure, in_flight)
 
-    async def _isolate_courses(self, attempt: Attempt, failure: Failure, hand: Hand) -> _Step:
+    async def _isolate_courses(
+        self, attempt: Attempt, failure: Failure, in_flight: InFlight
+    ) -> _Step:
         """Bisect the courses of one learner; where both halves fail, the learner fails in all."""
-        first, second = hand.attempts = [attempt.with_batch(half) for half in halves(attempt.batch)]
-        reply = await self.dispatch.send(first, hand)
+        first, second = in_flight.attempts = [
+            attempt.with_batch(half) for half in halves(attempt.batch)
+        ]
+        reply = await self.dispatch.send(first, in_flight)
         if not _is_at_fault(reply):
-            blocks, more = await self._handle_reply(first, reply, hand)
+            blocks, more = await self._handle_reply(first, reply, in_flight)
             return blocks, [*more, second]
-        first = _after(first, reply)
-        hand.attempts = [first, second]
-        other = await self.dispatch.send(second, hand)
+        in_flight.replace(first, first := _after(first, reply))
+        other = await self.dispatch.send(second, in_flight)
         if _is_at_fault(other):
             return [
                 *_rejected_culprit(first, failure),
                 *_rejected_culprit(_after(second, other), failure),
             ], []
-        blocks, more = await self._handle_reply(second, other, hand)
+        blocks, more = await self._handle_reply(second, other, in_flight)
         return blocks, [*more, first]
 
     def _reject_culprit(self, attempt: Attempt, failure: Failure) -> _Step:
@@ -338,8 +345,7 @@ class Delivery:
         if attempt.batch.pairs > 1 and not self._narrowing_stopped:
             return await self._split(attempt)
         if attempt.lost:
-            last = evolve(attempt, unsettled=failure.error, last_look=Outcome.UNCONFIRMED)
-            return [], [last]
+            return [], [evolve(attempt, doubt=Doubt(failure.error, Outcome.UNCONFIRMED))]
         return self._reject_culprit(attempt, failure)
 
     async def _split(self, attempt: Attempt) -> _Step:
@@ -357,12 +363,9 @@ class Delivery:
         ]
 
 
-def _after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
-    """Count a call; if it was rolled back after mailing, later calls must not mail again."""
-    sent = evolve(attempt, attempts=attempt.attempts + 1)
-    if isinstance(reply, Failure) and reply.kind.may_have_mailed and attempt.mails:
-        return evolve(sent, quiet=True)
-    return sent
+def _after(attempt: Attempt, reply: Reply) -> Attempt:
+    kind = reply.kind if isinstance(reply, Failure) else None
+    return attempt.after(kind, mailed=attempt.mails)
 
 
 def _split_if_lost_twice(attempt: Attempt) -> list[Attempt]:
@@ -373,7 +376,7 @@ def _split_if_lost_twice(attempt: Attempt) -> list[Attempt]:
 
 
 def _is_at_fault(reply: Reply) -> bool:
-    return isinstance(reply, Failure) and reply.kind in _AT_FAULT
+    return isinstance(reply, Failure) and reply.kind in AT_FAULT
 
 
 def _weight(batch: Batch) -> int:

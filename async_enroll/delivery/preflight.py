@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 import anyio
 
+from async_enroll.delivery.outcomes import CERTAIN
 from async_enroll.errors import EnrollError, PlatformError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
@@ -27,13 +28,12 @@ from async_enroll.planning.batching import (
 )
 from async_enroll.platform.json import BulkAnswer
 
-_CERTAIN = 3
-"""How often a call must fail for a single course: one failure may be transient."""
-
 _REMEMBERED = 600.0
 """For how many seconds later jobs of the client rely on a place that was found to be good."""
 
-_AT_FAULT = (FailureKind.MISSING, FailureKind.REFUSED, FailureKind.UNDONE)
+AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
+"""Kinds of failure that one course or learner of a call may cause."""
+
 _PASSING = (FailureKind.UNDONE, FailureKind.TOO_LARGE, FailureKind.INTERCEPTED, FailureKind.MASKED)
 _UNDECIDED = (
     FailureKind.UNKNOWN,
@@ -139,11 +139,11 @@ class Preflight:
 
     async def _check(self, batch: Batch) -> None:
         alone = batch.pairs == 1
-        failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
+        failure = await self._failure(batch, tries=CERTAIN if alone else 1)
         if failure is None:
             self._good.update(places(batch))
             self._remembered.add(places(batch))
-        elif failure.kind in _AT_FAULT + _UNDECIDED:
+        elif failure.kind in AT_FAULT + _UNDECIDED:
             if not alone and self.blame(batch, failure):
                 rest = [place for place in places(batch) if place not in self.bad]
                 parts = _preflights(rest, self._limits)

@@ -16,7 +16,6 @@ from async_enroll.http.failures import FailureKind
 from async_enroll.models import Action, Batch, BatchLimits
 from async_enroll.planning.batching import plan
 
-_NOT_DONE = frozenset(FailureKind) - {FailureKind.UNKNOWN, FailureKind.MASKED}
 _NOT_COUNTED = {FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 
@@ -59,10 +58,5 @@ def left(
 
 
 def _after(attempt: Attempt, sending: Sending) -> Attempt:
-    if sending.kind not in _NOT_COUNTED:
-        attempt = evolve(attempt, attempts=attempt.attempts + 1)
-    if sending.kind is None or sending.kind not in _NOT_DONE:
-        return evolve(attempt, lost=True)
-    if sending.email and sending.kind.may_have_mailed:
-        return evolve(attempt, quiet=True)
-    return attempt
+    kind = sending.kind or FailureKind.UNKNOWN
+    return attempt if kind in _NOT_COUNTED else attempt.after(kind, mailed=sending.email)
