@@ -1,7 +1,8 @@
 """The events of a job, reported as they happen to `on_event`, progress, logs and the journal.
 
 Every event has `job`, a number unique within the client, and `at`, seconds since the epoch.
-`planned` numbers the batches of a job as they were planned, `call` its calls.
+`planned` numbers the batches of a job as they were planned, `call` its calls. It is None for a
+call that mails learners of several batches, after other calls have changed something for them.
 `delivery.event_log` emits them.
 """
 
@@ -36,13 +37,17 @@ class JobStarted(_Event):
 
 @frozen(kw_only=True)
 class BatchSent(_Event):
-    """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail."""
+    """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail.
 
-    planned: int
+    `changed_in` has the planned batches of a call that only mails their changed learners.
+    """
+
+    planned: int | None
     call: int
     batch: Batch
     attempt: int
     email: bool
+    changed_in: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -53,7 +58,7 @@ class BatchAnswered(_Event):
     describes it in words. `status` is the HTTP status, None without an answer.
     """
 
-    planned: int
+    planned: int | None
     call: int
     batch: Batch
     seconds: float
@@ -66,8 +71,19 @@ class BatchAnswered(_Event):
 class BatchSplit(_Event):
     """A batch is split in halves: it is too large, or one of its pairs makes the call fail."""
 
-    planned: int
+    planned: int | None
     batch: Batch
+
+
+@frozen(kw_only=True)
+class BatchChanged(_Event):
+    """A call without mail has changed some pairs of a batch; their learners are still to be mailed.
+
+    `blocks` holds the results so far. Final ones follow in a `BatchSettled`.
+    """
+
+    planned: int
+    blocks: tuple[Block, ...]
 
 
 @frozen(kw_only=True)
@@ -123,6 +139,7 @@ Event = (
     | BatchSent
     | BatchAnswered
     | BatchSplit
+    | BatchChanged
     | BatchSettled
     | Throttled
     | Paused

@@ -17,6 +17,7 @@ from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import (
     Action,
+    EmailStudents,
     Emit,
     Enrollment,
     EnrollmentQuery,
@@ -140,7 +141,7 @@ class EnrollmentClient(ClientBase):
         *,
         cohorts: Mapping[str, str] | None = None,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Enroll every identifier in every course.
@@ -152,8 +153,9 @@ class EnrollmentClient(ClientBase):
             cohorts: The cohort to place learners in, by course key, for some or all courses.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
 
@@ -172,7 +174,7 @@ class EnrollmentClient(ClientBase):
         identifiers: AnyIterable[str],
         courses: AnyIterable[str],
         *,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Unenroll every identifier from every course.
@@ -201,7 +203,7 @@ class EnrollmentClient(ClientBase):
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -216,8 +218,9 @@ class EnrollmentClient(ClientBase):
             roster: A `Roster`, a `Plan`, or any other iterable of `RosterEntry` objects.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
             preflight: True checks all courses and cohorts with one call that changes nothing,
@@ -247,7 +250,7 @@ class EnrollmentClient(ClientBase):
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,

@@ -10,7 +10,8 @@ from attrs import evolve, frozen
 
 from async_enroll.errors import EnrollError
 from async_enroll.http.failures import FailureKind
-from async_enroll.models import Batch, Outcome
+from async_enroll.models import NOBODY, Batch, Outcome
+from async_enroll.planning.batching import halves
 
 
 @frozen
@@ -31,7 +32,11 @@ class Attempt:
     Attributes:
         batch: The pairs to send.
         email: Whether the job asks the platform to mail these learners.
-        planned: The number of the planned batch this is, or is part of. None for a preflight.
+        planned: The number of the planned batch this is, or is part of. None for a preflight, and
+            for an attempt that only mails.
+        changed_in: For an attempt that only mails (see `delivery.mailing`): all planned batches
+            that its pairs may belong to.
+        changed_at: When they did, or when the learners were last seen to be in.
         undone: An earlier call was rolled back, but may have mailed the learners.
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.
@@ -46,6 +51,8 @@ class Attempt:
     batch: Batch
     email: bool
     planned: int | None = None
+    changed_in: tuple[int, ...] = ()
+    changed_at: float = 0.0
     undone: bool = False
     lost: bool = False
     attempts: int = 0
@@ -54,6 +61,16 @@ class Attempt:
     errors: int = 0
     intercepted: bool = False
     doubt: Doubt | None = None
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether it has no effect: its only identifier is nobody's."""
+        return self.batch.identifiers == (NOBODY,)
+
+    @property
+    def weight(self) -> int:
+        """The size of a call's body in characters, less a constant and what JSON escapes."""
+        return sum(map(len, self.batch.identifiers)) + sum(map(len, self.batch.courses))
 
     @property
     def mails(self) -> bool:
@@ -85,3 +102,9 @@ class Attempt:
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
         return evolve(self, batch=batch)
+
+    def halves(self) -> list[Attempt]:
+        """Return two copies with a half of the batch each; the attempt itself if it is one pair."""
+        if self.batch.pairs == 1:
+            return [self]
+        return [self.with_batch(half) for half in halves(self.batch)]

@@ -19,7 +19,6 @@ from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
 from async_enroll.http.failures import Failure, FailureKind
-from async_enroll.models import NOBODY
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Permit, Throttle
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -196,7 +195,7 @@ class Dispatch:
                 raise
             since = anyio.current_time()
             with in_flight.call(attempt):
-                if attempt.batch.identifiers == (NOBODY,):
+                if attempt.is_preflight:
                     reply = await self._api.preflight(attempt.batch, permit)
                 else:
                     reply = await self._api.bulk_enroll(
@@ -212,7 +211,7 @@ class Dispatch:
     async def _record_sent(self, attempt: Attempt) -> int:
         """Record that a call is about to be sent; return its number."""
         call = next(self._calls)
-        if attempt.planned is not None:
+        if not attempt.is_preflight:
             event = BatchSent(
                 job=self._event_log.job,
                 planned=attempt.planned,
@@ -220,6 +219,7 @@ class Dispatch:
                 batch=attempt.batch,
                 attempt=attempt.attempts + 1,
                 email=attempt.mails,
+                changed_in=attempt.changed_in,
             )
             await self._event_log.record(event)
         return call
@@ -231,7 +231,7 @@ class Dispatch:
         failure = reply if isinstance(reply, Failure) else None
         if failure and failure.kind is FailureKind.THROTTLED:
             await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
-        if attempt.planned is not None:
+        if not attempt.is_preflight:
             event = BatchAnswered(
                 job=job,
                 planned=attempt.planned,

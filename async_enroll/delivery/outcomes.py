@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.errors import EnrollError
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
 from async_enroll.planning.desired import Desired
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
@@ -207,6 +208,15 @@ def rejected(attempt: Attempt, error: EnrollError | str) -> list[Block]:
     if attempt.lost:
         return unconfirmed(attempt, error)
     return failed(attempt, Outcome.REJECTED, error)
+
+
+def rejected_culprit(attempt: Attempt, failure: Failure) -> list[Block]:
+    """Return results for a refused call that bisecting has found to be at fault."""
+    words = str(failure.error)
+    if failure.kind is FailureKind.UNDONE:
+        whom = "this learner" if len(attempt.batch.identifiers) == 1 else "a learner of this call"
+        words = f"the platform fails on {whom}; its log says why ({words})"
+    return rejected(attempt, words)
 
 
 def unconfirmed(attempt: Attempt, error: EnrollError | str) -> list[Block]:

@@ -21,12 +21,13 @@ from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
+from async_enroll.delivery.mailing import Changed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, Signal
-from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
+from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
@@ -54,6 +55,12 @@ def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
         raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
 
 
+def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
+    if not isinstance(value, bool) and value != "changed":
+        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
+
+
 def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
     if not hasattr(value, "wait"):
         found = type(value).__name__
@@ -72,7 +79,7 @@ class Options:
     """
 
     auto_enroll: bool = field(validator=_boolean)
-    email_students: bool = field(validator=_boolean)
+    email_students: EmailStudents = field(validator=_email)
     reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = field(default=None, validator=optional(_boolean))
     stop: Signal | None = field(default=None, validator=optional(_signal))
@@ -228,7 +235,7 @@ class Jobs:
 
     async def _run(
         self,
-        work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
+        work: AsyncGenerator[Work | Attempt | Changed] | AsyncGenerator[Work],
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,
@@ -246,6 +253,7 @@ class Jobs:
             auto_enroll=options.auto_enroll,
             reason=options.reason,
             calls=calls,
+            mail_changed=options.email_students == "changed",
         )
         job = Job(
             delivery,
@@ -266,6 +274,7 @@ class Jobs:
         auto_enroll: bool,
         reason: str | None = None,
         calls: int = 0,
+        mail_changed: bool = False,
     ) -> Delivery:
         dispatch = Dispatch(
             self._api,
@@ -289,4 +298,5 @@ class Jobs:
             self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
+            mail_changed=mail_changed,
         )

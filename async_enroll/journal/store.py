@@ -23,6 +23,7 @@ from async_enroll.delivery.outcomes import Pair
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import (
     BatchAnswered,
+    BatchChanged,
     BatchSent,
     BatchSettled,
     Continued,
@@ -35,7 +36,7 @@ from async_enroll.http.failures import FailureKind
 from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, encode_lines, positions
-from async_enroll.models import Action, Batch, Outcome
+from async_enroll.models import Action, Batch, EmailStudents, Outcome
 from async_enroll.planning.batching import Place
 from async_enroll.planning.desired import Lines
 from async_enroll.planning.validation import Scope, Work
@@ -60,7 +61,7 @@ class Description:
     roster: str
     pairs: int
     auto_enroll: bool
-    email_students: bool
+    email_students: EmailStudents
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
@@ -87,12 +88,16 @@ class Run:
 
 @frozen
 class Unfinished:
-    """A planned batch with pairs that have no result, its calls so far and its settled pairs."""
+    """A planned batch with pairs that have no result, its calls so far and its settled pairs.
+
+    `changed` has the results of pairs that calls without mail have changed, settled or not.
+    """
 
     number: int
     batch: Batch
     sendings: list[Sending]
     settled: set[Pair]
+    changed: list[Block]
 
 
 @frozen
@@ -152,6 +157,8 @@ class Store:
             case BatchAnswered(failure=FailureKind() as kind) as event:
                 # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
+            case BatchChanged() as event if record.batch is not None:
+                add("changed", event.planned, encode(record.batch, event.blocks))
             case BatchSettled() as event if record.batch is not None:
                 data = encode(record.batch, event.blocks)
                 add("settled", None, event.planned, event.at, event.pairs, data)
@@ -239,7 +246,14 @@ class Store:
             )
             for position in positions(data)
         }
-        return Unfinished(number, batch, sendings, settled)
+        changed = [
+            block
+            for (data,) in self._database.rows(
+                "SELECT results FROM changed WHERE planned = ?", number
+            )
+            for block in decode(batch, data)
+        ]
+        return Unfinished(number, batch, sendings, settled, changed)
 
     def unsent(self) -> list[Block]:
         """Return the results of the pairs that could not be sent."""
