@@ -76,25 +76,17 @@ class BatchSplit(_Event):
 
 
 @frozen(kw_only=True)
-class BatchChanged(_Event):
-    """A call without mail has changed some pairs of a batch; their learners are still to be mailed.
-
-    `blocks` holds the results so far. Final ones follow in a `BatchSettled`.
-    """
-
-    planned: int
-    blocks: tuple[Block, ...]
-
-
-@frozen(kw_only=True)
 class BatchSettled(_Event):
     """Some pairs of a batch have their final results.
 
     `planned` is None for pairs that cannot be sent. `blocks` holds the results in compact form.
+    `changed` holds results so far of pairs that a call without mail has changed: their final ones
+    follow when their learners were mailed.
     """
 
     planned: int | None
     blocks: tuple[Block, ...]
+    changed: tuple[Block, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -139,7 +131,6 @@ Event = (
     | BatchSent
     | BatchAnswered
     | BatchSplit
-    | BatchChanged
     | BatchSettled
     | Throttled
     | Paused

@@ -36,7 +36,7 @@ from async_enroll.delivery.outcomes import (
 from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchChanged, BatchSettled, BatchSplit, Event
+from async_enroll.events import BatchSettled, BatchSplit, Event
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
@@ -103,18 +103,23 @@ class Delivery:
         self._smallest_too_large = math.inf
         self._culprits_in_a_row = 0
 
-    async def settled(self, planned: int | None, blocks: list[Block]) -> None:
-        """Record results, then emit them."""
-        if not blocks:
+    async def settled(
+        self, planned: int | None, blocks: list[Block], changed: Iterable[Block] = ()
+    ) -> None:
+        """Record results, then emit them; record at the same time what is `changed` so far."""
+        event = BatchSettled(
+            job=self._event_log.job, planned=planned, blocks=tuple(blocks), changed=tuple(changed)
+        )
+        if not event.blocks and not event.changed:
             return
         self.accounted += pairs_in(blocks)
-        event = BatchSettled(job=self._event_log.job, planned=planned, blocks=tuple(blocks))
         try:
             await self._record(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
-        await self._emit(blocks)
+        if blocks:
+            await self._emit(blocks)
 
     async def _record(self, event: Event) -> None:
         """Record an event; stop the job where that fails."""
@@ -162,17 +167,10 @@ class Delivery:
         """Take the results of an attempt: those of learners to mail now, and final ones."""
         if self._mail_changed and attempt.planned is not None:
             changed, blocks = divided(blocks)
-            if changed:
-                now = anyio.current_time()
-                self.mailing.add(attempt.planned, changed, now, changed_at=now)
-                job, planned = self._event_log.job, attempt.planned
-                try:
-                    await self._record(
-                        BatchChanged(job=job, planned=planned, blocks=tuple(changed))
-                    )
-                except anyio.get_cancelled_exc_class():
-                    self._cut_off += blocks
-                    raise
+            now = anyio.current_time()
+            self.mailing.add(attempt.planned, changed, now, changed_at=now)
+            await self.settled(attempt.planned, blocks, changed)
+            return
         for number, some in self._final(attempt, blocks):
             await self.settled(number, some)
 
@@ -201,8 +199,7 @@ class Delivery:
         elif attempt.doubt:
             return await self._reconcile(attempt, attempt.doubt)
         batch = attempt.batch
-        if not attempt.changed_in:  # their places were good
-            await self.preflight.check(places(batch))
+        await self.preflight.check(places(batch))
         good, refused = without(batch, self.preflight.bad)
         if refused:
             bad = self.preflight.bad
@@ -261,6 +258,8 @@ class Delivery:
         sent = _after(attempt, reply)
         if isinstance(reply, BulkAnswer):
             return self._answered(sent, reply)
+        if sent.changed_in and not sent.mails:
+            return [], [sent]
         match reply.kind:
             case kind if stopped_by and kind in _STOPPING:
                 return await self._give_up(sent, reply.error)

@@ -13,7 +13,6 @@ from typing import Protocol
 from async_enroll.errors import JournalError
 from async_enroll.events import (
     BatchAnswered,
-    BatchChanged,
     BatchSettled,
     BatchSplit,
     Continued,
@@ -106,5 +105,5 @@ def _write_log(event: Event) -> None:
             _log.info("job %d: done", event.job)
         case JobDone():
             _log.warning("job %d: stopped: %s", event.job, event.error)
-        case BatchChanged() | BatchSettled():
+        case BatchSettled():
             pass

@@ -147,8 +147,10 @@ class Preflight:
         alone = batch.pairs == 1
         failure = await self._failure(batch, tries=CERTAIN if alone else 1)
         if failure is None:
-            self._good.update(places(batch))
-            self._remembered.add(places(batch))
+            # A course with a good cohort is good itself.
+            good = [*places(batch), *(Place(course_id, None) for course_id in batch.courses)]
+            self._good.update(good)
+            self._remembered.add(good)
         elif failure.kind in AT_FAULT + _UNDECIDED:
             if alone:
                 self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import ConfigurationError, JournalError
-from async_enroll.events import BatchChanged, BatchSent, BatchSettled, Event, JobDone
+from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import changed_earlier, left
 from async_enroll.journal.store import Description, Record, Store, create
@@ -36,7 +36,7 @@ from async_enroll.results import Block
 _GATHERING = 0.005
 """For how many seconds records are collected to be written in one transaction."""
 
-_AWAITED = (BatchSent, BatchChanged, BatchSettled, JobDone)
+_AWAITED = (BatchSent, BatchSettled, JobDone)
 """Events that must be durable before the job proceeds. Losing others only costs lookups."""
 
 
@@ -166,7 +166,7 @@ class Journal:
     def _records(self, event: Event) -> list[Record]:
         """Return the records of an event: one, or one for each batch with pairs in the call."""
         match event:
-            case BatchSent(planned=int() as number) | BatchChanged(planned=number):
+            case BatchSent(planned=int() as number):
                 return [Record(event, self._planned[number][0])]
             case BatchSent():
                 wholes = {number: self._planned.get(number) for number in event.changed_in}

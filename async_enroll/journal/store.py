@@ -23,7 +23,6 @@ from async_enroll.delivery.outcomes import Pair
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import (
     BatchAnswered,
-    BatchChanged,
     BatchSent,
     BatchSettled,
     Continued,
@@ -157,11 +156,12 @@ class Store:
             case BatchAnswered(failure=FailureKind() as kind) as event:
                 # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
-            case BatchChanged() as event if record.batch is not None:
-                add("changed", event.planned, encode(record.batch, event.blocks))
             case BatchSettled() as event if record.batch is not None:
-                data = encode(record.batch, event.blocks)
-                add("settled", None, event.planned, event.at, event.pairs, data)
+                if event.changed:
+                    add("changed", event.planned, encode(record.batch, event.changed))
+                if event.blocks:
+                    data = encode(record.batch, event.blocks)
+                    add("settled", None, event.planned, event.at, event.pairs, data)
             case Throttled(seconds=float() as seconds) as event:
                 add("pause", event.at, seconds, THROTTLED)
             case Continued() as event:

@@ -5,7 +5,6 @@ from typing import assert_never, assert_type
 from async_enroll import EnrollmentResult
 from async_enroll.events import (
     BatchAnswered,
-    BatchChanged,
     BatchSent,
     BatchSettled,
     BatchSplit,
@@ -36,7 +35,7 @@ def on_event(event: Event) -> None:
             assert_type(event.seconds, float | None)
         case Continued():
             assert_type(event.seconds, float)
-        case Paused() | BatchChanged():
+        case Paused():
             pass
         case JobDone():
             assert_type(event.error, str | None)
