@@ -240,7 +240,7 @@ def test_an_earlier_format_is_named(journal: Path) -> None:
         database.execute("PRAGMA user_version = 1")
         database.execute("PRAGMA journal_mode = WAL")
     for use in (lambda: Store(journal, writable=True), lambda: JournalReport(journal)):
-        with pytest.raises(ConfigurationError, match="found version 1 of its format, expected 3"):
+        with pytest.raises(ConfigurationError, match="found version 1 of its format, expected 4"):
             use()
 
 

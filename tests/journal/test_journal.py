@@ -287,9 +287,9 @@ async def test_a_newer_format_is_left_alone(journal: Path) -> None:
     async with site() as platform, client_of(platform) as client:
         await client.apply(ROSTER, journal=journal)
         with sqlite3.connect(journal) as database:
-            database.execute("PRAGMA user_version = 4")
+            database.execute("PRAGMA user_version = 5")
         database.close()
-        with pytest.raises(ConfigurationError, match="found version 4 of its format, expected 3"):
+        with pytest.raises(ConfigurationError, match="found version 5 of its format, expected 4"):
             await client.apply(ROSTER, journal=journal)
 
 
