@@ -82,7 +82,7 @@ _AS_ASKED = frozenset(
 
 
 EmailStudents = bool | Literal["changed"]
-"""Whom the platform mails: everyone, nobody, or those for whom a call changes something."""
+"""Whom the platform mails: everyone, nobody, or only those for whom a call changes something."""
 
 
 @frozen

@@ -181,7 +181,7 @@ class EnrollmentClient(ClientBase):
 
         Enrollments that await registration or activation are cancelled. Arguments and
         exceptions are those of `bulk_enroll`. Mail goes only to learners who were enrolled or
-        awaited registration or activation.
+        awaited registration or activation, so that True and "changed" mean the same.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)

@@ -164,7 +164,7 @@ def failed(counts: dict[Outcome, int]) -> int:
 def mail_in_words(email_students: EmailStudents) -> str:
     """Whom a job mails."""
     if email_students == "changed":
-        return "only to learners whose enrollment changed"
+        return "only to those whose enrollment changed"
     return "yes" if email_students else "no"
 
 
