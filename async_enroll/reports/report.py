@@ -99,8 +99,8 @@ class EnrollmentReport:
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
         """A roster of the pairs that succeeded, but whose learners may not have been notified.
 
-        Applying it again with mail mails some of them twice. The platform does not mail
-        learners who are unenrolled already.
+        Applying it again with mail mails some of them twice, and enrolls those who have left
+        since. The platform does not mail learners who are unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)

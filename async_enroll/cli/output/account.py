@@ -170,10 +170,10 @@ def _notes(skipped: Sequence[str]) -> list[str]:
 
 
 def list_results(results: Iterable[EnrollmentResult]) -> None:
-    """Print one result per line."""
+    """Print one failure, or one success that may not have been notified, per line."""
     for result in results:
         pair = f"{result.identifier} in {result.course_id}"
-        why = result.error or (UNNOTIFIED if result.notified is None else "")
+        why = result.error or UNNOTIFIED
         say(OUT, Text(printable(f"{pair}: {result.outcome.value}, {why}")))
 
 
