@@ -36,7 +36,7 @@ class Attempt:
             for an attempt that only mails.
         changed_in: For an attempt that only mails (see `delivery.mailing`): all planned batches
             that its pairs may belong to.
-        changed_at: When they did, or when the learners were last seen to be in.
+        changed_at: When these were changed, or last seen to be in, by the event loop's clock.
         undone: An earlier call was rolled back, but may have mailed the learners.
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.

@@ -195,6 +195,7 @@ class Delivery:
             if not attempt.mails:  # the pairs are as asked already: nothing is sent again
                 return unconfirmed(attempt, "mail may have been sent"), []
             if anyio.current_time() > attempt.changed_at + FRESH:
+                in_flight.sent.set()  # others may look at the same time
                 return await self._look_again(attempt)
         elif attempt.doubt:
             return await self._reconcile(attempt, attempt.doubt)
