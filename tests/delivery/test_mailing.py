@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from itertools import chain, product
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentState, Outcome
@@ -79,6 +79,7 @@ def changes(draw: st.DrawFn) -> list[tuple[Batch, set[tuple[str, str]]]]:
     ]
 
 
+@settings(deadline=None)
 @given(changes())
 def test_each_is_mailed_once_in_no_more_calls_than_the_plan_says(
     batches: list[tuple[Batch, set[tuple[str, str]]]],
