@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 import anyio
 
+from async_enroll.delivery.outcomes import CERTAIN
 from async_enroll.errors import EnrollError, PlatformError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
@@ -27,13 +28,12 @@ from async_enroll.planning.batching import (
 )
 from async_enroll.platform.json import BulkAnswer
 
-_CERTAIN = 3
-"""How often a call must fail for a single course: one failure may be transient."""
-
 _REMEMBERED = 600.0
 """For how many seconds later jobs of the client rely on a place that was found to be good."""
 
-_AT_FAULT = (FailureKind.MISSING, FailureKind.REFUSED, FailureKind.UNDONE)
+AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
+"""Kinds of failure that one course or learner of a call may cause."""
+
 _PASSING = (FailureKind.UNDONE, FailureKind.TOO_LARGE, FailureKind.INTERCEPTED, FailureKind.MASKED)
 _UNDECIDED = (
     FailureKind.UNKNOWN,
@@ -145,11 +145,13 @@ class Preflight:
     async def _check_once(self, batch: Batch) -> Iterable[Batch]:
         """Check a batch with one call; return the batches still to check."""
         alone = batch.pairs == 1
-        failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
+        failure = await self._failure(batch, tries=CERTAIN if alone else 1)
         if failure is None:
-            self._good.update(places(batch))
-            self._remembered.add(places(batch))
-        elif failure.kind in _AT_FAULT + _UNDECIDED:
+            # A course with a good cohort is good itself.
+            good = [*places(batch), *(Place(course_id, None) for course_id in batch.courses)]
+            self._good.update(good)
+            self._remembered.add(good)
+        elif failure.kind in AT_FAULT + _UNDECIDED:
             if alone:
                 self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))
             elif self.blame(batch, failure):
