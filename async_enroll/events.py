@@ -36,6 +36,18 @@ class JobStarted(_Event):
 
 
 @frozen(kw_only=True)
+class PlacesChecked(_Event):
+    """A preflight goes on, as some courses or cohorts are refused. Those are counted together.
+
+    `checked` of `places` are known by now; the platform refuses `refused` of these.
+    """
+
+    places: int
+    checked: int
+    refused: int
+
+
+@frozen(kw_only=True)
 class BatchSent(_Event):
     """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail.
 
@@ -128,6 +140,7 @@ class JobDone(_Event):
 
 Event = (
     JobStarted
+    | PlacesChecked
     | BatchSent
     | BatchAnswered
     | BatchSplit

@@ -36,7 +36,7 @@ from async_enroll.delivery.outcomes import (
 from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchSettled, BatchSplit, Event
+from async_enroll.events import BatchSettled, BatchSplit, Event, PlacesChecked
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
@@ -85,7 +85,7 @@ class Delivery:
     ) -> None:
         self.dispatch = dispatch
         self.preflight: Preflight = Preflight(
-            self._preflight, limits, good_places, dispatch.until_stopped
+            self._preflight, limits, good_places, dispatch.until_stopped, self._checked
         )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
         """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
@@ -120,6 +120,11 @@ class Delivery:
             raise
         if blocks:
             await self._emit(blocks)
+
+    async def _checked(self, checked: int, refused: int, places: int) -> None:
+        job = self._event_log.job
+        event = PlacesChecked(job=job, places=places, checked=checked, refused=refused)
+        await self._record(event)
 
     async def _record(self, event: Event) -> None:
         """Record an event; stop the job where that fails."""

@@ -72,7 +72,8 @@ class Preflight:
 
     `call` sends a batch without effect, and repeats it while its outcome is unknown. `remembered`
     holds what other jobs have found out, and are checking now; `until_stopped` gives a scope to
-    wait for them in, cancelled when the job stops.
+    wait for them in, cancelled when the job stops. `progress` is awaited while a check takes
+    several calls: how many places are known, how many of these are bad, and how many there are.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Preflight:
         limits: BatchLimits,
         remembered: GoodPlaces,
         until_stopped: Callable[[], anyio.CancelScope] = anyio.CancelScope,
+        progress: Callable[[int, int, int], Awaitable[None]] | None = None,
     ) -> None:
         self._call = call
         self._limits = limits
         self._remembered = remembered
         self._until_stopped = until_stopped
+        self._progress = progress
         self.bad: dict[Place, EnrollError] = {}
         """The places that the platform refuses, each with the reason."""
         self._good: set[Place] = set()
@@ -130,17 +133,21 @@ class Preflight:
         self._remembered.asked.update(dict.fromkeys(some, answered))
         try:
             for batch in _preflights(some, self._limits):
-                await self._check(batch)
+                await self._check(batch, some)
         finally:
             for place in some:
                 del self._remembered.asked[place]
             answered.set()
         return all(map(self._is_known, some))
 
-    async def _check(self, batch: Batch) -> None:
+    async def _check(self, batch: Batch, some: list[Place]) -> None:
         unchecked = [batch]  # no recursion: each missing course may cost a call
         while unchecked:
             unchecked = [*await self._check_once(unchecked[0]), *unchecked[1:]]
+            if unchecked and self._progress:
+                bad = sum(place in self.bad for place in some)
+                known = bad + sum(place in self._good for place in some)
+                await self._progress(known, bad, len(some))
 
     async def _check_once(self, batch: Batch) -> Iterable[Batch]:
         """Check a batch with one call; return the batches still to check."""
