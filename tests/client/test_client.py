@@ -166,8 +166,25 @@ async def test_a_frameworks_own_kind_of_string_will_do(
 
 
 async def test_nothing_to_do(platform: Platform, client: EnrollmentClient) -> None:
-    assert (await client.bulk_enroll([], [C0])).ok
+    assert (await client.apply([])).ok
     assert [result async for result in client.stream([])] == []
+    assert not platform.requests
+
+
+@pytest.mark.parametrize("what", ["identifiers", "courses"])
+async def test_to_enroll_nobody_or_nowhere_is_the_callers_mistake(
+    platform: Platform, client: EnrollmentClient, what: str
+) -> None:
+    async def none() -> AsyncIterator[str]:
+        for text in list[str]():
+            yield text
+
+    given = {"identifiers": ["learner1"], "courses": [C0]}
+    nothing: list[Any] = [[], (), none()]
+    for empty in nothing:
+        for method in (client.bulk_enroll, client.bulk_unenroll):
+            with pytest.raises(ConfigurationError, match=f"no {what} are given"):
+                await method(**{**given, what: empty})
     assert not platform.requests
 
 
@@ -423,7 +440,7 @@ async def test_entries_and_cohorts_of_the_wrong_kind(client: EnrollmentClient) -
     with pytest.raises(ConfigurationError, match="entry 1 of the roster: action is 'enroll'"):
         await client.apply([entry])
     with pytest.raises(ConfigurationError, match="cohorts is a list; expected a mapping"):
-        await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])  # type: ignore[arg-type]
+        await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])
 
 
 @pytest.mark.parametrize("flag", ["auto_enroll", "email_students"])
