@@ -440,7 +440,7 @@ async def test_entries_and_cohorts_of_the_wrong_kind(client: EnrollmentClient) -
     with pytest.raises(ConfigurationError, match="entry 1 of the roster: action is 'enroll'"):
         await client.apply([entry])
     with pytest.raises(ConfigurationError, match="cohorts is a list; expected a mapping"):
-        await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])
+        await client.bulk_enroll(["jane"], ["c1"], cohorts=["red"])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("flag", ["auto_enroll", "email_students"])
