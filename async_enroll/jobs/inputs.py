@@ -40,20 +40,15 @@ async def cross_product(
     """Yield the work of every identifier in every course, while the identifiers are read.
 
     Raises:
-        ConfigurationError: before it yields anything, if there are no courses or no identifiers.
+        ConfigurationError: before it yields anything, if there are no courses.
 
     """
     keys = [course_id async for course_id in each(courses, "courses")]
     intake = CrossProduct(action, keys, cohorts, limits)
-    lists = in_lists(identifiers, "identifiers")
-    some = await anext(lists, None)
-    if some is None:
-        raise ConfigurationError("no identifiers are given; expected at least one")
     yield intake.scope
-    while some is not None:
+    async for some in in_lists(identifiers, "identifiers"):
         for work in intake.feed(some):
             yield work
-        some = await anext(lists, None)
     for work in intake.flush():
         yield work
 
