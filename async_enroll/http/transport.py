@@ -42,7 +42,7 @@ from async_enroll.http.network_errors import (
 )
 from async_enroll.http.proxy import Proxy
 from async_enroll.http.tokens import Auth, Secret, SignIn, from_source, problem_of_header
-from async_enroll.http.unpacking import Gunzip
+from async_enroll.http.unpacking import LARGEST_PIECE, Gunzip
 
 T = TypeVar("T")
 
@@ -98,7 +98,10 @@ def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 
 class Pieces:
-    """The body of an answer as an async iterator of bytes as they arrive, decompressed."""
+    """The body of an answer as an async iterator of bytes as they arrive, decompressed.
+
+    Each piece has at most `LARGEST_PIECE` bytes.
+    """
 
     def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
         self._transport = transport
@@ -120,7 +123,7 @@ class Pieces:
         return piece
 
     async def _next(self) -> bytes:
-        return await self._transport.in_words(self._content.readany())
+        return await self._transport.in_words(self._content.read(LARGEST_PIECE))
 
     async def _unpacked(self, gunzip: Gunzip) -> bytes:
         """The next decompressed piece; an empty one at the end."""

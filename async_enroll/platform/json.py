@@ -7,7 +7,7 @@ Strict about fields that we use, tolerant of unknown keys. Data that does not fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -73,6 +73,23 @@ class BulkAnswer(msgspec.Struct, frozen=True):
     courses: dict[str, CourseAnswer]
 
 
+class _Record(msgspec.Struct, kw_only=True, gc=False):
+    """A record of MOOCit's listing. `created` is read as text, then made a date and time."""
+
+    username: str
+    email: str | None = None
+    course_id: str
+    is_active: bool
+    mode: str
+    created: Any
+
+
+class _CoreRecord(_Record, kw_only=True, gc=False):
+    """A record of Open edX's own list, where `user` is the username."""
+
+    username: str = msgspec.field(name="user")
+
+
 @frozen
 class Page:
     """A page of Open edX's own list of enrollments; `next` is the URL of the next one."""
@@ -133,6 +150,10 @@ class _RawCourses(msgspec.Struct):
     courses: dict[str, msgspec.Raw]
 
 
+_record = msgspec.json.Decoder(_Record)
+_records = msgspec.json.Decoder(list[_Record])
+_core_records = msgspec.json.Decoder(list[_CoreRecord])
+_pages = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _bulk_answers = msgspec.json.Decoder(BulkAnswer)
 _raw_courses = msgspec.json.Decoder(_RawCourses)
 _course_answers = msgspec.json.Decoder(CourseAnswer)
@@ -170,8 +191,36 @@ def state(answer: StateAnswer) -> EnrollmentState:
     return EnrollmentState(*msgspec.structs.astuple(answer))
 
 
+MISFITS: tuple[type[Exception], ...] = (msgspec.ValidationError, ValueError, TypeError)
+"""What `decoded` raises for records that do not fit, or perhaps do not; `enrollments` decides."""
+
+
+def decoded(records: bytes, *, lines: bool = False) -> list[Enrollment]:
+    """Decode complete records of the listing, separated by commas or, if `lines`, line breaks.
+
+    Raises:
+        Exception: one of `MISFITS`, without words for users; otherwise one of `NOT_JSON`, also
+            if the records are not complete.
+
+    """
+    if lines:
+        return _converted(_record.decode_lines(records))
+    return _converted(_records.decode(b"[%b]" % records))
+
+
+def _converted(records: Sequence[_Record]) -> list[Enrollment]:
+    # msgspec reads no time without seconds, as MOOCit writes it. In µs a record: 0.2 to decode,
+    # 0.07 for the time, 0.3 to convert; to call `Enrollment` instead of converting takes 0.65.
+    for record in records:
+        if record.created is not None:
+            record.created = datetime.fromisoformat(record.created)
+    return msgspec.convert(records, list[Enrollment], from_attributes=True)
+
+
 def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
     """Convert parsed records of the enrollment listing; `start` is the index of the first.
+
+    Slower than `decoded` by an order of magnitude, but tells what is wrong.
 
     Raises:
         UnexpectedResponse: if one does not fit; names the path, for example
@@ -195,17 +244,19 @@ def page(body: bytes, *, start: int) -> Page:
             ``records[17].created``.
 
     """
-    value = _json(body)
-    if not isinstance(value, dict):
-        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
-    listed = value.get("results")
-    if not isinstance(listed, list):
+    value = _page(body)
+    listed = value.pop("results", None)
+    if listed is None or not bytes(listed).startswith(b"["):
         raise UnexpectedResponse("expected a list", path="results")
-    following = next_page(value)
-    records = enrollments([_renamed(record) for record in listed], start=start)
+    fields = {name: _json(raw) for name, raw in value.items()}
+    following = next_page(fields)
+    try:
+        records = _converted(_core_records.decode(listed))
+    except (*MISFITS, *NOT_JSON):
+        records = enrollments([_renamed(record) for record in _json(listed)], start=start)
     times = [record.created.timestamp() for record in records if record.created]
     descending = len(times) == len(records) and times == sorted(times, reverse=True)
-    numbered = "count" in value or "pagination" in value
+    numbered = "count" in fields or "pagination" in fields
     return Page(records, following, newest_first=descending and not numbered)
 
 
@@ -284,7 +335,16 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
     }
 
 
-def _json(body: bytes) -> Any:
+def _page(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _pages.decode(body)
+    except msgspec.ValidationError:
+        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', _json(body))}") from None
+    except NOT_JSON as error:
+        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+
+
+def _json(body: bytes | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(body)
     except NOT_JSON as error:
