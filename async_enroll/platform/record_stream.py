@@ -17,7 +17,7 @@ import msgspec
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import Enrollment
-from async_enroll.platform.json import MISFITS, decoded, enrollments, next_page
+from async_enroll.platform.json import decoded, enrollments, next_page
 
 LARGEST_RECORD = 1024 * 1024
 """In bytes. If this much data holds no complete record, the listing is malformed."""
@@ -131,18 +131,21 @@ class ListingReader:
             self._part = _Part.RECORDS
 
     def _records(self) -> list[Enrollment]:
-        self._step_over_comma()
-        found, end = self._complete_records(self._rest)
-        if found:
+        records: list[Enrollment] = []
+        while True:
+            self._step_over_comma()
+            found, end = self._complete_records(self._rest)
+            if not found:
+                break
+            records += found
             self._rest = self._rest[end:]
             self.count += len(found)
             self._comma = False
-            self._step_over_comma()
         if self._bracketed and self._rest.startswith(b"]"):
             if self._comma:
                 raise self._garbled()
             self._part = _Part.TRAILER
-        return found
+        return records
 
     def _complete_records(self, data: bytes) -> tuple[list[Enrollment], int]:
         """The leading complete records of `data`, and the offset at which they end.
@@ -155,10 +158,10 @@ class ListingReader:
         for _ in range(_TRIES):
             end = data.rfind(b"}", 0, end)
             if end < 0:
-                return [], 0
+                break
             try:
                 found = self._decoded(data[: end + 1])
-            except MISFITS:
+            except msgspec.ValidationError:
                 break
             if found is not None:
                 return found, end + 1
@@ -171,7 +174,7 @@ class ListingReader:
                 continue
             try:
                 found = decoded(records, lines=lines)
-            except MISFITS:
+            except msgspec.ValidationError:
                 raise
             except NOT_JSON:
                 continue

@@ -18,7 +18,6 @@ from async_enroll import Enrollment, EnrollmentResult, EnrollmentState, Outcome,
 from async_enroll.http.token_answer import TokenAnswer, is_token, token_answer
 from async_enroll.models import Action, Batch
 from async_enroll.platform.json import (
-    MISFITS,
     PairAnswer,
     StateAnswer,
     accounts,
@@ -193,7 +192,7 @@ def test_both_ways_to_read_a_record_agree(
     except UnexpectedResponse:
         expected = []
     found = []
-    with suppress(*MISFITS):
+    with suppress(msgspec.ValidationError):
         found = decoded(msgspec.json.encode(record), lines=lines)
     assert found == expected
     assert [one.created and one.created.tzinfo for one in found] == [
