@@ -23,7 +23,7 @@ from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts, Lookup
 from async_enroll.platform.json import Page, page
 from async_enroll.platform.pagination import PageLinks
-from async_enroll.platform.query_filters import is_since, matching, oldest, parameters
+from async_enroll.platform.query_filters import Recent, matching, parameters, recent
 
 CORE_LIST = "api/enrollment/v1/enrollments"
 
@@ -57,11 +57,11 @@ class CoreListing:
         now = datetime.now(UTC)
         filters = parameters(query)
         filters.pop("days", None)  # the platform has no such filter
-        matches, since = matching(query, now), oldest(query, now)
+        matches, is_recent = matching(query, now), recent(query, now)
         async with aclosing(self._pages(filters)) as pages:
             async for found in pages:
                 yield await self._with_addresses(list(filter(matches, found.records)))
-                if since and found.newest_first and _ends_before(found, since):
+                if is_recent and found.newest_first and _ends_before(found, is_recent):
                     return
 
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
@@ -135,8 +135,8 @@ class CoreListing:
             return failure
 
 
-def _ends_before(found: Page, since: datetime) -> bool:
-    return bool(found.records) and not is_since(found.records[-1].created, since)
+def _ends_before(found: Page, is_recent: Recent) -> bool:
+    return bool(found.records) and not is_recent(found.records[-1].created)
 
 
 def _filters(names: list[str], courses: tuple[str, ...]) -> list[dict[str, str]]:
