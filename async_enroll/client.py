@@ -10,6 +10,7 @@ import asyncio
 import math
 import os
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from itertools import chain
@@ -239,14 +240,14 @@ class EnrollmentClient:
             ask = self._reader.enrollments
             await side_by_side(ask, distinct, emit, concurrency=self._concurrency)
 
-        seen: set[tuple[str, str]] = set()
+        seen: defaultdict[str, set[str]] = defaultdict(set)  # usernames by course
         async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
             async for records in lists:
                 for record in records:
-                    key = record.username, record.course_id
-                    if key not in seen:
+                    usernames = seen[record.course_id]
+                    if record.username not in usernames:
                         if len(distinct) > 1:  # a single query needs no deduplication
-                            seen.add(key)
+                            usernames.add(record.username)
                         yield record
 
     async def bulk_enroll(
