@@ -98,6 +98,8 @@ class Page:
     next: str | None
     newest_first: bool
     """Whether later pages are older: certain for cursor pagination, not for numbered pages."""
+    pages: int | None
+    """How many pages there are; None unless they are numbered."""
 
 
 @frozen
@@ -256,7 +258,9 @@ def page(body: bytes, *, start: int) -> Page:
     times = [record.created.timestamp() for record in records if record.created]
     descending = len(times) == len(records) and times == sorted(times, reverse=True)
     numbered = "count" in fields or "pagination" in fields
-    return Page(records, following, newest_first=descending and not numbered)
+    counts = [place.get("num_pages") for place in _page_objects(fields)]
+    pages = next((count for count in counts if isinstance(count, int)), None)
+    return Page(records, following, newest_first=descending and not numbered, pages=pages)
 
 
 def next_page(listed: dict[str, Any]) -> str | None:
@@ -270,11 +274,16 @@ def next_page(listed: dict[str, Any]) -> str | None:
             last, so it is not taken for that.
 
     """
-    places = (listed, listed.get("pagination"))
-    links = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
+    links = [place["next"] for place in _page_objects(listed) if "next" in place]
     if not links or not all(link is None or isinstance(link, str) for link in links):
         raise UnexpectedResponse("expected an address or null", path="next")
     return next((link for link in links if link is not None), None)
+
+
+def _page_objects(listed: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where a page says what page it is."""
+    places = (listed, listed.get("pagination"))
+    return [place for place in places if isinstance(place, dict)]
 
 
 def accounts(body: bytes) -> list[Account]:
