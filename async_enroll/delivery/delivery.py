@@ -8,7 +8,7 @@ that fail. Emits blocks of results, after the event log has recorded them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import nullcontext
 
 import anyio
@@ -81,7 +81,7 @@ class Delivery:
         self.preflight: Preflight = Preflight(
             self._preflight, limits, good_places, dispatch.until_stopped
         )
-        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
+        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency, fast_acquire=True)
         """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
         self.accounted: int = 0
         self._api = api
@@ -232,6 +232,8 @@ class Delivery:
         self._culprits_in_a_row = 0
         results = answered(attempt, answer)
         blocks = results.blocks
+        if not (results.doubtful or results.erroneous or results.undone):
+            return blocks, []
         doubtful = self._parts(evolve(attempt, lost=True, errors=0), results.doubtful)
         if attempt.attempts >= MOST_ATTEMPTS:
             words = "the platform's answers do not tell what became of this pair"
@@ -350,8 +352,10 @@ class Delivery:
             await self._record(event)
         return [], [attempt.with_batch(half) for half in halves(attempt.batch)]
 
-    def _parts(self, attempt: Attempt, some: Iterable[Pair]) -> list[Attempt]:
+    def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:
         """Return attempts with the same history for some of the pairs of one."""
+        if not some:
+            return []
         return [
             attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]

@@ -76,7 +76,7 @@ class Dispatch:
         self._calls = calls
         self._auto_enroll = auto_enroll
         self._reason = reason
-        self._queue = anyio.Lock()
+        self._queue = anyio.Lock(fast_acquire=True)
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
     def stop(self, why: EnrollError) -> None:

@@ -59,6 +59,9 @@ _KEEP_ALIVE = 4.0
 # aiohttp's default of 8 kB.
 _LONGEST_LINE = 64 * 1024
 
+# Bytes of a body; below aiohttp's `TOO_LARGE_BYTES_BODY`.
+_LARGE_BODY = 64 * 1024
+
 _OK = 200
 _JSON = {
     # The platform's reference requires both, also on a GET.
@@ -169,6 +172,7 @@ class Transport:
     ) -> None:
         self.site = site
         self.timeout = timeout
+        self._total_timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 2)
         self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
         self._given = session
         self._session = self._session_for_fresh = session
@@ -230,7 +234,7 @@ class Transport:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
         async with self._exchange(
-            "POST", url, body, kind, None, self._total_timeout(), fresh=True
+            "POST", url, body, kind, None, self._total_timeout, fresh=True
         ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
 
@@ -247,10 +251,10 @@ class Transport:
 
         """
         # aiohttp warns of large `bytes`, which it writes at once, but not of a file.
-        sent = BytesIO(body) if body is not None else None
+        sent = BytesIO(body) if body and len(body) > _LARGE_BODY else body
         signed, credentials = await self._signed()
         async with self._exchange(
-            method, url, sent, _JSON, signed, self._total_timeout(), fresh=fresh
+            method, url, sent, _JSON, signed, self._total_timeout, fresh=fresh
         ) as response:
             return await self._read_whole(response, credentials)
 
@@ -275,9 +279,6 @@ class Transport:
             else:
                 yield await self._read_whole(response, credentials)
 
-    def _total_timeout(self) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
-
     async def _signed(self) -> tuple[Secret[str], int]:
         """The ``Authorization`` header of a request, and how often the token was renewed before."""
         self._check_loop()
@@ -297,7 +298,7 @@ class Transport:
         self,
         method: str,
         url: URL,
-        body: BytesIO | None,
+        body: bytes | BytesIO | None,
         headers: Mapping[str, str],
         signed: Secret[str] | None,
         timeout: aiohttp.ClientTimeout,

@@ -140,7 +140,7 @@ async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:
                 broken = error
             if some:
                 yield some
-                await anyio.lowlevel.checkpoint()
-            elif broken is None:
+            if len(some) < _CHUNK and broken is None:
                 return
+            await anyio.lowlevel.checkpoint()
         raise broken

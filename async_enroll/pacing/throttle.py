@@ -122,7 +122,7 @@ class Throttle:
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
-        self._queue = anyio.Lock()
+        self._queue = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
         self._limiter: AsyncLimiter | None = None
 
