@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from io import BytesIO
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +24,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from yarl import URL
 
+from async_enroll import __version__
 from async_enroll.cancellation import ended, is_cancelled
 from async_enroll.errors import (
     ConfigurationError,
@@ -69,7 +69,7 @@ _JSON = {
     "Content-Type": "application/json",
 }
 _ADDRESS = re.compile("[!-~]+")
-_USER_AGENT = f"async-enroll/{version('async_enroll')}"
+_USER_AGENT = f"async-enroll/{__version__}"
 
 _log = logging.getLogger("async_enroll")
 

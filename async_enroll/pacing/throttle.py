@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
-from aiolimiter import AsyncLimiter
 
 from async_enroll.errors import TransportError
 from async_enroll.models import RequestWindow
@@ -19,6 +19,9 @@ from async_enroll.pacing.concurrency import ConcurrencyLimit
 from async_enroll.pacing.hold import Hold
 from async_enroll.pacing.rate import Pace
 from async_enroll.pacing.sliding_window import Call, WindowLog
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 
 class Permit:
@@ -196,6 +199,8 @@ class Throttle:
         if not interval:
             self._limiter = None
             return
+        from aiolimiter import AsyncLimiter  # most sites need none
+
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
             await self._limiter.acquire()  # for the last call: it may have been sent just now

@@ -7,15 +7,13 @@ Strict about fields that we use, tolerant of unknown keys. Data that does not fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 from attrs import frozen
-from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
@@ -155,6 +153,7 @@ class _RawCourses(msgspec.Struct):
 _record = msgspec.json.Decoder(_Record)
 _records = msgspec.json.Decoder(list[_Record])
 _core_records = msgspec.json.Decoder(list[_CoreRecord])
+_accounts = msgspec.json.Decoder(list[Account])
 _pages = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _bulk_answers = msgspec.json.Decoder(BulkAnswer)
 _raw_courses = msgspec.json.Decoder(_RawCourses)
@@ -197,7 +196,7 @@ def decoded(records: bytes, *, lines: bool = False) -> list[Enrollment]:
     """Decode complete records of the listing, separated by commas or, if `lines`, line breaks.
 
     Raises:
-        msgspec.ValidationError: if one does not fit; `enrollments` says which, and why.
+        msgspec.ValidationError: if one does not fit; `platform.explain` says which, and why.
         Exception: one of `NOT_JSON`, also if the last record is cut.
 
     """
@@ -218,25 +217,6 @@ def _converted(records: Sequence[_Record]) -> list[Enrollment]:
     return msgspec.convert(records, list[Enrollment], from_attributes=True)
 
 
-def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
-    """Convert parsed records of the enrollment listing; `start` is the index of the first.
-
-    Slower than `decoded` by an order of magnitude, but tells what is wrong.
-
-    Raises:
-        UnexpectedResponse: if one does not fit; names the path, for example
-            ``records[17].created``.
-
-    """
-    found: list[Enrollment] = []
-    for record in records:
-        try:
-            found.append(_enrollment(record))
-        except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-            raise _unexpected(error, f"records[{start + len(found)}]") from None
-    return found
-
-
 def page(body: bytes, *, start: int) -> Page:
     """Parse a page of Open edX's own list; `start` is the index of its first record.
 
@@ -254,6 +234,8 @@ def page(body: bytes, *, start: int) -> Page:
     try:
         records = _converted(_core_records.decode(listed))
     except NOT_JSON:
+        from async_enroll.platform.explain import enrollments
+
         records = enrollments([_renamed(record) for record in _json(listed)], start=start)
     times = [record.created.timestamp() for record in records if record.created]
     descending = len(times) == len(records) and times == sorted(times, reverse=True)
@@ -294,13 +276,12 @@ def accounts(body: bytes) -> list[Account]:
             ``accounts[17].username``.
 
     """
-    value = _json(body)
-    if not isinstance(value, list):
-        raise UnexpectedResponse(f"{_Mismatch('a list of accounts', value)}")
     try:
-        return _converter.structure(value, list[Account])
-    except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-        raise _unexpected(error, "accounts") from None
+        return _accounts.decode(body)
+    except NOT_JSON:
+        from async_enroll.platform.explain import structured
+
+        return structured(_json(body), Account, "accounts")
 
 
 def bulk_object(
@@ -347,7 +328,9 @@ def _page(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _pages.decode(body)
     except msgspec.ValidationError:
-        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', _json(body))}") from None
+        from async_enroll.platform.explain import unexpected
+
+        raise unexpected("a page of enrollments", _json(body)) from None
     except NOT_JSON as error:
         raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
 
@@ -391,71 +374,3 @@ def _state_object(state: EnrollmentState) -> dict[str, Any]:
         "auto_enroll": state.auto_enroll,
     }
     return fields if state.cohort is None else {**fields, "cohort": state.cohort}
-
-
-class _Mismatch(ValueError):
-    """A value of the wrong type. Its message says what was expected and what was found."""
-
-    def __init__(self, expected: str, found: object) -> None:
-        shown = repr(found)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
-        super().__init__(f"expected {expected}, found {shown}")
-
-
-def _unexpected(error: Exception, path: str) -> UnexpectedResponse:
-    first = transform_error(error, path, lambda error, _: _words(error))[0]
-    message, _, place = first.rpartition(" @ ")
-    return UnexpectedResponse(message, path=place.removeprefix("."))
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return "missing"
-    if isinstance(error, _Mismatch):
-        return str(error)
-    return "expected a list or an object"
-
-
-def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
-    def structure(value: Any, _: Any) -> T:
-        if not isinstance(value, kind):
-            raise _Mismatch(expected, value)
-        return value
-
-    return structure
-
-
-def _created(value: Any, _: Any) -> datetime | None:
-    if value is None:  # the column is nullable (CourseEnrollment.created)
-        return None
-    # The reporting API writes "2021-03-09 20:15", Open edX ISO 8601; this parses both.
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise _Mismatch("a date and time", value) from None
-
-
-def _object(cls: type[T]) -> Callable[[Any, Any], T]:
-    """A hook that structures `cls` from a JSON object and rejects anything else."""
-    structure = make_dict_structure_fn(cls, _converter)
-
-    def hook(value: Any, _: Any) -> T:
-        if not isinstance(value, dict):
-            raise _Mismatch("an object", value)
-        return structure(value, cls)
-
-    return hook
-
-
-def _enrollment(record: Any) -> Enrollment:
-    if isinstance(record, dict):
-        record.setdefault("email", None)  # only MOOCit's listing has it
-    return _enrollment_fields(record, Enrollment)
-
-
-_converter = Converter(use_alias=True)
-_converter.register_structure_hook(str, _exactly(str, "a string"))
-_converter.register_structure_hook(bool, _exactly(bool, "true or false"))
-_converter.register_structure_hook(datetime | None, _created)
-_enrollment_fields = _object(Enrollment)
-_converter.register_structure_hook(Account, _object(Account))

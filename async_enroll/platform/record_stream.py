@@ -17,7 +17,7 @@ import msgspec
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import Enrollment
-from async_enroll.platform.json import decoded, enrollments, next_page
+from async_enroll.platform.json import decoded, next_page
 
 LARGEST_RECORD = 1024 * 1024
 """In bytes. If this much data holds no complete record, the listing is malformed."""
@@ -184,6 +184,8 @@ class ListingReader:
 
     def _one_by_one(self, data: bytes) -> tuple[list[Enrollment], int]:
         """As `_complete_records`, for any mix of separators. Slow; says which record is bad."""
+        from async_enroll.platform.explain import enrollments
+
         text = data.decode("latin-1")  # one character per byte; JSON's syntax is ASCII
         found: list[Enrollment] = []
         end = start = 0

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from async_enroll import Enrollment, EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
 from async_enroll.http.token_answer import TokenAnswer, is_token, token_answer
 from async_enroll.models import Action, Batch
+from async_enroll.platform.explain import enrollments
 from async_enroll.platform.json import (
     PairAnswer,
     StateAnswer,
@@ -25,7 +26,6 @@ from async_enroll.platform.json import (
     bulk_body,
     bulk_object,
     decoded,
-    enrollments,
     page,
     result_object,
 )
