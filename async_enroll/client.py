@@ -15,14 +15,13 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from attrs import evolve
 
 from async_enroll.delivery.event_log import OnEvent
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.http.client_credentials import ClientCredentials
 from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
@@ -50,8 +49,11 @@ from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import reader
-from async_enroll.reports.report import EnrollmentReport, ReportBuilder
 from async_enroll.results import Block
+
+if TYPE_CHECKING:
+    from async_enroll.http.client_credentials import ClientCredentials
+    from async_enroll.reports.report import EnrollmentReport
 
 
 class EnrollmentClient:
@@ -408,6 +410,8 @@ class EnrollmentClient:
                 yield result
 
     async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
+        from async_enroll.reports.report import ReportBuilder  # streams do without
+
         cut_off: list[Block] = []
         builder = ReportBuilder(
             auto_enroll=options.auto_enroll, email_students=options.email_students
