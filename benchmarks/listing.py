@@ -87,6 +87,9 @@ async def measure(url: str, read: Read, records: int) -> Reading:
     return found
 
 
+SHORT: dict[str, Any] = {"records": 2_000, "runs": 1}
+
+
 async def run(records: int = RECORDS, runs: int = RUNS) -> AsyncIterator[Table]:
     """The table."""
     async with serving("benchmarks.echo", records) as server:
