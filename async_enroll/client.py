@@ -426,7 +426,10 @@ class EnrollmentClient:
             builder.add(cut_off)
             error.report = builder.report()  # type: ignore[union-attr]  # documented
             raise
-        return evolve(builder.report(), finished_earlier=finished_earlier)
+        report = builder.report()
+        if finished_earlier is None:
+            return report
+        return evolve(report, finished_earlier=finished_earlier)
 
     async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
         not_yielded: dict[int, list[Block]] = {}

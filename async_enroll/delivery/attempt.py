@@ -62,4 +62,4 @@ class Attempt:
 
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
-        return evolve(self, batch=batch)
+        return self if batch is self.batch else evolve(self, batch=batch)

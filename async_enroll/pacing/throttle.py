@@ -126,7 +126,8 @@ class Throttle:
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
         self._queue = anyio.Lock(fast_acquire=True)
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None
+        """What those wait for who have waited since the last change; None if nobody has."""
         self._limiter: AsyncLimiter | None = None
 
     @asynccontextmanager
@@ -169,13 +170,15 @@ class Throttle:
         return Refusals(self.held)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed:
+            self._changed.set()
+            self._changed = None
 
     async def _until(self, free: Callable[[float], float]) -> None:
         while (wait := free(anyio.current_time())) > 0:
+            changed = self._changed = self._changed or anyio.Event()
             with anyio.move_on_after(wait):
-                await self._changed.wait()
+                await changed.wait()
 
     def _wait(self, now: float) -> float:
         return max(
