@@ -7,6 +7,7 @@ handles well, and gives it to `delivery.delivery`, which emits the results.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Protocol
 
@@ -97,20 +98,22 @@ class Job:
     async def _run(self, work: AsyncIterator[Work | Attempt | Changed]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._watch_stop)
+        async with self._watching_stop():
             async with anyio.create_task_group() as calls:
+                only: Attempt | None = None
                 try:
-                    await self._feed(work, calls)
+                    only = await self._feed(work, calls)
                 except Exception as error:  # noqa: BLE001  # raised when the calls have ended
                     broken = error
                 except anyio.get_cancelled_exc_class():
                     if is_cancelled():
                         raise
                     broken = EnrollError("the source of the work was cancelled; the job was not")
-            async with anyio.create_task_group() as calls:
-                await self._mail(self._delivery.mailing.rest(), calls)
-            watch.cancel_scope.cancel()
+                if only:
+                    await self._start(only, calls, alone=True)
+            if attempts := self._delivery.mailing.rest():
+                async with anyio.create_task_group() as calls:
+                    await self._mail(attempts, calls)
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
     async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
@@ -132,18 +135,31 @@ class Job:
         error = words if stopped_by else None
         await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    async def _watch_stop(self) -> None:
-        if self._stop is not None:
-            await self._stop.wait()
-            self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
+    @asynccontextmanager
+    async def _watching_stop(self) -> AsyncIterator[None]:
+        """Stop the job once its signal is set, during the body of the `async with`."""
+        if self._stop is None:
+            yield
+            return
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._watch_stop, self._stop)
+            yield
+            watch.cancel_scope.cancel()
 
-    async def _feed(self, work: AsyncIterator[Work | Attempt | Changed], calls: TaskGroup) -> None:
+    async def _watch_stop(self, stop: Signal) -> None:
+        await stop.wait()
+        self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
+
+    async def _feed(
+        self, work: AsyncIterator[Work | Attempt | Changed], calls: TaskGroup
+    ) -> Attempt | None:
+        """Start delivering all work; return instead the only attempt of a job that has no other."""
         scope = Scope(())
         first: Attempt | None = None  # held back until it is known whether another follows
         started = False
         async for item in work:
             if self._delivery.dispatch.stopped_by and self._event_log.durable:
-                return
+                return None
             await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
             match item:
                 case Block():
@@ -173,8 +189,7 @@ class Job:
                 started = True
                 await self._start(first, calls)
             await self._start(attempt, calls)
-        if first and not started:
-            await self._start(first, calls, alone=True)
+        return None if started else first
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""
@@ -188,8 +203,12 @@ class Job:
                 batch, rest = cut(batch, size)
                 left += [rest] if rest else []
             sent = anyio.Event()
-            calls.start_soon(self._deliver, attempt.with_batch(batch), sent)
-            await sent.wait()
+            part = attempt.with_batch(batch)
+            if alone and not left:
+                await self._deliver(part, sent)  # without the cost of a task
+            else:
+                calls.start_soon(self._deliver, part, sent)
+                await sent.wait()
 
     async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
         # The slot is held until the results are consumed: a slow consumer slows the job down,
