@@ -14,11 +14,11 @@ import math
 from bisect import insort
 from operator import attrgetter
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from async_enroll.models import RequestWindow
 
-_CLOCK_TOLERANCE = 0.001
+CLOCK_TOLERANCE = 0.001
 """Share of the window by which the platform's clock may run slower than ours."""
 
 _RAISE_AFTER = 4
@@ -29,12 +29,16 @@ _OUTLIERS = 3
 """Refusals that our own calls do not explain after which the share is reduced."""
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Call:
-    """A call in the window: when it was sent, and the latest time at which it was counted."""
+    """A call in the window: when it was sent, and the latest time at which it was counted.
+
+    `name` is its name in a shared window.
+    """
 
     sent: float
     counted: float = math.inf
+    name: str = ""
 
 
 @define
@@ -98,6 +102,30 @@ class WindowShare:
             self._outlier_at = math.inf
 
 
+def explains(
+    retry_after: float | None,
+    refused: Call,
+    now: float,
+    *,
+    seconds: float,
+    oldest: float,
+    first: float,
+) -> bool:
+    """Whether the calls that we know of explain a refusal, if some of them were answered.
+
+    The platform names the time until its oldest request leaves the window, rounded up to a
+    second. If the oldest call we know of can be that request, these calls alone fill the window:
+    it is smaller than configured. If not, others use the same token, or something else than the
+    platform's throttle answered. `oldest` is when the oldest call was sent, `first` the latest
+    time at which the first answered one was counted.
+    """
+    if retry_after is None:
+        return False
+    earliest = oldest + seconds - now
+    latest = first + seconds - refused.sent
+    return earliest <= retry_after <= latest + 1
+
+
 @define
 class WindowLog:
     """The calls of the last `window.seconds`, at most `concurrency` of them in flight.
@@ -131,9 +159,13 @@ class WindowLog:
             return 0.0
         return max(0.0, self._free_at(self._counted[over]) - now)
 
-    def send(self, now: float) -> Call:
+    async def reserve(self, now: float) -> Call:
+        """As `send`. Does not suspend, and always gives a place."""
+        return self.send(now)
+
+    def send(self, now: float, name: str = "") -> Call:
         """Record that a call is sent; only after `wait` returned 0."""
-        call = Call(now)
+        call = Call(now, name=name)
         self._in_flight.add(call)
         return call
 
@@ -144,8 +176,8 @@ class WindowLog:
         call expires earlier by that time.
         """
         self._in_flight.remove(call)
-        counted = max(call.sent, now - worked)
-        insort(self._counted, Call(call.sent, counted), key=attrgetter("counted"))
+        call.counted = max(call.sent, now - worked)
+        insort(self._counted, call, key=attrgetter("counted"))
         self.share.counted(len(self._in_flight) + len(self._counted))
 
     def unsent(self, call: Call) -> None:
@@ -161,25 +193,29 @@ class WindowLog:
         self._in_flight.remove(call)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
-        explained = retry_after is not None and self._explains(retry_after, call, now)
+        explained = bool(self._counted) and explains(
+            retry_after,
+            call,
+            now,
+            seconds=self.window.seconds,
+            oldest=min(one.sent for one in [*self._in_flight, *self._counted]),
+            first=self._counted[0].counted,
+        )
         self.share.refused(call.sent, ours, now, explained=explained)
         return explained
 
-    def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
-        """Whether our own calls explain the refusal.
+    def hold(self, seconds: float) -> None:
+        """Do nothing: there is no other process to hold."""
 
-        The platform names the time until its oldest request leaves the window, rounded up to a
-        second. If our own oldest call can be that request, our calls alone fill the window: it
-        is smaller than configured. If not, others use the same token, or something else than the
-        platform's throttle answered.
-        """
-        if not self._counted:
-            return False
-        seconds = self.window.seconds
-        oldest_sent = min(call.sent for call in [*self._in_flight, *self._counted])
-        earliest = oldest_sent + seconds - now
-        latest = self._counted[0].counted + seconds - refused.sent
-        return earliest <= retry_after <= latest + 1
+    @property
+    def calls_in_flight(self) -> list[Call]:
+        """The calls sent and not yet answered."""
+        return [*self._in_flight]
+
+    def calls(self, now: float) -> list[Call]:
+        """All calls in the window."""
+        self._forget(now)
+        return [*self._in_flight, *self._counted]
 
     def _forget(self, now: float) -> None:
         """Drop the calls that the platform no longer counts."""
@@ -187,4 +223,4 @@ class WindowLog:
             del self._counted[0]
 
     def _free_at(self, call: Call) -> float:
-        return call.counted + self.window.seconds * (1 + _CLOCK_TOLERANCE)
+        return call.counted + self.window.seconds * (1 + CLOCK_TOLERANCE)

@@ -19,6 +19,7 @@ from async_enroll.pacing.concurrency import ConcurrencyLimit
 from async_enroll.pacing.hold import Hold
 from async_enroll.pacing.rate import Pace
 from async_enroll.pacing.sliding_window import Call, WindowLog
+from async_enroll.pacing.window import Window
 
 
 class Permit:
@@ -71,7 +72,7 @@ class Permit:
         now = anyio.current_time()
         if not self._throttle.log.refused(self._call, retry_after, now):
             self._throttle.pace.refused(self._number)
-        self._throttle.held.refused(retry_after, now)
+        self._throttle.hold(retry_after)
 
     def answered(self) -> None:
         """Record the answer: the call leaves the window `seconds` from now, or a little earlier."""
@@ -113,11 +114,18 @@ class Throttle:
     At most `concurrency` calls are in flight, fewer if the site cannot handle that many. One
     throttle serves a whole client. An empty window admits a burst, unless the site refused one
     before. If the site refuses everything for longer than `patience` seconds, or asks for a pause
-    as long, callers that wait get a TransportError.
+    as long, callers that wait get a TransportError. `log` is the window, where others share it.
     """
 
-    def __init__(self, window: RequestWindow, concurrency: int, patience: float) -> None:
-        self.log: WindowLog = WindowLog(window, concurrency)
+    def __init__(
+        self,
+        window: RequestWindow,
+        concurrency: int,
+        patience: float,
+        *,
+        log: Window | None = None,
+    ) -> None:
+        self.log: Window = WindowLog(window, concurrency) if log is None else log
         self.concurrency_limit: ConcurrencyLimit = ConcurrencyLimit(concurrency)
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
@@ -138,14 +146,24 @@ class Throttle:
         async with self._queue:
             await self._until(self._wait)
             await self._keep_pace()
-            await self._until(self._wait)
-            permit = Permit(self, self.log.send(anyio.current_time()))
+            permit = Permit(self, await self._reserved())
         try:
             yield permit
         finally:
             if not permit.settled:
                 permit.answered()
             self._wake()
+
+    async def _reserved(self) -> Call:
+        """Wait until a call may be sent, and take its place in the window."""
+        while True:
+            await self._until(self._wait)
+            call = await self.log.reserve(anyio.current_time())
+            if call is None:
+                continue
+            if not self.held.wait(anyio.current_time()):
+                return call
+            self.log.unsent(call)  # a refusal came meanwhile
 
     async def unheld(self) -> None:
         """Wait while calls are held, for requests that the window does not count.
@@ -158,7 +176,9 @@ class Throttle:
 
     def hold(self, retry_after: float | None) -> None:
         """Hold every call for `retry_after` seconds, after a refusal that is not the window's."""
-        self.held.refused(retry_after, anyio.current_time())
+        now = anyio.current_time()
+        self.held.refused(retry_after, now)
+        self.log.hold(self.held.wait(now))
         self._wake()
 
     def refusals(self) -> Refusals:
