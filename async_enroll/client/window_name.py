@@ -1,4 +1,4 @@
-"""The name of a shared window: the same for all processes whose calls the platform counts together.
+"""The name of a shared window: one for all processes whose calls the platform counts together.
 
 The platform counts by user, and tokens come and go. So the name stands for the site and the user
 of the token, as the site tells it; else for the client id, else for the token.
@@ -6,9 +6,11 @@ of the token, as the site tells it; else for the client id, else for the token.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from hashlib import sha256
 
 import anyio
+from yarl import URL
 
 from async_enroll.errors import EnrollError
 from async_enroll.http.client_credentials import ClientCredentials
@@ -21,30 +23,29 @@ _ASKING = 5.0
 
 
 async def window_name(transport: Transport, auth: Auth | SignIn) -> str:
-    """The name of the window of a site and its token. The transport is open."""
+    """The name of the window of a site and the user of its token; the transport is open."""
     username = None
     with anyio.move_on_after(min(_ASKING, transport.timeout)):
         username = await own_username(transport)
     if username is not None:
-        return digest(transport, "user", Secret(username))
-    return await name_without_username(transport, auth)
+        return _digest(transport.site, "user", Secret(username))
+    if isinstance(auth, BearerToken | ClientCredentials):
+        return credentials_digest(transport.site, auth)
+    header = Secret("")
+    if not isinstance(auth, SignIn):
+        with suppress(EnrollError):  # the first call will say so
+            header = Secret(await from_source(auth.authorization))
+    return _digest(transport.site, "token", header)
 
 
-async def name_without_username(transport: Transport, auth: Auth | SignIn) -> str:
-    """The name of the window of a site and its client id or token, without asking the site."""
+def credentials_digest(site: URL, auth: BearerToken | ClientCredentials) -> str:
+    """The name of the window of a site and a token or client id, without asking the site."""
     if isinstance(auth, ClientCredentials):
-        return digest(transport, "client", Secret(auth.client_id))
-    if isinstance(auth, BearerToken):
-        return digest(transport, "token", Secret(auth.token))
-    try:
-        if not isinstance(auth, SignIn):
-            return digest(transport, "token", Secret(await from_source(auth.authorization)))
-    except EnrollError:
-        pass  # the first call will say so
-    return digest(transport, "", Secret(""))
+        return _digest(site, "client", Secret(auth.client_id))
+    return _digest(site, "token", Secret(auth.token))
 
 
-def digest(transport: Transport, kind: str, who: Secret[str]) -> str:
-    """A name that tells neither user nor token."""
-    site = str(transport.site).rstrip("/")
-    return sha256(f"{site}\n{kind}\n{who.value}".encode()).hexdigest()[:32]
+def _digest(site: URL, kind: str, who: Secret[str]) -> str:
+    """A name from which neither user nor token can be read."""
+    text = f"{str(site).rstrip('/')}\n{kind}\n{who.value}"
+    return sha256(text.encode()).hexdigest()[:32]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from async_enroll.cli.console import note, warn
 from async_enroll.cli.output.progress import JobProgress
 from async_enroll.events import (
     BatchAnswered,
@@ -9,6 +10,8 @@ from async_enroll.events import (
     Continued,
     Event,
     JobStarted,
+    SharedWindowLost,
+    SharedWindowRestored,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
@@ -36,6 +39,10 @@ class JobDisplay:
         """Record an event."""
         self.progress.tell(event)
         match event:
+            case SharedWindowLost():
+                warn(f"the request window is shared with no other process: {event.reason}")
+            case SharedWindowRestored():
+                note(f"the request window is shared again, after {event.seconds:.0f} s")
             case JobStarted():
                 self.begun = True
                 self.timeline.resume(event.at)

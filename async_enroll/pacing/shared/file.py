@@ -84,13 +84,13 @@ class FileStore:
         self, path: Path | None, name: str, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._path, self._name, self._clock = path, name, clock
-        self._file: _File | None = None
+        self._file: File | None = None
 
     async def exchange(self, request: Request) -> Reply:
         """Apply a request in one transaction; raises StoreError if it is not possible."""
         if self._file is None:
             path, is_default = self._path or default_path(), self._path is None
-            self._file = _File(path, is_default, self._name, self._clock)
+            self._file = File(path, is_default, self._name, self._clock)
         file = self._file
         try:
             return await to_thread.run_sync(file.exchange, request, abandon_on_cancel=True)
@@ -107,7 +107,7 @@ class FileStore:
 
 
 @define
-class _File:
+class File:
     """The open file: closed at once, or by the thread that still works on it."""
 
     path: Path

@@ -25,18 +25,21 @@ _GRACE = 1.5
 class Request:
     """What one process tells the log, and whether it asks for a place. Times are in seconds.
 
-    `client` names the process, `epoch` the log that it knows, "" if it has no calls to lose.
-    `now` is the time by that log's clock, as far as the process knows it, 0 if it does not.
-    `calls` and `seconds` are its window, `lease` the time for which a call without an answer is
-    its own, and `pulse` the longest time between two requests while it has calls.
+    `name` names the request, and the call for which it `wants` a place. `client` names the
+    process, `epoch` the log that it knows, "" if it has had nothing to lose. `now` is the time by
+    that log's clock, as far as the process knows it, 0 if it does not. `calls` and `seconds` are
+    its window, `lease` the time for which a call without an answer is its own, and `pulse` the
+    longest time between two requests while it has calls.
 
     `mine` has the names of its calls, and how long ago they were sent and counted (`OPEN` for a
     call that is in flight); with `full`, these are all that it has. `gone` has the names of calls
-    that take no place after all. `want` names a call for which it asks a place, "" for none.
-    `held` is the time for which calls are held. `version` is that of the learned share it knows;
-    if `share` is not empty, it is the successor of that, and admits `share_calls` calls.
+    that take no place after all. `held` is the time for which calls are held. `version` is that
+    of the learned share it knows; if `share` is not empty, it is the successor of that, and admits
+    `share_calls` calls. `leaves`: the process is about to end.
     """
 
+    name: str
+    wants: bool
     client: str
     epoch: str
     now: float
@@ -47,7 +50,6 @@ class Request:
     full: bool
     mine: list[tuple[str, float, float]]
     gone: list[str]
-    want: str
     held: float
     version: int
     share: str
@@ -132,16 +134,16 @@ class SharedLog:
             self.held = clock + self.skew + _GRACE * request.pulse if request.epoch else 0.0
         self.skew = max(self.skew, self.seen - clock)
         now = self.seen = clock + self.skew
-        self.epoch = self.epoch or f"{request.client} {clock:.6f}"
+        self.epoch = self.epoch or request.name
         self._learn(request)
         calls, seconds = self._window(request, now)
         self._update(request, now, seconds)
         self.held = min(now + seconds, max(self.held, now + request.held))
         known = request.full or request.epoch == self.epoch
-        wait = self._turn(request, now, calls, seconds) if request.want and known else 0.0
-        granted = bool(request.want) and known and wait == 0
+        wait = self._turn(request, now, calls, seconds) if request.wants and known else 0.0
+        granted = request.wants and known and wait == 0
         if granted:
-            self.places[request.want] = Place(now, now + request.lease, is_open=True)
+            self.places[request.name] = Place(now, now + request.lease, is_open=True)
             self.members[request.client].since = 0.0
         answered = [one.counted for one in self.places.values() if not one.is_open]
         return Reply(

@@ -20,11 +20,11 @@ from async_enroll.pacing.sliding_window import CLOCK_TOLERANCE, Call, WindowLog,
 _GATHER = 0.02
 """Seconds for which an answer waits for the next request of a place, to go with it."""
 
-_STEP = 0.25
+_STEP = 0.02
 """Seconds by which the log's clock may run ahead of ours before it counts as having been set."""
 
 
-@define
+@define(eq=False)
 class Membership:
     """A process among those that share a window; times are in seconds of its own clock.
 
@@ -55,7 +55,7 @@ class Membership:
     _reply: Reply | None = field(default=None, init=False)
     _asked: float = field(default=0.0, init=False)
     """When the last request that was answered was made, …"""
-    _replied: float = field(default=0.0, init=False)
+    _replied: float = field(default=-math.inf, init=False)
     """… and when the reply came."""
 
     @pulse.default
@@ -122,13 +122,17 @@ class Membership:
         calls = self.own.calls(now)
         full = not (self._is_registered and calls)
         mine = calls if full else [*self.own.calls_in_flight, *self._changed.values()]
+        # Who has had nothing to do for a window cannot tell a lost log from one that has expired.
+        knows = bool(calls) or now < self._replied + self.window.seconds
         share, share_calls = self._learned.offer(self._there(now))
         gone = [] if full else self._gone
         self._changed, self._gone = {}, []
         self.due = math.inf
         return Request(
+            name=self._next_name(),
+            wants=wants,
             client=self.name,
-            epoch=self._epoch if calls else "",
+            epoch=self._epoch if knows else "",
             now=self._there(now),
             calls=self.window.calls,
             seconds=self.window.seconds * (1 + CLOCK_TOLERANCE),
@@ -144,7 +148,6 @@ class Membership:
                 for call in mine
             ],
             gone=gone,
-            want=self._next_name() if wants else "",
             held=max(0.0, self._held_until - now),
             version=self._learned.version,
             share=share,
@@ -160,7 +163,7 @@ class Membership:
         self._is_registered = reply.known and not was_set
         self._epoch, self._asked, self._replied = reply.epoch, asked, now
         self.away = False
-        call = self.own.send(now, request.want) if reply.granted else None
+        call = self.own.send(now, request.name) if reply.granted else None
         self._free_at = -math.inf if reply.granted else now + min(reply.wait, self.pulse)
         offers = self._learned.take(reply, request.share)
         if offers or not self._is_registered:

@@ -28,9 +28,7 @@ end
 log.skew = math.max(log.skew, log.seen - clock)
 local now = clock + log.skew
 log.seen = now
-if log.epoch == '' then
-    log.epoch = string.format('%s %.6f', request.client, clock)
-end
+if log.epoch == '' then log.epoch = request.name end
 
 if request.share ~= '' and request.version == log.version then
     log.version = log.version + 1
@@ -76,7 +74,7 @@ end
 log.held = math.min(now + seconds, math.max(log.held, now + request.held))
 local known = request.full or request.epoch == log.epoch
 local granted, wait = false, 0
-if request.want ~= '' and known then
+if request.wants and known then
     if mine.since == 0 then mine.since = now end
     mine['until'] = now + ALIVE * request.pulse
     local ahead = 0
@@ -90,7 +88,7 @@ if request.want ~= '' and known then
     if now >= log.held and lacking <= 0 then
         granted = true
         mine.since = 0
-        log.places[request.want] = {now, now + request.lease, true}
+        log.places[request.name] = {now, now + request.lease, true}
         count = count + 1
     else
         local soonest = log.held

@@ -23,8 +23,29 @@ from async_enroll.pacing.sliding_window import Call
 LIMIT = 0.8
 """Seconds after which an exchange is given up: no call waits for the store longer than that."""
 
+_TOO_SLOW = f"no answer within {LIMIT:g} s"
+
 Report = Callable[[str | None], Awaitable[None]]
 """Called with why the store cannot be reached, and with None once it is reached again."""
+
+
+async def probe(store: Store) -> float:
+    """Try a store with an exchange of no effect; return how many seconds it took, and close it.
+
+    Raises:
+        StoreError: if it cannot be used.
+
+    """
+    began = anyio.current_time()
+    request = Membership(RequestWindow(), 1, 1.0).request(began, leaves=True)
+    try:
+        with anyio.fail_after(LIMIT):
+            await store.exchange(request)
+        return anyio.current_time() - began
+    except TimeoutError:
+        raise StoreError(_TOO_SLOW) from None
+    finally:
+        await store.aclose()
 
 
 class SharedWindow:
@@ -148,7 +169,7 @@ class SharedWindow:
 
     async def _exchange(self, store: Store) -> None:
         membership = self._membership
-        reason = f"no answer within {LIMIT:g} s"
+        reason = _TOO_SLOW
         asked, found = anyio.current_time(), None
         try:
             with anyio.move_on_after(LIMIT):
@@ -165,7 +186,7 @@ class SharedWindow:
         was_away = membership.away
         request, reply = found
         call = membership.take(request, reply, asked, now)
-        if request.want and reply.known:
+        if request.wants and reply.known:
             self._settle(call)
         if was_away:
             await self._report(None)
