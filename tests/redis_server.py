@@ -1,6 +1,7 @@
 """A real Redis on a free loopback port, for tests alone."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -48,6 +49,11 @@ class RedisServer:
         if process is not None:
             process.kill()
             process.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Have it stand still, or go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def client(self) -> redis.Redis:
         """A client for what a test does to the server itself."""

@@ -21,6 +21,10 @@ _GRACE = 1.5
 """Pulses for which calls are held once the log was lost, so that all processes can restore it."""
 
 
+_DELAY = 1.0
+"""Seconds for which no request is under way: so much ahead of one, a clock has been set."""
+
+
 @frozen
 class Request:
     """What one process tells the log, and whether it asks for a place. Times are in seconds.
@@ -111,9 +115,10 @@ class Member:
 
 @define
 class SharedLog:
-    """The log. Its clock never goes back: where that of the server does, `skew` makes up for it.
+    """The log. `skew` takes the server's clock to its own, which never goes back nor jumps ahead.
 
-    A clock that jumps ahead is noticed by the processes, which then tell their calls again.
+    What it jumps by less than a second is for the processes to notice, which then tell their calls
+    again.
     """
 
     epoch: str = ""
@@ -132,6 +137,9 @@ class SharedLog:
             # Its own clock goes on where a lost one was, or starts: 0 stands for never.
             self.skew = max(1.0, request.now) - clock
             self.held = clock + self.skew + _GRACE * request.pulse if request.epoch else 0.0
+        ahead = clock + self.skew - max(self.seen, request.now)
+        if request.epoch == self.epoch and ahead > _DELAY:
+            self.skew -= ahead
         self.skew = max(self.skew, self.seen - clock)
         now = self.seen = clock + self.skew
         self.epoch = self.epoch or request.name

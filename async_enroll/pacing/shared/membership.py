@@ -126,8 +126,9 @@ class Membership:
         knows = bool(calls) or now < self._replied + self.window.seconds
         share, share_calls = self._learned.offer(self._there(now))
         gone = [] if full else self._gone
-        self._changed, self._gone = {}, []
-        self.due = math.inf
+        held = max(0.0, self._held_until - now)
+        # What happens from now on is for the request after this.
+        self._changed, self._gone, self._held_until, self.due = {}, [], -math.inf, math.inf
         return Request(
             name=self._next_name(),
             wants=wants,
@@ -148,7 +149,7 @@ class Membership:
                 for call in mine
             ],
             gone=gone,
-            held=max(0.0, self._held_until - now),
+            held=held,
             version=self._learned.version,
             share=share,
             share_calls=share_calls,

@@ -12,7 +12,7 @@ local clock = time[1] + time[2] / 1000000
 """
 
 RULES = """
-local ALIVE, GRACE, OPEN = 3, 1.5, -1
+local ALIVE, GRACE, DELAY, OPEN = 3, 1.5, 1, -1
 local request = cjson.decode(ARGV[1])
 local raw = redis.call('GET', KEYS[1])
 local whole, log = pcall(cmsgpack.unpack, raw or '')
@@ -25,6 +25,8 @@ if log.epoch == '' then
     log.skew = math.max(1, request.now) - clock
     if request.epoch ~= '' then log.held = clock + log.skew + GRACE * request.pulse end
 end
+local ahead = clock + log.skew - math.max(log.seen, request.now)
+if request.epoch == log.epoch and ahead > DELAY then log.skew = log.skew - ahead end
 log.skew = math.max(log.skew, log.seen - clock)
 local now = clock + log.skew
 log.seen = now
