@@ -59,8 +59,7 @@ def shared_window_url(given: Secret[Any]) -> SharedWindowUrl:
     parts = _split(given)
     if parts is None:
         raise ConfigurationError(f"shared_window is no URL of that kind; {_EXPECTED}")
-    url, name = parts.value
-    return _of_file(url, name) if url.scheme == "file" else _of_redis(parts)
+    return _of_file(*parts.value) if parts.value[0].scheme == "file" else _of_redis(parts)
 
 
 def _split(given: Secret[str]) -> Secret[tuple[SplitResult, str | None]] | None:
@@ -93,23 +92,28 @@ def _of_file(url: SplitResult, name: str | None) -> SharedWindowUrl:
 
 def _of_redis(parts: Secret[tuple[SplitResult, str | None]]) -> SharedWindowUrl:
     try:
-        from redis.asyncio import Redis
+        import redis.asyncio  # noqa: F401
     except ImportError:
         raise ConfigurationError(
             'a window in Redis needs redis: pip install "async_enroll[redis]"'
         ) from None
     scheme, host, port = parts.value[0].scheme, parts.value[0].hostname, parts.value[0].port
+    host = f"[{host}]" if ":" in f"{host}" else host
     shown = f"{scheme}://{host}{f':{port}' if port else ''}{parts.value[0].path}"
-    redis = Secret(parts.value[0].geturl())
-    try:
-        # Makes no connection, but says what it would not understand.
-        pool = Redis.from_url(redis.value).connection_pool
-        pool.connection_class(**pool.connection_kwargs)
-        valid = True
-    except (ValueError, TypeError, AttributeError):
-        valid = False
-    if not valid:
+    whole = Secret(parts.value[0].geturl())
+    if not _is_understood(whole):
         raise ConfigurationError(
             f"shared_window is {shown} with options that redis does not take; {_EXPECTED}"
         )
-    return SharedWindowUrl(shown, parts.value[1], None, redis)
+    return SharedWindowUrl(shown, parts.value[1], None, whole)
+
+
+def _is_understood(url: Secret[str]) -> bool:
+    from redis.asyncio import Redis
+
+    try:
+        pool = Redis.from_url(url.value).connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # connects to nothing yet
+    except (ValueError, TypeError, AttributeError):
+        return False
+    return True
