@@ -11,7 +11,7 @@ import msgspec
 from attrs import define, field, frozen
 
 from async_enroll.pacing.shared.log import Reply
-from async_enroll.pacing.sliding_window import WindowShare
+from async_enroll.pacing.window_share import WindowShare
 
 
 @frozen
