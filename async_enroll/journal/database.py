@@ -20,7 +20,7 @@ from typing import Any
 
 from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
-VERSION = 3
+VERSION = 4
 OURS = int.from_bytes(b"aenj")
 _BUSY_TIMEOUT = 60.0
 """How many seconds to wait for another reader or writer; each takes milliseconds."""
@@ -32,9 +32,13 @@ INSERT INTO total VALUES (0);
 CREATE TABLE job (description TEXT NOT NULL);
 -- The results of pairs that could not be sent.
 CREATE TABLE unsent (results TEXT NOT NULL);
+-- The pairs that an undo leaves alone, and why; identifiers are a JSON list.
+CREATE TABLE left_alone (reason TEXT NOT NULL, course TEXT NOT NULL, identifiers TEXT NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
+    -- NULL for that of the job.
+    auto_enroll INTEGER,
     identifiers TEXT NOT NULL, pairs INTEGER NOT NULL,
     -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
     lines BLOB

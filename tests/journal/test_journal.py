@@ -28,7 +28,7 @@ from async_enroll import (
 )
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobDone
 from async_enroll.journal import store
-from async_enroll.journal.database import Database
+from async_enroll.journal.database import VERSION, Database
 from async_enroll.journal.store import Store
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
@@ -287,9 +287,10 @@ async def test_a_newer_format_is_left_alone(journal: Path) -> None:
     async with site() as platform, client_of(platform) as client:
         await client.apply(ROSTER, journal=journal)
         with sqlite3.connect(journal) as database:
-            database.execute("PRAGMA user_version = 4")
+            database.execute(f"PRAGMA user_version = {VERSION + 1}")
         database.close()
-        with pytest.raises(ConfigurationError, match="found version 4 of its format, expected 3"):
+        words = f"found version {VERSION + 1} of its format, expected {VERSION}"
+        with pytest.raises(ConfigurationError, match=words):
             await client.apply(ROSTER, journal=journal)
 
 
