@@ -50,8 +50,8 @@ class EnrollmentClient(ClientBase):
             window: "redis://…" or "rediss://…" (extra ``[redis]``), or "file:///…" for the
             processes of one host; "file:///" alone is a file in the user's run-time folder.
             Those share it whose tokens are of the same user of the site, as it tells when the
-            client opens, or who add the same ``?name=…``. Costs one round trip a call. While it
-            cannot be reached, the client keeps to a window of its own. Default: None, no sharing.
+            client opens, or who add the same ``?name=…``. Costs a round trip or two a call. While
+            it cannot be reached, the client has a window of its own. Default: None, no sharing.
         concurrency: Maximum number of bulk calls in flight, and separately of queries.
         batch: Maximum size of one bulk call.
         timeout: Seconds that one bulk call may take; for a query, seconds without data.

@@ -175,7 +175,7 @@ class Throttle:
         await self._until(self._wait_while_held)
 
     def hold(self, retry_after: float | None) -> None:
-        """Hold every call for `retry_after` seconds, after a refusal that is not the window's."""
+        """Hold every call for `retry_after` seconds, by default a short time, after a refusal."""
         now = anyio.current_time()
         self.held.refused(retry_after, now)
         self.log.hold(self.held.wait(now))

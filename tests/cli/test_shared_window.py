@@ -101,6 +101,9 @@ async def test_redis_is_down(tmp_path: Path, platform: Platform) -> None:
     ended = await run("apply", roster, "--yes", "--quiet", env=env)
     assert ended.status == 0
     assert ended.err.count("warning: the request window is shared with no other process") == 1
+    ended = await run("enrollments", "--format", "csv", env=env)
+    assert ended.status == 0
+    assert ended.err.count("warning: the request window is shared with no other process") == 1
     ended = await run("doctor", env=env)
     assert ended.status == 3
     assert "✗ window" in ended.out

@@ -22,7 +22,7 @@ from async_enroll import (
 from async_enroll.events import Event, SharedWindowLost
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.redis_server import needs_redis, serving
-from tests.servers import answer, saying
+from tests.servers import answer, saying, talking
 
 TOKEN = "s3cr3t-t0k3n"  # what the test greps for
 CREDENTIALS = ClientCredentials("some-id", TOKEN)
@@ -101,6 +101,28 @@ async def test_a_password_of_a_shared_window(
     lost = [event for event in events if isinstance(event, SharedWindowLost)]
     assert len(lost) == (not accepted)
     assert TOKEN not in f"{shown}{events}{caplog.text}"
+
+
+async def test_a_server_that_repeats_a_password(
+    caplog: pytest.LogCaptureFixture, platform: Platform
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    events: list[Event] = []
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := (await reader.read(1000)).split():
+            said = b" ".join(word for word in words if word[:1] not in b"*$")
+            writer.write(b"-ERR unknown command, with args beginning with: %b\r\n" % said)
+
+    async with talking(repeat) as url:
+        shared_window = f"redis://:{TOKEN}@{url.removeprefix('http://')}/0"
+        async with EnrollmentClient(
+            platform.url, platform.token, shared_window=shared_window, on_event=events.append
+        ) as client:
+            await client.bulk_enroll(["jane@example.org"], [COURSE])
+    (lost,) = [event for event in events if isinstance(event, SharedWindowLost)]
+    assert "[password]" in lost.reason
+    assert TOKEN not in f"{events}{caplog.text}"
 
 
 async def test_a_working_client(

@@ -76,7 +76,7 @@ def doctor(
 
     """
     transport = connection.transport()
-    window = _Window.of(connection.window_url(), is_default=not connection.shared_window)
+    window = _Window.of(connection.window_url("doctor"), is_default=not connection.shared_window)
     checks = run(_examine, transport, connection.listing, course_id, window, not json)
     if json:
         listed = [_object(check) for check in checks]

@@ -56,26 +56,29 @@ class Connection:
     """Where commands with this token share the request window: redis://…, rediss://…, file:///…
     or none. Default: a file in your run-time folder."""
 
-    def client(self, *, concurrency: int) -> EnrollmentClient:
+    def client(self, *, concurrency: int, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for queries. Raises ConfigurationError for invalid options."""
+        auth = self._auth()
         return EnrollmentClient(
             self.site(),
-            self._auth(),
-            shared_window=self.window_url(),
+            auth,
+            shared_window=self.window_url(self._window_name(auth)),
             concurrency=concurrency,
             timeout=self.timeout,
             listing=self.listing,
             ssl_context=self._tls(),
             allow_http=self.allow_http,
+            on_event=on_event,
         )
 
     def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for jobs. Raises ConfigurationError for invalid options."""
+        auth = self._auth()
         return EnrollmentClient(
             self.site(),
-            self._auth(),
+            auth,
             window=tuning.window(),
-            shared_window=self.window_url(),
+            shared_window=self.window_url(self._window_name(auth)),
             concurrency=tuning.concurrency,
             batch=tuning.limits(),
             settle=tuning.settle,
@@ -99,15 +102,15 @@ class Connection:
             raise ConfigurationError(f"no site URL: set {_URL} or use --url")
         return self.url
 
-    def window_url(self) -> str | None:
-        """Where the request window is shared. Raises ConfigurationError for invalid options.
-
-        By default in one file of this user, under a name that stands for site and token.
-        """
+    def window_url(self, name: str) -> str | None:
+        """Where the request window is shared: by default in a file of this user, under `name`."""
         if self.shared_window:
             return None if self.shared_window.lower() == "none" else self.shared_window
-        site = site_url(self.site(), allow_http=self.allow_http)
-        return f"file:///?name={credentials_digest(site, self._auth())}"
+        return f"file:///?name={name}"
+
+    def _window_name(self, auth: BearerToken | ClientCredentials) -> str:
+        """One name for all commands with this site and token."""
+        return credentials_digest(site_url(self.site(), allow_http=self.allow_http), auth)
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.client_cert is None:

@@ -22,6 +22,15 @@ from async_enroll.results import failing
 _UNSENT = {FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 
 
+def tell_of_window(event: Event) -> None:
+    """Say that the request window is no longer shared with other processes, or is again."""
+    match event:
+        case SharedWindowLost():
+            warn(f"the request window is shared with no other process: {event.reason}")
+        case SharedWindowRestored():
+            note(f"the request window is shared again, after {event.seconds:.0f} s")
+
+
 class JobDisplay:
     """Receives the events of one job.
 
@@ -38,11 +47,8 @@ class JobDisplay:
     def tell(self, event: Event) -> None:
         """Record an event."""
         self.progress.tell(event)
+        tell_of_window(event)
         match event:
-            case SharedWindowLost():
-                warn(f"the request window is shared with no other process: {event.reason}")
-            case SharedWindowRestored():
-                note(f"the request window is shared again, after {event.seconds:.0f} s")
             case JobStarted():
                 self.begun = True
                 self.timeline.resume(event.at)

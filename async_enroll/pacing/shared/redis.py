@@ -7,7 +7,6 @@ import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from async_enroll.http.tokens import Secret
 from async_enroll.pacing.shared.log import Reply, Request
@@ -32,7 +31,6 @@ class RedisStore:
 
     async def exchange(self, request: Request) -> Reply:
         """Have Redis apply a request; raises StoreError if it does not."""
-        reason = ""
         try:
             if self._redis is None:
                 # We try again in our own way, and within our own time.
@@ -40,14 +38,20 @@ class RedisStore:
             script = self._redis.register_script(CLOCK + RULES)
             body = await script(keys=[self._key], args=[msgspec.json.encode(request)])
             return msgspec.json.decode(body, type=Reply)
-        except (RedisError, OSError, ValueError) as error:
-            reason = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001  # whatever a server says, calls go on
+            reason = self._reason(error)
         except BaseException:  # cancelled: an answer may still arrive, and would be the next one's
             await self.aclose()
             raise
         await self.aclose()
         # Outside of the `except`, where redis's own frames would hang on to it: they know the URL.
         raise StoreError(reason)
+
+    def _reason(self, error: Exception) -> str:
+        """What an error says. Servers repeat what they do not understand, even a password."""
+        reason = str(error) or type(error).__name__
+        known = self._redis.connection_pool.connection_kwargs if self._redis else {}
+        return reason.replace(known.get("password") or "\0", "[password]")
 
     async def aclose(self) -> None:
         """Close the connection."""
