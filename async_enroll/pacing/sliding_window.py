@@ -31,12 +31,14 @@ class Call:
     """
 
     sent: float
+    ours: int
+    """How many of our calls the window held when it was sent, including it."""
     counted: float = math.inf
     name: str = ""
 
 
 def explains(
-    retry_after: float | None,
+    retry_after: float,
     refused: Call,
     now: float,
     *,
@@ -44,7 +46,7 @@ def explains(
     oldest: float,
     first: float,
 ) -> bool:
-    """Whether the calls that we know of explain a refusal, if some of them were answered.
+    """Whether the calls that we know of, some of which were answered, explain a refusal.
 
     The platform names the time until its oldest request leaves the window, rounded up to a
     second. If the oldest call we know of can be that request, these calls alone fill the window:
@@ -52,8 +54,6 @@ def explains(
     platform's throttle answered. `oldest` is when the oldest call was sent, `first` the latest
     time at which the first answered one was counted.
     """
-    if retry_after is None:
-        return False
     earliest = oldest + seconds - now
     latest = first + seconds - refused.sent
     return earliest <= retry_after <= latest + 1
@@ -98,7 +98,7 @@ class WindowLog:
 
     def send(self, now: float, name: str = "") -> Call:
         """Record that a call is sent; only after `wait` returned 0."""
-        call = Call(now, name=name)
+        call = Call(now, len(self._in_flight) + len(self._counted) + 1, name=name)
         self._in_flight.add(call)
         return call
 
@@ -111,7 +111,7 @@ class WindowLog:
         self._in_flight.remove(call)
         call.counted = max(call.sent, now - worked)
         insort(self._counted, call, key=attrgetter("counted"))
-        self.share.counted(len(self._in_flight) + len(self._counted))
+        self.share.counted(call.ours)
 
     def unsent(self, call: Call) -> None:
         """Remove a call that never reached the platform."""
@@ -121,12 +121,15 @@ class WindowLog:
         """Remove a call that the platform answered with 429, and so did not count.
 
         `retry_after`: seconds that the platform named, or None. Returns whether our own calls
-        alone explain the refusal.
+        alone can explain the refusal.
         """
         self._in_flight.remove(call)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
-        explained = bool(self._counted) and explains(
+        if not retry_after or not self._counted:
+            return False  # the platform's throttle names a time, and our calls have a part in it
+        self.share.refused(call.sent, ours, now)
+        return explains(
             retry_after,
             call,
             now,
@@ -134,8 +137,6 @@ class WindowLog:
             oldest=min(one.sent for one in [*self._in_flight, *self._counted]),
             first=self._counted[0].counted,
         )
-        self.share.refused(call.sent, ours, now, explained=explained)
-        return explained
 
     def hold(self, seconds: float) -> None:
         """Do nothing: there is no other process to hold."""

@@ -20,7 +20,6 @@ class Refusal:
 
     sent: float
     at: float
-    explained: bool
 
 
 @define
@@ -45,10 +44,10 @@ class LearnedShare:
         text = _text(self._share)
         return (text, calls) if text != self._known else ("", 0)
 
-    def counted(self, count: int) -> None:
-        """Record that a call was accepted when the window held `count` calls."""
+    def counted(self, ours: int) -> None:
+        """Record that a call was accepted; when it was sent, it was the `ours`-th in the window."""
         if self._share is not None:
-            self._share.counted(count)
+            self._share.counted(ours)
 
     def take(self, reply: Reply, offered: str) -> bool:
         """Bring the copy up to date with a reply to `offered`; return whether to offer it now."""
@@ -64,7 +63,7 @@ class LearnedShare:
             self._applied.clear()
         for refusal in self.refusals:
             self._share = self._share or WindowShare(reply.calls, reply.seconds)
-            self._share.refused(refusal.sent, reply.count, refusal.at, explained=refusal.explained)
+            self._share.refused(refusal.sent, reply.count, refusal.at)
         self._applied += self.refusals
         self.refusals.clear()
         return bool(self._applied)

@@ -83,7 +83,7 @@ class Membership:
         self.own.answered(call, now, worked=worked)
         self._changed[call.name] = call
         if self._reply is not None:
-            self._learned.counted(self._reply.count)
+            self._learned.counted(call.ours)
         self.due = min(self.due, now + _GATHER)
 
     def unsent(self, call: Call, now: float) -> None:
@@ -99,7 +99,10 @@ class Membership:
         if self.away or self._reply is None:
             return self.own.refused(call, retry_after, now)
         self.own.unsent(call)
-        explained = self._reply.first != OPEN and explains(
+        if not retry_after or self._reply.first == OPEN:
+            return False  # the platform's throttle names a time, and our calls have a part in it
+        self._learned.refusals.append(Refusal(self._there(call.sent), self._there(now)))
+        return explains(
             retry_after,
             call,
             now,
@@ -107,10 +110,6 @@ class Membership:
             oldest=self._replied - self._reply.oldest,
             first=self._replied - self._reply.first,
         )
-        there = self._there
-        refusal = Refusal(there(call.sent), there(now), explained=explained)
-        self._learned.refusals.append(refusal)
-        return explained
 
     def hold(self, seconds: float, now: float) -> None:
         """Have all processes hold their calls for `seconds`."""
@@ -164,7 +163,10 @@ class Membership:
         self._is_registered = reply.known and not was_set
         self._epoch, self._asked, self._replied = reply.epoch, asked, now
         self.away = False
-        call = self.own.send(now, request.name) if reply.granted else None
+        call = None
+        if reply.granted:
+            call = self.own.send(now, request.name)
+            call.ours = reply.count  # all processes' calls are ours
         self._free_at = -math.inf if reply.granted else now + min(reply.wait, self.pulse)
         offers = self._learned.take(reply, request.share)
         if offers or not self._is_registered:
