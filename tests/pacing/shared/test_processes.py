@@ -154,8 +154,11 @@ async def test_redis_is_restarted(site: Platform, server: RedisServer) -> None:
         server.start()
     assert enrolled(site) == 2 * LEARNERS
     for worker in workers:
-        told = [line.split()[0] for line in worker.lines]
-        assert told == ["ready", "SharedWindowLost", "SharedWindowRestored"]
+        ready, *told = [line.split()[0] for line in worker.lines]
+        assert ready == "ready"
+        # Once for each time: a machine that is slow enough makes Redis slow, too.
+        assert told[:2] == ["SharedWindowLost", "SharedWindowRestored"]
+        assert told == told[:2] * (len(told) // 2)
 
 
 @asynccontextmanager
