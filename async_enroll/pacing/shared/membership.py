@@ -20,6 +20,9 @@ from async_enroll.pacing.sliding_window import CLOCK_TOLERANCE, Call, WindowLog,
 _GATHER = 0.02
 """Seconds for which an answer waits for the next request of a place, to go with it."""
 
+_RETRY = 0.5
+"""Seconds, at least, after which a log that could not be reached is tried again."""
+
 _STEP = 0.02
 """Seconds by which the log's clock may run ahead of ours before it counts as having been set."""
 
@@ -60,7 +63,7 @@ class Membership:
 
     @pulse.default
     def _twentieth_of_window(self) -> float:
-        return min(2.0, self.window.seconds / 20)
+        return min(2.0, max(0.05, self.window.seconds / 20))
 
     @own.default
     def _empty(self) -> WindowLog:
@@ -178,7 +181,7 @@ class Membership:
     def lost(self, now: float) -> bool:
         """Record that no reply came; return whether that is news."""
         self.forgotten()
-        self.due = now + self.pulse  # whatever happened meanwhile: it would be in vain
+        self.due = now + max(_RETRY, self.pulse)  # before that, all would be in vain
         was_away, self.away = self.away, True
         return not was_away
 

@@ -209,6 +209,20 @@ async def test_a_narrower_window_is_found_out_once_for_all() -> None:
 
 
 @simulated
+async def test_what_was_learned_survives_the_log() -> None:
+    site, server = Site(RequestWindow(80, 6)), Server()
+
+    async def lose() -> None:
+        await anyio.sleep(15)
+        assert 70 <= server.log.share_calls <= 90
+        server.log = SharedLog()
+        await anyio.sleep(1)
+        assert 70 <= server.log.share_calls <= 90
+
+    await run(site, server, 4, 80, lose)
+
+
+@simulated
 async def test_of_different_windows_the_smaller_counts() -> None:
     site, server = Site(RequestWindow(40, 6)), Server()
     knows = Process(site, server, "knows", RequestWindow(40, 6))
