@@ -10,17 +10,15 @@ contain: the platform splits its arguments at commas as well.
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 from attrs import asdict, evolve, frozen
 
 from async_enroll.delivery.outcomes import Pair
-from async_enroll.errors import ConfigurationError, JournalError
+from async_enroll.errors import ConfigurationError
 from async_enroll.events import (
     BatchAnswered,
     BatchSent,
@@ -32,13 +30,12 @@ from async_enroll.events import (
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
-from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
+from async_enroll.journal.database import Database
 from async_enroll.journal.recovery import Sending
-from async_enroll.journal.results import decode, encode, encode_lines, positions
-from async_enroll.models import Action, Batch, Outcome
+from async_enroll.journal.results import decode, encode, positions
+from async_enroll.models import Action, Batch, EmailStudents, Outcome
 from async_enroll.planning.batching import Place
-from async_enroll.planning.desired import Lines
-from async_enroll.planning.validation import Scope, Work
+from async_enroll.planning.validation import Scope
 from async_enroll.results import Block, ResultDetail
 
 _PAGE = 100
@@ -61,7 +58,7 @@ class Description:
     roster: str
     pairs: int
     auto_enroll: bool
-    email_students: bool
+    email_students: EmailStudents
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
@@ -99,12 +96,16 @@ class Run:
 
 @frozen
 class Unfinished:
-    """A planned batch with pairs that have no result, its calls so far and its settled pairs."""
+    """A planned batch with pairs that have no result, its calls so far and its settled pairs.
+
+    `changed` has the results of pairs that calls without mail have changed, settled or not.
+    """
 
     number: int
     batch: Batch
     sendings: list[Sending]
     settled: set[Pair]
+    changed: list[Block]
 
 
 @frozen
@@ -165,8 +166,11 @@ class Store:
                 # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
             case BatchSettled() as event if record.batch is not None:
-                data = encode(record.batch, event.blocks)
-                add("settled", None, event.planned, event.at, event.pairs, data)
+                if event.changed:
+                    add("changed", event.planned, encode(record.batch, event.changed))
+                if event.blocks:
+                    data = encode(record.batch, event.blocks)
+                    add("settled", None, event.planned, event.at, event.pairs, data)
             case Throttled(seconds=float() as seconds) as event:
                 add("pause", event.at, seconds, THROTTLED)
             case Continued() as event:
@@ -244,7 +248,7 @@ class Store:
             return [
                 self._unfinished(number, _batch(*columns))
                 for number, *columns in self._database.rows(
-                    f"SELECT number, {_BATCH} FROM planned"  # noqa: S608  # ours
+                    f"SELECT number, {BATCH} FROM planned"  # noqa: S608  # ours
                     f" WHERE number > ? AND {which} ORDER BY number LIMIT ?",
                     after,
                     _PAGE,
@@ -271,7 +275,14 @@ class Store:
             )
             for position in positions(data)
         }
-        return Unfinished(number, batch, sendings, settled)
+        changed = [
+            block
+            for (data,) in self._database.rows(
+                "SELECT results FROM changed WHERE planned = ?", number
+            )
+            for block in decode(batch, data)
+        ]
+        return Unfinished(number, batch, sendings, settled, changed)
 
     def unsent(self) -> list[Block]:
         """Return the results of the pairs that could not be sent."""
@@ -299,7 +310,7 @@ class Store:
             found: list[tuple[float, Batch, list[Block]]] = []
             with self._database.reading():
                 for one, planned, *columns, at, data, lines in self._database.rows(
-                    f"SELECT settled.id, number, {_BATCH}, at, results, lines"  # noqa: S608  # ours
+                    f"SELECT settled.id, number, {BATCH}, at, results, lines"  # noqa: S608  # ours
                     " FROM settled JOIN planned ON number = settled.planned"
                     " WHERE (settled.planned, settled.id) > (?, ?) AND settled.id <= ?"
                     " ORDER BY settled.planned, settled.id LIMIT ?",
@@ -335,83 +346,6 @@ _UNFINISHED = (
 _SENT = "EXISTS (SELECT 1 FROM sent WHERE sent.planned = number)"
 
 
-def create(
-    path: Path,
-    description: Description,
-    work: Iterable[Work],
-    lines: Lines | None = None,
-    left_alone: Iterable[LeftAlonePairs] = (),
-) -> None:
-    """Write a new journal, completely or not at all.
-
-    `lines` tells where in the roster's file the pairs stand; `left_alone`, whom an undo leaves so.
-
-    Raises:
-        JournalError: if it cannot be written.
-
-    """
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        draft.unlink(missing_ok=True)  # left by a process that was killed
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(draft, isolation_level=None)) as database:
-            _fill(database, description, work, lines, left_alone)
-        draft.rename(path)
-        _sync(path.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise JournalError(f"the journal {path} cannot be written: {error}") from None
-    finally:
-        for leftover in (draft, draft.with_name(f"{draft.name}-journal")):
-            leftover.unlink(missing_ok=True)
-
-
-def _fill(
-    database: sqlite3.Connection,
-    description: Description,
-    work: Iterable[Work],
-    lines: Lines | None,
-    left_alone: Iterable[LeftAlonePairs],
-) -> None:
-    database.execute(f"PRAGMA application_id = {OURS}")
-    database.execute(f"PRAGMA user_version = {VERSION}")
-    database.executescript(SCHEMA)
-    database.execute("BEGIN")
-    database.execute("INSERT INTO job VALUES (?)", (json.dumps(asdict(description)),))
-    database.executemany("INSERT INTO left_alone VALUES (?, ?, ?)", left_alone)
-    for item in work:
-        match item:
-            case Block():
-                values = [
-                    (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
-                    for one in item
-                ]
-                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
-            case Batch():
-                database.execute(
-                    f"INSERT INTO planned ({_BATCH}, pairs, lines)"  # noqa: S608  # ours
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        item.action.value,
-                        ",".join(item.courses),
-                        None if item.cohorts is None else ",".join(item.cohorts),
-                        item.auto_enroll,
-                        ",".join(item.identifiers),
-                        item.pairs,
-                        encode_lines(item, lines) if lines else None,
-                    ),
-                )
-    database.execute("COMMIT")
-
-
-def _sync(directory: Path) -> None:
-    """Make a new name in a directory survive a power loss."""
-    number = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
 def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
@@ -421,7 +355,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-_BATCH = "action, courses, cohorts, auto_enroll, identifiers"
+BATCH = "action, courses, cohorts, auto_enroll, identifiers"
 
 
 def _batch(

@@ -16,10 +16,10 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, EnrollmentFailures
 from async_enroll.files import private_file
-from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
+from async_enroll.models import EmailStudents, EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
-from async_enroll.reports.summary import Summary
+from async_enroll.reports.summary import Summary, mail_in_words
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -74,7 +74,7 @@ class EnrollmentReport:
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
-    email_students: bool = False
+    email_students: EmailStudents = False
     finished_earlier: datetime | None = None
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
@@ -99,8 +99,8 @@ class EnrollmentReport:
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
         """A roster of the pairs that succeeded, but whose learners may not have been notified.
 
-        Applying it again with mail mails some of them twice. The platform does not mail
-        learners who are unenrolled already.
+        Applying it again with mail mails some of them twice, and enrolls those who have left
+        since. The platform does not mail learners who are unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
@@ -182,7 +182,7 @@ class EnrollmentReport:
 
         settings = {
             "enroll on registration or activation": "yes" if self.auto_enroll else "no",
-            "e-mail to learners": "yes" if self.email_students else "no",
+            "e-mail to learners": mail_in_words(self.email_students),
         }
         with private_file(path) as file:
             write_page(file, self.summary(), title=title, settings=settings)
@@ -213,7 +213,7 @@ class EnrollmentReport:
 class ReportBuilder:
     """Builds a report from results as they come."""
 
-    def __init__(self, *, auto_enroll: bool, email_students: bool) -> None:
+    def __init__(self, *, auto_enroll: bool, email_students: EmailStudents) -> None:
         self._auto_enroll = auto_enroll
         self._email_students = email_students
         self._by_course: dict[str, list[Block]] = {}

@@ -25,8 +25,9 @@ from async_enroll import (
 from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event, JobStarted
 from async_enroll.http.failures import FailureKind
 from async_enroll.journal import Description, store
+from async_enroll.journal.creation import create
 from async_enroll.journal.database import VERSION
-from async_enroll.journal.store import Record, Store, create
+from async_enroll.journal.store import Record, Store
 from async_enroll.models import Action, Batch
 from async_enroll.results import Block, ResultDetail, failing
 from async_enroll.sandbox import Platform
