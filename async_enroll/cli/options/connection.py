@@ -58,9 +58,9 @@ class Connection:
 
     def client(self, *, concurrency: int, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for queries. Raises ConfigurationError for invalid options."""
-        auth = self._auth()
+        site, auth = self.site(), self._auth()
         return EnrollmentClient(
-            self.site(),
+            site,
             auth,
             shared_window=self.window_url(self._window_name(auth)),
             concurrency=concurrency,
@@ -73,9 +73,9 @@ class Connection:
 
     def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for jobs. Raises ConfigurationError for invalid options."""
-        auth = self._auth()
+        site, auth = self.site(), self._auth()
         return EnrollmentClient(
-            self.site(),
+            site,
             auth,
             window=tuning.window(),
             shared_window=self.window_url(self._window_name(auth)),
