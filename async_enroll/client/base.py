@@ -149,6 +149,21 @@ class ClientBase:
             self._shared_window.open(url.store(name))
         return self
 
+    async def open(self) -> Self:
+        """Open the client where no `async with` block can span its use, as in a notebook.
+
+        Returns the client. Call `aclose` when it is no longer needed; it can be opened again.
+
+        Raises:
+            ConfigurationError: if it is open already, or no event loop of asyncio is running.
+
+        """
+        return await self.__aenter__()
+
+    async def aclose(self) -> None:
+        """Close the client: cancel what still runs in the background, close its connections."""
+        await self.__aexit__(None, None, None)
+
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,

@@ -41,6 +41,12 @@ class EnrollmentClient(ClientBase):
         async with EnrollmentClient("https://courses.example.org", token) as client:
             report = await client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])
 
+    In a notebook, where no block spans several cells, use `open` and `aclose`. ::
+
+        client = await EnrollmentClient("https://courses.example.org", token).open()
+
+    It runs on asyncio alone, also under anyio; trio is not supported.
+
     Args:
         base_url: The URL of the site. Plain http is accepted for loopback only, unless
             `allow_http` is set.

@@ -45,6 +45,7 @@ from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, c
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
+from async_enroll.planning.desired import Lines
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
@@ -97,6 +98,13 @@ class Options:
     reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = field(default=None, validator=optional(_boolean))
     stop: Signal | None = field(default=None, validator=optional(_signal))
+
+
+def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
+    async def emit_with_lines(blocks: list[Block]) -> None:
+        await emit([block.with_lines(lines.of) for block in blocks])
+
+    return emit_with_lines
 
 
 @define(eq=False)
@@ -276,7 +284,7 @@ class Jobs:
             for item in plan.work:
                 yield item
 
-        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
         self,
@@ -309,7 +317,9 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._resume(
+                opened, emit, cut_off, preflight=preflight, stop=stop, lines=plan.lines
+            )
 
     async def _resume(
         self,
@@ -319,6 +329,7 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
+        lines: Lines | None = None,
     ) -> datetime | None:
         job = journal.description
         check_site(journal.description, self.site)
@@ -335,6 +346,7 @@ class Jobs:
             pairs=job.pairs,
             done=0 if journal.fresh else job.pairs - pending,
             calls=await journal.calls(),
+            lines=lines,
         )
         return None
 
@@ -352,11 +364,12 @@ class Jobs:
         done: int | None = None,
         calls: int = 0,
         told: bool = True,
+        lines: Lines | None = None,
     ) -> None:
         event_log = EventLog(next(self._numbers), journal, self._on_event if told else None)
         delivery = self._delivery(
             event_log,
-            emit,
+            _with_lines(emit, lines) if lines else emit,
             cut_off,
             auto_enroll=options.auto_enroll,
             reason=options.reason,
@@ -371,7 +384,13 @@ class Jobs:
             stop=options.stop,
         )
         async with aclosing(work):
-            await job.run(work, pairs=pairs, done=done)
+            if lines:
+                await to_thread.run_sync(lines.index)
+            try:
+                await job.run(work, pairs=pairs, done=done)
+            finally:
+                if lines:
+                    cut_off[:] = [block.with_lines(lines.of) for block in cut_off]
 
     def _delivery(
         self,
