@@ -1,8 +1,9 @@
 """The events of a job, reported as they happen to `on_event`, progress, logs and the journal.
 
-Every event has `job`, a number unique within the client, and `at`, seconds since the epoch.
-`planned` numbers the batches of a job as they were planned, `call` its calls. It is None for a
-call that mails learners of several batches, after other calls have changed something for them.
+Every event has `job`, a number unique within the client, 0 for the client itself, and `at`, seconds
+since the epoch. `planned` numbers the batches of a job as they were planned, `call` its calls. It
+is None for a call that mails learners of several batches, after other calls have changed something
+for them.
 `delivery.event_log` emits them.
 """
 
@@ -132,6 +133,25 @@ class Continued(_Event):
 
 
 @frozen(kw_only=True)
+class SharedWindowLost(_Event):
+    """The store at `url` cannot be reached, for `reason`: until it is, the window is our own.
+
+    `job` is 0: it concerns all jobs of the client.
+    """
+
+    url: str
+    reason: str
+
+
+@frozen(kw_only=True)
+class SharedWindowRestored(_Event):
+    """The store at `url` is reached again, after `seconds`. `job` is 0."""
+
+    url: str
+    seconds: float
+
+
+@frozen(kw_only=True)
 class JobDone(_Event):
     """The job has ended. `error` says in words what stopped or cancelled it early, if anything."""
 
@@ -148,6 +168,8 @@ Event = (
     | Throttled
     | Paused
     | Continued
+    | SharedWindowLost
+    | SharedWindowRestored
     | JobDone
 )
 """Any event."""

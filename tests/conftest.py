@@ -1,5 +1,6 @@
 """What all tests share. Async tests run on asyncio, through anyio's own plugin."""
 
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,12 @@ from async_enroll.sandbox import Platform
 # The first text that is drawn on a machine waits for a table of Unicode: that is not slow input.
 settings.register_profile("ours", suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Commands share their request window with those of the same test run alone."""
+    os.environ["XDG_RUNTIME_DIR"] = str(tmp_path_factory.mktemp("run"))
 
 
 @pytest.fixture

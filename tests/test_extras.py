@@ -13,6 +13,7 @@ EXTRAS = [
     "markupsafe",
     "openpyxl",
     "pyarrow",
+    "redis",
     "python_calamine",
     "rich",
     "uvloop",
@@ -35,7 +36,7 @@ async def main():
 anyio.run(main)
 """
 FAILING = """
-from async_enroll import ConfigurationError, EnrollmentReport, Roster
+from async_enroll import ConfigurationError, EnrollmentClient, EnrollmentReport, Roster
 try:
     {}
 except ConfigurationError as error:
@@ -86,6 +87,11 @@ def test_a_module_of_our_own_is_no_extra() -> None:
             'EnrollmentReport({}).write_html("report.html")',
             "jinja2",
             'the page needs jinja2: pip install "async_enroll[cli]"',
+        ),
+        (
+            'EnrollmentClient("http://127.0.0.1", "token", shared_window="redis://127.0.0.1")',
+            "redis",
+            'a window in Redis needs redis: pip install "async_enroll[redis]"',
         ),
         (
             'Roster.read("roster.xlsx")',

@@ -20,6 +20,7 @@ NOT_FOR_CALLS = {
     "jinja2",
     "pyarrow",
     "pytest",
+    "redis",
     "python_calamine",
     "rich",
     "sqlite3",

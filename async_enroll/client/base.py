@@ -16,10 +16,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
+import anyio
 from attrs import evolve
 
-from async_enroll.delivery.event_log import OnEvent
+from async_enroll.client.window_name import window_name
+from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.errors import ConfigurationError
+from async_enroll.events import SharedWindowLost, SharedWindowRestored
 from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
@@ -28,6 +31,8 @@ from async_enroll.jobs.producers import Background
 from async_enroll.models import BatchLimits, EnrollmentResult, ListingKind, RequestWindow
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.request_slots import RequestSlots
+from async_enroll.pacing.shared.url import SharedWindowUrl, shared_window_url
+from async_enroll.pacing.shared.window import SharedWindow
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -51,6 +56,7 @@ class ClientBase:
         auth: str | Auth | ClientCredentials,
         *,
         window: RequestWindow = RequestWindow(),
+        shared_window: str | None = None,
         concurrency: int = 8,
         batch: BatchLimits = BatchLimits(),
         timeout: float = 60.0,
@@ -63,7 +69,9 @@ class ClientBase:
         trust_env: bool = True,
         allow_http: bool = False,
     ) -> None:
-        source, auth = Secret(auth), ""  # keep the token out of the locals in a traceback
+        # Keep the token, and the password in a URL, out of the locals in a traceback.
+        source, auth = Secret(auth), ""
+        shared, shared_window = Secret(shared_window), None
         for name, given, kind in (
             ("base_url", base_url, str),
             ("window", window, RequestWindow),
@@ -103,7 +111,16 @@ class ClientBase:
             ssl_context=ssl_context,
             trust_env=trust_env,
         )
-        self._throttle = Throttle(window, concurrency, patience)
+        self._credentials = credentials
+        self._shared_window: SharedWindow | None = None
+        self._shared_window_url: SharedWindowUrl | None = None
+        if shared.value is not None:
+            self._shared_window_url = shared_window_url(shared)
+            self._shared_window = SharedWindow(
+                window, concurrency, lease=timeout, report=self._report_shared_window
+            )
+        self._event_log = EventLog(0, on_event=on_event)
+        self._throttle = Throttle(window, concurrency, patience, log=self._shared_window)
         api = BulkEnrollApi(self._transport, self._throttle, batch)
         self._slots = RequestSlots(concurrency)
         accounts = Accounts(self._transport, self._throttle, self._slots)
@@ -121,9 +138,17 @@ class ClientBase:
             on_event=on_event,
         )
         self._background = Background()
+        self._lost_at = 0.0
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
+        if self._shared_window is not None and (url := self._shared_window_url) is not None:
+            try:
+                name = url.name or await window_name(self._transport, self._credentials)
+            except BaseException:
+                await self._transport.__aexit__(None, None, None)
+                raise
+            self._shared_window.open(url.store(name))
         return self
 
     async def open(self) -> Self:
@@ -150,7 +175,22 @@ class ClientBase:
         try:
             await self._background.aclose()
         finally:
-            await self._transport.__aexit__(exc_type, exc, traceback)
+            try:
+                if self._shared_window is not None:
+                    await self._shared_window.aclose()
+            finally:
+                await self._transport.__aexit__(exc_type, exc, traceback)
+
+    async def _report_shared_window(self, lost: str | None) -> None:
+        """Tell once that the shared window cannot be reached, and once that it can be again."""
+        url = self._shared_window_url.shown if self._shared_window_url else ""
+        now = anyio.current_time()
+        if lost is None:
+            event = SharedWindowRestored(job=0, url=url, seconds=now - self._lost_at)
+            await self._event_log.record(event)
+        else:
+            self._lost_at = now
+            await self._event_log.record(SharedWindowLost(job=0, url=url, reason=lost))
 
     async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
         from async_enroll.reports.report import ReportBuilder  # streams do without

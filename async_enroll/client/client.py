@@ -57,6 +57,12 @@ class EnrollmentClient(ClientBase):
         auth: A bearer token; `ClientCredentials`, to sign in on any Open edX site; or an
             object that provides the ``Authorization`` header.
         window: The platform's throttle, in bulk calls per seconds. Default: 120 in 60 seconds.
+        shared_window: Where all processes whose calls the platform counts together share their
+            window: "redis://…" or "rediss://…" (extra ``[redis]``), or "file:///…" for the
+            processes of one host; "file:///" alone is a file in the user's run-time folder.
+            Those share it whose tokens are of the same user of the site, as it tells when the
+            client opens, or who add the same ``?name=…``. Costs a round trip or two a call. While
+            it cannot be reached, the client has a window of its own. Default: None, no sharing.
         concurrency: Maximum number of bulk calls in flight, and separately of queries.
         batch: Maximum size of one bulk call.
         timeout: Seconds that one bulk call may take; for a query, seconds without data.

@@ -21,6 +21,8 @@ from async_enroll.events import (
     JobStarted,
     Paused,
     PlacesChecked,
+    SharedWindowLost,
+    SharedWindowRestored,
     Throttled,
 )
 
@@ -106,6 +108,12 @@ def _write_log(event: Event) -> None:
             _log.warning("job %d: calls fail in a row; waiting for the platform", event.job)
         case Continued():
             _log.warning("job %d: the platform answers, after %.0f s", event.job, event.seconds)
+        case SharedWindowLost():
+            words = "the request window is our own until %s can be reached: %s"
+            _log.warning(words, event.url, event.reason)
+        case SharedWindowRestored():
+            words = "the request window is that of %s again, after %.0f s"
+            _log.warning(words, event.url, event.seconds)
         case JobDone(error=None):
             _log.info("job %d: done", event.job)
         case JobDone():

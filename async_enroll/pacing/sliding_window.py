@@ -14,88 +14,49 @@ import math
 from bisect import insort
 from operator import attrgetter
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from async_enroll.models import RequestWindow
+from async_enroll.pacing.window_share import WindowShare
 
-_CLOCK_TOLERANCE = 0.001
+CLOCK_TOLERANCE = 0.001
 """Share of the window by which the platform's clock may run slower than ours."""
 
-_RAISE_AFTER = 4
-"""Windows without a refusal after which a reduced share is raised."""
 
-_LONGEST_RAISE_AFTER = 16
-_OUTLIERS = 3
-"""Refusals that our own calls do not explain after which the share is reduced."""
-
-
-@frozen(eq=False)
+@define(eq=False)
 class Call:
-    """A call in the window: when it was sent, and the latest time at which it was counted."""
+    """A call in the window: when it was sent, and the latest time at which it was counted.
 
-    sent: float
-    counted: float = math.inf
-
-
-@define
-class WindowShare:
-    """Our share of the window: `told` calls, until refusals show that it is smaller.
-
-    Others may use the same token, or the site may allow fewer calls than configured. `seconds`
-    is the length of the window.
+    `name` is its name in a shared window.
     """
 
-    told: int
-    seconds: float
-    calls: int = field(init=False)
-    _accepted: int = field(default=0, init=False)
-    _step: int = field(default=1, init=False)
-    _raise_after: int = field(default=_RAISE_AFTER, init=False)
-    _raise_at: float = field(default=math.inf, init=False)
-    _last_refusal: float = field(default=-math.inf, init=False)
-    _outliers: int = field(default=0, init=False)
-    _all_refused: bool = field(default=False, init=False)
-    """Whether no call was accepted since one was refused: then further refusals prove nothing."""
-    _outlier_at: float = field(default=math.inf, init=False)
+    sent: float
+    ours: int
+    """How many of our calls the window held when it was sent, including it."""
+    counted: float = math.inf
+    name: str = ""
 
-    @calls.default
-    def _configured_calls(self) -> int:
-        return self.told
 
-    def at(self, now: float) -> int:
-        """The number of calls to make in a window; rises in steps after a time without refusals."""
-        if now >= self._raise_at:
-            self._accepted = self.calls
-            self.calls = min(self.told, self.calls + self._step)
-            self._step *= 2
-            self._raise_at = now + self.seconds if self.calls < self.told else math.inf
-        return self.calls
+def explains(
+    retry_after: float,
+    refused: Call,
+    now: float,
+    *,
+    seconds: float,
+    oldest: float,
+    first: float,
+) -> bool:
+    """Whether the calls that we know of, some of which were answered, explain a refusal.
 
-    def refused(self, sent: float, ours: int, now: float, *, explained: bool) -> None:
-        """Record the refusal of a call `sent` when the window held `ours` of our calls.
-
-        `explained`: these calls alone can have filled the window. If not, a few refusals are
-        ignored as outliers.
-        """
-        raised = self.calls > self._accepted > 0
-        if sent > self._last_refusal:  # refusals of calls sent together count once
-            self._last_refusal = now
-            self._outliers += not self._all_refused
-            self._all_refused = True
-            self._outlier_at = min(self._outlier_at, ours)
-            if raised:
-                self._raise_after = min(2 * self._raise_after, _LONGEST_RAISE_AFTER)
-        if explained or raised or self._outliers >= _OUTLIERS:
-            self.calls = self._accepted = max(1, min(self.calls, ours))
-            self._step = 1
-            self._raise_at = now + self._raise_after * self.seconds
-
-    def counted(self, ours: int) -> None:
-        """Record that a call was accepted when the window held `ours` of our calls."""
-        self._all_refused = False
-        if ours >= self._outlier_at:
-            self._outliers = 0
-            self._outlier_at = math.inf
+    The platform names the time until its oldest request leaves the window, rounded up to a
+    second. If the oldest call we know of can be that request, these calls alone fill the window:
+    it is smaller than configured. If not, others use the same token, or something else than the
+    platform's throttle answered. `oldest` is when the oldest call was sent, `first` the latest
+    time at which the first answered one was counted.
+    """
+    earliest = oldest + seconds - now
+    latest = first + seconds - refused.sent
+    return earliest <= retry_after <= latest + 1
 
 
 @define
@@ -131,9 +92,13 @@ class WindowLog:
             return 0.0
         return max(0.0, self._free_at(self._counted[over]) - now)
 
-    def send(self, now: float) -> Call:
+    async def reserve(self, now: float) -> Call:
+        """As `send`. Does not suspend, and always gives a place."""
+        return self.send(now)
+
+    def send(self, now: float, name: str = "") -> Call:
         """Record that a call is sent; only after `wait` returned 0."""
-        call = Call(now)
+        call = Call(now, len(self._in_flight) + len(self._counted) + 1, name=name)
         self._in_flight.add(call)
         return call
 
@@ -144,9 +109,9 @@ class WindowLog:
         call expires earlier by that time.
         """
         self._in_flight.remove(call)
-        counted = max(call.sent, now - worked)
-        insort(self._counted, Call(call.sent, counted), key=attrgetter("counted"))
-        self.share.counted(len(self._in_flight) + len(self._counted))
+        call.counted = max(call.sent, now - worked)
+        insort(self._counted, call, key=attrgetter("counted"))
+        self.share.counted(call.ours)
 
     def unsent(self, call: Call) -> None:
         """Remove a call that never reached the platform."""
@@ -156,30 +121,35 @@ class WindowLog:
         """Remove a call that the platform answered with 429, and so did not count.
 
         `retry_after`: seconds that the platform named, or None. Returns whether our own calls
-        alone explain the refusal.
+        alone can explain the refusal.
         """
         self._in_flight.remove(call)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
-        explained = retry_after is not None and self._explains(retry_after, call, now)
-        self.share.refused(call.sent, ours, now, explained=explained)
-        return explained
+        if not retry_after or not self._counted:
+            return False  # the platform's throttle names a time, and our calls have a part in it
+        self.share.refused(call.sent, ours, now)
+        return explains(
+            retry_after,
+            call,
+            now,
+            seconds=self.window.seconds,
+            oldest=min(one.sent for one in [*self._in_flight, *self._counted]),
+            first=self._counted[0].counted,
+        )
 
-    def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
-        """Whether our own calls explain the refusal.
+    def hold(self, seconds: float) -> None:
+        """Do nothing: there is no other process to hold."""
 
-        The platform names the time until its oldest request leaves the window, rounded up to a
-        second. If our own oldest call can be that request, our calls alone fill the window: it
-        is smaller than configured. If not, others use the same token, or something else than the
-        platform's throttle answered.
-        """
-        if not self._counted:
-            return False
-        seconds = self.window.seconds
-        oldest_sent = min(call.sent for call in [*self._in_flight, *self._counted])
-        earliest = oldest_sent + seconds - now
-        latest = self._counted[0].counted + seconds - refused.sent
-        return earliest <= retry_after <= latest + 1
+    @property
+    def calls_in_flight(self) -> list[Call]:
+        """The calls sent and not yet answered."""
+        return [*self._in_flight]
+
+    def calls(self, now: float) -> list[Call]:
+        """All calls in the window."""
+        self._forget(now)
+        return [*self._in_flight, *self._counted]
 
     def _forget(self, now: float) -> None:
         """Drop the calls that the platform no longer counts."""
@@ -187,4 +157,4 @@ class WindowLog:
             del self._counted[0]
 
     def _free_at(self, call: Call) -> float:
-        return call.counted + self.window.seconds * (1 + _CLOCK_TOLERANCE)
+        return call.counted + self.window.seconds * (1 + CLOCK_TOLERANCE)

@@ -19,6 +19,7 @@ from async_enroll.pacing.concurrency import ConcurrencyLimit
 from async_enroll.pacing.hold import Hold
 from async_enroll.pacing.rate import Pace
 from async_enroll.pacing.sliding_window import Call, WindowLog
+from async_enroll.pacing.window import Window
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -72,16 +73,18 @@ class Permit:
         """Record a 429, and hold every call for `retry_after` seconds, by default a short time."""
         self.settled = True
         now = anyio.current_time()
-        if not self._throttle.log.refused(self._call, retry_after, now):
+        explained = self._throttle.log.refused(self._call, retry_after, now)
+        # Others who use the token cause refusals, too: then calls go evenly, but not slower.
+        if not retry_after or not (explained or self._throttle.pace.interval):
             self._throttle.pace.refused(self._number)
-        self._throttle.held.refused(retry_after, now)
+        self._throttle.hold(retry_after)
 
     def answered(self) -> None:
         """Record the answer: the call leaves the window `seconds` from now, or a little earlier."""
         self.settled = True
         now = anyio.current_time()
         self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
-        self._throttle.held.answered(now)
+        self._throttle.held.answered(self._call.sent, now)
 
 
 class Work:
@@ -116,11 +119,18 @@ class Throttle:
     At most `concurrency` calls are in flight, fewer if the site cannot handle that many. One
     throttle serves a whole client. An empty window admits a burst, unless the site refused one
     before. If the site refuses everything for longer than `patience` seconds, or asks for a pause
-    as long, callers that wait get a TransportError.
+    as long, callers that wait get a TransportError. `log` is the window, where others share it.
     """
 
-    def __init__(self, window: RequestWindow, concurrency: int, patience: float) -> None:
-        self.log: WindowLog = WindowLog(window, concurrency)
+    def __init__(
+        self,
+        window: RequestWindow,
+        concurrency: int,
+        patience: float,
+        *,
+        log: Window | None = None,
+    ) -> None:
+        self.log: Window = WindowLog(window, concurrency) if log is None else log
         self.concurrency_limit: ConcurrencyLimit = ConcurrencyLimit(concurrency)
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
@@ -142,14 +152,24 @@ class Throttle:
         async with self._queue:
             await self._until(self._wait)
             await self._keep_pace()
-            await self._until(self._wait)
-            permit = Permit(self, self.log.send(anyio.current_time()))
+            permit = Permit(self, await self._reserved())
         try:
             yield permit
         finally:
             if not permit.settled:
                 permit.answered()
             self._wake()
+
+    async def _reserved(self) -> Call:
+        """Wait until a call may be sent, and take its place in the window."""
+        while True:
+            await self._until(self._wait)
+            call = await self.log.reserve(anyio.current_time())
+            if call is None:
+                continue
+            if not self.held.wait(anyio.current_time()):
+                return call
+            self.log.unsent(call)  # a refusal came meanwhile
 
     async def unheld(self) -> None:
         """Wait while calls are held, for requests that the window does not count.
@@ -161,8 +181,10 @@ class Throttle:
         await self._until(self._wait_while_held)
 
     def hold(self, retry_after: float | None) -> None:
-        """Hold every call for `retry_after` seconds, after a refusal that is not the window's."""
-        self.held.refused(retry_after, anyio.current_time())
+        """Hold every call for `retry_after` seconds, by default a short time, after a refusal."""
+        now = anyio.current_time()
+        self.held.refused(retry_after, now)
+        self.log.hold(self.held.wait(now))
         self._wake()
 
     def refusals(self) -> Refusals:
@@ -206,7 +228,8 @@ class Throttle:
 
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
-            await self._limiter.acquire()  # for the last call: it may have been sent just now
+            if anyio.current_time() < self.pace.sent_at + interval:
+                await self._limiter.acquire()  # for the last call
         await self._limiter.acquire()
 
 

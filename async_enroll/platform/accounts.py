@@ -31,6 +31,7 @@ from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.json import Account, accounts
 
 ACCOUNTS = "api/user/v1/accounts"
+ME = "api/user/v1/me"
 
 _FEW = 5
 """Up to this many learners are looked up one by one, rather than by reading whole courses."""
@@ -124,6 +125,16 @@ class Accounts:
             if failure.kind is not FailureKind.THROTTLED or not refusals.again():
                 raise failure.error
             self._throttle.hold(failure.retry_after)
+
+
+async def own_username(transport: Transport) -> str | None:
+    """The username of the token's own user; None if the site does not tell it."""
+    try:
+        answer = await transport.call("GET", transport.site / ME)
+        # An account like those that the other endpoint lists.
+        return accounts(b"[%b]" % answer.body)[0].username if answer.ok else None
+    except EnrollError:
+        return None
 
 
 def _has_address(account: Account, address: str) -> bool:

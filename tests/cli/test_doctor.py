@@ -21,7 +21,18 @@ def marks(ended: Ended) -> dict[str, str]:
 
 
 ALL_WELL = dict.fromkeys(
-    ["URL", "connection", "token", "staff", "bulk endpoint", "release", "listing", "throttle"], "✓"
+    [
+        "URL",
+        "window",
+        "connection",
+        "token",
+        "staff",
+        "bulk endpoint",
+        "release",
+        "listing",
+        "throttle",
+    ],
+    "✓",
 )
 
 
@@ -92,7 +103,7 @@ async def test_all_well_with_a_client_id_and_secret(silent: Platform) -> None:
 async def test_a_wrong_secret(silent: Platform) -> None:
     ended = await run("doctor", env=signing_in(silent, "sesame"))
     assert ended.status == 3
-    assert marks(ended) == {"URL": "✓", "connection": "✓", "token": "✗"}
+    assert marks(ended) == {"URL": "✓", "window": "✓", "connection": "✓", "token": "✗"}
     assert "→ check the client ID and secret" in ended.out
 
 
@@ -142,7 +153,7 @@ async def test_nobody_listens(platform: Platform) -> None:
     env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
     ended = await run("doctor", env=env)
     assert ended.status == 3
-    assert marks(ended) == {"URL": "✓", "connection": "✗"}
+    assert marks(ended) == {"URL": "✓", "window": "✓", "connection": "✗"}
 
 
 def behind(proxy: str, platform: Platform, authority: Path) -> dict[str, str]:
@@ -198,7 +209,7 @@ async def test_a_proxy_that_is_not_for_this_site(silent: Platform) -> None:
     }
     ended = await run("doctor", env=env)
     assert ended.status == 3
-    assert marks(ended) == {"URL": "✓", "proxy": "-", "connection": "✗"}
+    assert marks(ended) == {"URL": "✓", "window": "✓", "proxy": "-", "connection": "✗"}
     assert "sesame" not in ended.out
 
 

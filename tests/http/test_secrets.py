@@ -19,8 +19,10 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.events import Event, SharedWindowLost
 from async_enroll.sandbox import Fault, Faults, Platform
-from tests.servers import answer, saying
+from tests.redis_server import needs_redis, serving
+from tests.servers import answer, saying, talking
 
 TOKEN = "s3cr3t-t0k3n"  # what the test greps for
 CREDENTIALS = ClientCredentials("some-id", TOKEN)
@@ -56,6 +58,71 @@ def test_reprs(auth: str | BearerToken | ClientCredentials) -> None:
     told = [client, vars(client), *vars(client).values()]
     told += [] if isinstance(auth, str) else [auth]
     assert TOKEN not in "".join(f"{one!r}{one}" for one in told)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{TOKEN}@",
+        f"redis://me:{TOKEN}@127.0.0.1:port/0",
+        f"redis://:{TOKEN}/@127.0.0.1",
+        f"redis://:{TOKEN[:3]}@{TOKEN}/@127.0.0.1",
+        f"redis://:{TOKEN}#@127.0.0.1",
+        f"redis://:{TOKEN}@127.0.0.1/0?timeout={TOKEN}",
+        f"redis://127.0.0.1/0?password={TOKEN}&nonsense=1",
+        f"rediss://:{TOKEN}@127.0.0.1?ssl_nonsense=1",
+        f"rabbit://:{TOKEN}@127.0.0.1",
+        f"file://:{TOKEN}@/tmp/window.db",
+        TOKEN,
+    ],
+)
+def test_a_password_in_an_unusable_url(url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        EnrollmentClient("https://courses.example.org", "token", shared_window=url)
+    assert TOKEN not in everything(caught.value)
+    assert TOKEN not in variables(caught.value)
+
+
+@needs_redis
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_a_password_of_a_shared_window(
+    accepted: bool, caplog: pytest.LogCaptureFixture, platform: Platform
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    asyncio.get_running_loop().set_debug(True)
+    events: list[Event] = []
+    with serving("--requirepass", TOKEN if accepted else "another") as server:
+        url = f"redis://:{TOKEN}@127.0.0.1:{server.port}/0"
+        async with EnrollmentClient(
+            platform.url, platform.token, shared_window=url, on_event=events.append
+        ) as client:
+            await client.bulk_enroll(["jane@example.org"], [COURSE])
+            shown = f"{client!r}{vars(client)}{vars(client._shared_window)}"
+    lost = [event for event in events if isinstance(event, SharedWindowLost)]
+    assert len(lost) == (not accepted)
+    assert TOKEN not in f"{shown}{events}{caplog.text}"
+
+
+async def test_a_server_that_repeats_a_password(
+    caplog: pytest.LogCaptureFixture, platform: Platform
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    events: list[Event] = []
+
+    async def repeat(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while words := (await reader.read(1000)).split():
+            said = b" ".join(word for word in words if word[:1] not in b"*$")
+            writer.write(b"-ERR unknown command, with args beginning with: %b\r\n" % said)
+
+    async with talking(repeat) as url:
+        shared_window = f"redis://:{TOKEN}@{url.removeprefix('http://')}/0"
+        async with EnrollmentClient(
+            platform.url, platform.token, shared_window=shared_window, on_event=events.append
+        ) as client:
+            await client.bulk_enroll(["jane@example.org"], [COURSE])
+    (lost,) = [event for event in events if isinstance(event, SharedWindowLost)]
+    assert "[password]" in lost.reason
+    assert TOKEN not in f"{events}{caplog.text}"
 
 
 async def test_a_working_client(

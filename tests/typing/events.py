@@ -14,6 +14,8 @@ from async_enroll.events import (
     JobStarted,
     Paused,
     PlacesChecked,
+    SharedWindowLost,
+    SharedWindowRestored,
     Throttled,
 )
 
@@ -36,8 +38,10 @@ def on_event(event: Event) -> None:
             assert_type(event.results, tuple[EnrollmentResult, ...])
         case Throttled():
             assert_type(event.seconds, float | None)
-        case Continued():
+        case Continued() | SharedWindowRestored():
             assert_type(event.seconds, float)
+        case SharedWindowLost():
+            assert_type(event.reason, str)
         case Paused():
             pass
         case JobDone():

@@ -9,9 +9,10 @@ import os
 import ssl
 import sys
 from collections.abc import AsyncGenerator, Iterator
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
+from attrs import frozen
 from cyclopts import Parameter
 from rich.text import Text
 
@@ -31,8 +32,12 @@ from async_enroll.errors import (
 )
 from async_enroll.http.answer import Answer
 from async_enroll.http.failures import Failure, FailureKind, classify
+from async_enroll.http.tokens import Secret
 from async_enroll.http.transport import Transport
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits, ListingKind, RequestWindow
+from async_enroll.pacing.shared.store import StoreError
+from async_enroll.pacing.shared.url import SharedWindowUrl, shared_window_url
+from async_enroll.pacing.shared.window import probe
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.bulk_enroll import BULK_ENROLL_FORMS, BulkEnrollApi
 from async_enroll.platform.core_listing import CORE_LIST
@@ -71,7 +76,8 @@ def doctor(
 
     """
     transport = connection.transport()
-    checks = run(_examine, transport, connection.listing, course_id, not json)
+    window = _Window.of(connection.window_url("doctor"), is_default=not connection.shared_window)
+    checks = run(_examine, transport, connection.listing, course_id, window, not json)
     if json:
         listed = [_object(check) for check in checks]
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
@@ -79,11 +85,24 @@ def doctor(
     return ExitStatus.STOPPED if failed else ExitStatus.OK
 
 
+@frozen
+class _Window:
+    """Where the request window is shared, None if it is not; whether that is the default."""
+
+    url: SharedWindowUrl | None
+    is_default: bool
+
+    @classmethod
+    def of(cls, url: str | None, *, is_default: bool) -> Self:
+        """Parse the URL; raises ConfigurationError."""
+        return cls(None if url is None else shared_window_url(Secret(url)), is_default)
+
+
 async def _examine(
-    transport: Transport, kind: ListingKind, course_id: str | None, aloud: bool
+    transport: Transport, kind: ListingKind, course_id: str | None, window: _Window, aloud: bool
 ) -> list[Check]:
     checks: list[Check] = []
-    async for check in _checks(transport, kind, course_id):
+    async for check in _checks(transport, kind, course_id, window):
         checks.append(check)
         if aloud:
             _show(check)
@@ -91,9 +110,10 @@ async def _examine(
 
 
 async def _checks(
-    transport: Transport, kind: ListingKind, course_id: str | None
+    transport: Transport, kind: ListingKind, course_id: str | None, window: _Window
 ) -> AsyncGenerator[Check]:
     yield Check("URL", State.OK, str(transport.site))
+    yield await _shared_window(window)
     for check in _on_the_way(transport):
         yield check
     async with transport:
@@ -118,6 +138,21 @@ async def _checks(
         Findings(preflight, scheme, forms, since_2025, found, listing, course_id)
     ):
         yield check
+
+
+async def _shared_window(window: _Window) -> Check:
+    """Check that the processes with this token can share their request window."""
+    name = "window"
+    if window.url is None:
+        return Check(name, State.OPEN, "shared with no other process: --shared-window is none")
+    try:
+        seconds = await probe(window.url.store(name="doctor"))
+    except StoreError as error:
+        state = State.OPEN if window.is_default else State.FAILED
+        remedy = "check --shared-window; until it works, each process has a window of its own"
+        return Check(name, state, f"not shared: {window.url.shown}: {error}", remedy)
+    text = f"shared by way of {window.url.shown}, which answers in {1000 * seconds:.0f} ms"
+    return Check(name, State.OK, text)
 
 
 def _on_the_way(transport: Transport) -> Iterator[Check]:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_destination, check_suffix, destination
+from async_enroll.cli.output.display import tell_of_window
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.records import Write, csv_records, json_lines, table
@@ -60,7 +61,7 @@ def enrollments(
     """
     form = _format(format, output)
     queries = [EnrollmentQuery(key, username, days) for key in course_id or (None,)]
-    client = connection.client(concurrency=concurrency)
+    client = connection.client(concurrency=concurrency, on_event=tell_of_window)
     with destination(output, marked=form == "csv") as file, _FORMS[form](file) as write:
         run(_list, client, queries, write)
     return ExitStatus.OK

@@ -29,6 +29,7 @@ from async_enroll.cli.output.account import (
     show_account,
     write_report,
 )
+from async_enroll.cli.output.display import tell_of_window
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.left_alone import remarks
 from async_enroll.cli.output.loop import run
@@ -92,7 +93,11 @@ def report(
     if verify:
         if format or output or only or as_roster:
             raise ConfigurationError("--verify takes no other option than --json")
-        return run(partial(show_verified, json=json), connection.client(concurrency=8), journal)
+        return run(
+            partial(show_verified, json=json),
+            connection.client(concurrency=8, on_event=tell_of_window),
+            journal,
+        )
     if json:
         raise ConfigurationError("--json belongs to --verify; use --format json")
     if as_roster and (format or (output and output.suffix not in ("", *ROSTER_FORMS))):

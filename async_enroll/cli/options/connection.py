@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated
 
-from attrs import frozen
+from attrs import field, frozen
 from cyclopts import Group, Parameter
 from cyclopts.types import PositiveFloat
 
@@ -15,6 +15,7 @@ from async_enroll.cli.console import warn
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.client import EnrollmentClient
+from async_enroll.client.window_name import credentials_digest
 from async_enroll.delivery.event_log import OnEvent
 from async_enroll.errors import ConfigurationError
 from async_enroll.http.client_credentials import ClientCredentials
@@ -28,6 +29,7 @@ _TOKEN = "ASYNC_ENROLL_TOKEN"  # noqa: S105  # its name
 _CLIENT_ID = "ASYNC_ENROLL_CLIENT_ID"
 _SECRET = "ASYNC_ENROLL_CLIENT_SECRET"  # noqa: S105  # its name
 _SECRET_FILE = "ASYNC_ENROLL_CLIENT_SECRET_FILE"  # noqa: S105  # its name
+_SHARED_WINDOW = "ASYNC_ENROLL_SHARED_WINDOW"
 _READABLE_BY_OTHERS = 0o044
 
 
@@ -48,25 +50,35 @@ class Connection:
     """Seconds to wait for the response to a call."""
     listing: ListingKind = "auto"
     """API to list enrollments with: so2 (MOOCit's reporting API) or core (Open edX)."""
+    shared_window: Annotated[
+        str | None, Parameter(env_var=_SHARED_WINDOW, metavar="URL", show_default=False)
+    ] = field(default=None, repr=False)
+    """Where commands with this token share the request window: redis://…, rediss://…, file:///…
+    or none. Default: a file in your run-time folder."""
 
-    def client(self, *, concurrency: int) -> EnrollmentClient:
+    def client(self, *, concurrency: int, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for queries. Raises ConfigurationError for invalid options."""
+        site, auth = self.site(), self._auth()
         return EnrollmentClient(
-            self.site(),
-            self._auth(),
+            site,
+            auth,
+            shared_window=self.window_url(self._window_name(auth)),
             concurrency=concurrency,
             timeout=self.timeout,
             listing=self.listing,
             ssl_context=self._tls(),
             allow_http=self.allow_http,
+            on_event=on_event,
         )
 
     def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for jobs. Raises ConfigurationError for invalid options."""
+        site, auth = self.site(), self._auth()
         return EnrollmentClient(
-            self.site(),
-            self._auth(),
+            site,
+            auth,
             window=tuning.window(),
+            shared_window=self.window_url(self._window_name(auth)),
             concurrency=tuning.concurrency,
             batch=tuning.limits(),
             settle=tuning.settle,
@@ -89,6 +101,16 @@ class Connection:
         if not self.url:
             raise ConfigurationError(f"no site URL: set {_URL} or use --url")
         return self.url
+
+    def window_url(self, name: str) -> str | None:
+        """Where the request window is shared: by default in a file of this user, under `name`."""
+        if self.shared_window:
+            return None if self.shared_window.lower() == "none" else self.shared_window
+        return f"file:///?name={name}"
+
+    def _window_name(self, auth: BearerToken | ClientCredentials) -> str:
+        """One name for all commands with this site and token."""
+        return credentials_digest(site_url(self.site(), allow_http=self.allow_http), auth)
 
     def _tls(self) -> ssl.SSLContext | None:
         if self.client_cert is None:

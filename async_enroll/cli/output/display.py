@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from async_enroll.cli.console import note, warn
 from async_enroll.cli.output.progress import JobProgress
 from async_enroll.events import (
     BatchAnswered,
@@ -9,6 +10,8 @@ from async_enroll.events import (
     Continued,
     Event,
     JobStarted,
+    SharedWindowLost,
+    SharedWindowRestored,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
@@ -17,6 +20,15 @@ from async_enroll.reports.timeline import Hold, Timeline
 from async_enroll.results import failing
 
 _UNSENT = {FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
+
+
+def tell_of_window(event: Event) -> None:
+    """Say that the request window is no longer shared with other processes, or is again."""
+    match event:
+        case SharedWindowLost():
+            warn(f"the request window is shared with no other process: {event.reason}")
+        case SharedWindowRestored():
+            note(f"the request window is shared again, after {event.seconds:.0f} s")
 
 
 class JobDisplay:
@@ -35,6 +47,7 @@ class JobDisplay:
     def tell(self, event: Event) -> None:
         """Record an event."""
         self.progress.tell(event)
+        tell_of_window(event)
         match event:
             case JobStarted():
                 self.begun = True
