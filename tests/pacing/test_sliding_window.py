@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from async_enroll import RequestWindow
 from async_enroll.pacing.hold import Hold
-from async_enroll.pacing.sliding_window import Call, WindowLog, WindowShare
+from async_enroll.pacing.sliding_window import Call, WindowLog
+from async_enroll.pacing.window_share import WindowShare
 
 
 def simulate(
