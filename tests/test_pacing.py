@@ -176,7 +176,7 @@ def test_a_site_that_allows_fewer_calls_than_told(told: int, calls: int, seconds
     full = (calls - 1) // told
     best = full * 60 + math.ceil((calls - full * told) / 8) * (seconds + 2 * WAY)
     assert found.seconds <= 1.06 * best
-    assert found.refused <= 8
+    assert found.refused <= calls / told + 2  # once a window it is tried whether there is more
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.5, 0.8])

@@ -25,6 +25,8 @@ class Hold:
     until: float = field(default=-math.inf, init=False)
     since: float = field(default=math.inf, init=False)
     """When the current row of refusals began; infinite if a call has got through since."""
+    _began: float = field(default=math.inf, init=False)
+    """When the current hold began."""
     _backoff: float = field(default=0.0, init=False)
 
     def refused(self, retry_after: float | None, now: float) -> None:
@@ -32,14 +34,18 @@ class Hold:
         if now >= self.until:  # otherwise the call was sent before the hold began
             if self._starts_new_row(now):
                 self.since, self._backoff = now, min(self.window / 60, self.patience / 10)
+            self._began = now
             self.until = now + self._backoff
             self._backoff = min(2 * self._backoff, self.window / 4)
         self.until = max(self.until, now + (retry_after or 0.0))
 
-    def answered(self, now: float) -> None:
-        """Record that a call got through; ignored while calls are held: it was sent before that."""
-        if now >= self.until:
-            self.since = math.inf
+    def answered(self, sent: float, now: float) -> None:
+        """Record that a call `sent` since the row of refusals began got through: it ends the row.
+
+        If calls are held again by now, a new row began with that hold.
+        """
+        if sent >= self.since:
+            self.since = self._began if now < self.until else math.inf
 
     def wait(self, now: float) -> float:
         """Seconds until a call may be sent."""

@@ -40,9 +40,10 @@ class Pace:
 
     window: RequestWindow
     interval: float = field(default=0.0, init=False)
+    sent_at: float = field(default=-math.inf, init=False)
+    """When the last call was sent."""
     _too_short: float = field(default=0.0, init=False)
     _sent: int = field(default=0, init=False)
-    _sent_at: float = field(default=0.0, init=False)
     _refused: int = field(default=0, init=False)
     """Number of calls sent when one was last refused …"""
     _changed: int = field(default=0, init=False)
@@ -56,10 +57,10 @@ class Pace:
 
     def sent(self, now: float) -> int:
         """Record that a call is sent; return its number."""
-        if now > self._sent_at + self.window.seconds and self.interval <= self._even_interval:
+        if now > self.sent_at + self.window.seconds and self.interval <= self._even_interval:
             self.interval = 0.0  # after a rest, there is room for a burst again
         self._sent += 1
-        self._sent_at = now
+        self.sent_at = now
         return self._sent
 
     def refused(self, call: int) -> None:

@@ -28,6 +28,8 @@ class Call:
     """A call in the window: when it was sent, and the latest time at which it was counted."""
 
     sent: float
+    ours: int
+    """How many of our calls the window held when it was sent, including it."""
     counted: float = math.inf
 
 
@@ -66,7 +68,7 @@ class WindowLog:
 
     def send(self, now: float) -> Call:
         """Record that a call is sent; only after `wait` returned 0."""
-        call = Call(now)
+        call = Call(now, len(self._in_flight) + len(self._counted) + 1)
         self._in_flight.add(call)
         return call
 
@@ -78,8 +80,8 @@ class WindowLog:
         """
         self._in_flight.remove(call)
         counted = max(call.sent, now - worked)
-        insort(self._counted, Call(call.sent, counted), key=attrgetter("counted"))
-        self.share.counted(len(self._in_flight) + len(self._counted))
+        insort(self._counted, Call(call.sent, call.ours, counted), key=attrgetter("counted"))
+        self.share.counted(call.ours)
 
     def unsent(self, call: Call) -> None:
         """Remove a call that never reached the platform."""
@@ -89,14 +91,15 @@ class WindowLog:
         """Remove a call that the platform answered with 429, and so did not count.
 
         `retry_after`: seconds that the platform named, or None. Returns whether our own calls
-        alone explain the refusal.
+        alone can explain the refusal.
         """
         self._in_flight.remove(call)
         self._forget(now)
         ours = len(self._in_flight) + len(self._counted)
-        explained = retry_after is not None and self._explains(retry_after, call, now)
-        self.share.refused(call.sent, ours, now, explained=explained)
-        return explained
+        if not retry_after or not self._counted:
+            return False  # the platform's throttle names a time, and our calls have a part in it
+        self.share.refused(call.sent, ours, now)
+        return self._explains(retry_after, call, now)
 
     def _explains(self, retry_after: float, refused: Call, now: float) -> bool:
         """Whether our own calls explain the refusal.
@@ -106,8 +109,6 @@ class WindowLog:
         is smaller than configured. If not, others use the same token, or something else than the
         platform's throttle answered.
         """
-        if not self._counted:
-            return False
         seconds = self.window.seconds
         oldest_sent = min(call.sent for call in [*self._in_flight, *self._counted])
         earliest = oldest_sent + seconds - now

@@ -69,7 +69,9 @@ class Permit:
         """Record a 429, and hold every call for `retry_after` seconds, by default a short time."""
         self.settled = True
         now = anyio.current_time()
-        if not self._throttle.log.refused(self._call, retry_after, now):
+        explained = self._throttle.log.refused(self._call, retry_after, now)
+        # Others who use the token cause refusals, too: then calls go evenly, but not slower.
+        if not retry_after or not (explained or self._throttle.pace.interval):
             self._throttle.pace.refused(self._number)
         self._throttle.held.refused(retry_after, now)
 
@@ -78,7 +80,7 @@ class Permit:
         self.settled = True
         now = anyio.current_time()
         self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
-        self._throttle.held.answered(now)
+        self._throttle.held.answered(self._call.sent, now)
 
 
 class Work:
@@ -198,7 +200,8 @@ class Throttle:
             return
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
-            await self._limiter.acquire()  # for the last call: it may have been sent just now
+            if anyio.current_time() < self.pace.sent_at + interval:
+                await self._limiter.acquire()  # for the last call
         await self._limiter.acquire()
 
 

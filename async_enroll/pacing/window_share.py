@@ -1,6 +1,8 @@
 """Our share of the window: how many of its calls are ours to make. Pure.
 
-`pacing.sliding_window` reports accepted and refused calls, and keeps to the share.
+Others may use the same token, or the site may allow fewer calls than configured. A refused client
+cannot tell which, so it assumes neither for long. `pacing.sliding_window` reports accepted and
+refused calls, and keeps to the share.
 """
 
 from __future__ import annotations
@@ -9,70 +11,49 @@ import math
 
 from attrs import define, field
 
-_RAISE_AFTER = 4
-"""Windows without a refusal after which a reduced share is raised."""
-
-_LONGEST_RAISE_AFTER = 16
-_OUTLIERS = 3
-"""Refusals that our own calls do not explain after which the share is reduced."""
-
 
 @define
 class WindowShare:
-    """Our share of the window: `told` calls, until refusals show that it is smaller.
+    """Our share of the window: `told` calls, until refusals show that less is free.
 
-    Others may use the same token, or the site may allow fewer calls than configured. `seconds`
-    is the length of the window.
+    A refusal cuts the share to the calls that we have in the window. For one window (`seconds`)
+    that number is kept; by then all that others took has expired. Then one call more is tried. Each
+    call that is accepted at the edge of the share doubles what was added.
     """
 
     told: int
     seconds: float
     calls: int = field(init=False)
-    _accepted: int = field(default=0, init=False)
-    _step: int = field(default=1, init=False)
-    _raise_after: int = field(default=_RAISE_AFTER, init=False)
+    _kept: int = field(default=0, init=False)
+    """The share at the last refusal: what `calls` exceeds is being tried."""
     _raise_at: float = field(default=math.inf, init=False)
     _last_refusal: float = field(default=-math.inf, init=False)
-    _outliers: int = field(default=0, init=False)
     _all_refused: bool = field(default=False, init=False)
     """Whether no call was accepted since one was refused: then further refusals prove nothing."""
-    _outlier_at: float = field(default=math.inf, init=False)
 
     @calls.default
     def _configured_calls(self) -> int:
         return self.told
 
     def at(self, now: float) -> int:
-        """The number of calls to make in a window; rises in steps after a time without refusals."""
+        """The number of calls to make in a window; one more after a window without refusals."""
         if now >= self._raise_at:
-            self._accepted = self.calls
-            self.calls = min(self.told, self.calls + self._step)
-            self._step *= 2
-            self._raise_at = now + self.seconds if self.calls < self.told else math.inf
+            self._raise_at = math.inf
+            self.calls = min(self.told, self.calls + 1)
         return self.calls
 
-    def refused(self, sent: float, ours: int, now: float, *, explained: bool) -> None:
-        """Record the refusal of a call `sent` when the window held `ours` of our calls.
-
-        `explained`: these calls alone can have filled the window. If not, a few refusals are
-        ignored as outliers.
-        """
-        raised = self.calls > self._accepted > 0
-        if sent > self._last_refusal:  # refusals of calls sent together count once
+    def refused(self, sent: float, ours: int, now: float) -> None:
+        """Record the refusal of a call `sent` when the window held `ours` of our other calls."""
+        if sent > self._last_refusal:  # otherwise it was sent together with the last one
             self._last_refusal = now
-            self._outliers += not self._all_refused
+            if self._all_refused:
+                return
             self._all_refused = True
-            self._outlier_at = min(self._outlier_at, ours)
-            if raised:
-                self._raise_after = min(2 * self._raise_after, _LONGEST_RAISE_AFTER)
-        if explained or raised or self._outliers >= _OUTLIERS:
-            self.calls = self._accepted = max(1, min(self.calls, ours))
-            self._step = 1
-            self._raise_at = now + self._raise_after * self.seconds
+        self.calls = self._kept = max(1, min(self.calls, ours))
+        self._raise_at = now + self.seconds
 
     def counted(self, ours: int) -> None:
-        """Record that a call was accepted when the window held `ours` of our calls."""
+        """Record that a call was accepted; when it was sent, it was our `ours`-th in the window."""
         self._all_refused = False
-        if ours >= self._outlier_at:
-            self._outliers = 0
-            self._outlier_at = math.inf
+        if ours >= self.calls > self._kept:
+            self.calls = min(self.told, 2 * self.calls - self._kept)

@@ -27,7 +27,7 @@ def test_refusals_that_name_no_time_worth_the_name_wait_longer_and_longer(
 ) -> None:
     hold = held()
     assert in_a_row(hold, 7, retry_after) == [1, 2, 4, 8, 15, 15, 15]
-    hold.answered(2000)
+    hold.answered(2000, 2000)
     assert in_a_row(hold, 2, retry_after, 2000) == [1, 2]
 
 
@@ -48,7 +48,7 @@ def test_refusals_of_calls_that_were_under_way_together_count_once() -> None:
 def test_a_wait_beyond_patience_is_hopeless_until_it_is_over(seconds: float) -> None:
     hold = held()
     hold.refused(seconds, 10)
-    hold.answered(11)  # it was sent before the other was refused
+    hold.answered(9, 11)  # it was sent before the other was refused
     assert hold.is_hopeless(12)
     assert hold.is_hopeless(9 + seconds)
     assert not hold.is_hopeless(10 + seconds)
@@ -75,7 +75,17 @@ def test_refusals_with_calls_between_are_never_hopeless() -> None:
     for now in range(0, 10_000, 20):
         hold.refused(10, now)
         assert not hold.is_hopeless(now)
-        hold.answered(now + 15)
+        hold.answered(now + 15, now + 15)
+
+
+def test_calls_that_are_answered_while_others_are_held_end_the_row() -> None:
+    hold = held()
+    for now in range(0, 1000, 10):
+        hold.refused(10, now + 1)  # while one that was sent with it is worked on
+        hold.answered(now, now + 3)
+        assert not hold.is_hopeless(now + 5)
+    hold.refused(400, now + 5)
+    assert hold.is_hopeless(now + 6)
 
 
 def test_refusals_far_apart_are_no_row() -> None:
@@ -99,7 +109,7 @@ def test_a_hold_is_never_shorter_than_any_refusal_asked_for(
             hold.refused(retry_after, now)
             asked = max(asked, now + (retry_after or 0))
         else:
-            hold.answered(now)
+            hold.answered(now, now)
         assert hold.until >= asked or not asked
         assert hold.wait(now) <= max(15.0, asked - now)
         if asked > now + patience:

@@ -61,8 +61,8 @@ def simulate(
             continue
         now, _, what, call, retry_after = heappop(events)
         if what == "answer":
+            held.answered(places[call].sent, now)
             log.answered(places.pop(call), now, worked=work)
-            held.answered(now)
         elif what == "refusal":
             refusals += 1
             log.refused(places.pop(call), retry_after, now)
@@ -109,9 +109,11 @@ def test_nothing_is_wasted_where_the_network_is_fast(window: RequestWindow, call
 @given(st.integers(1, 9), st.integers(1, 8))
 def test_a_window_that_is_narrower_than_told_is_found_out(calls: int, concurrency: int) -> None:
     log = WindowLog(RequestWindow(10, 60), concurrency)
-    _, refusals = simulate(log, calls, [(0.01, 0.01)] * 60)
-    assert log.share.calls == calls
-    assert refusals <= 2 * concurrency + 5  # and now and then it is tried whether it is wider
+    counted, refusals = simulate(log, calls, [(0.01, 0.01)] * 60)
+    assert log.share.calls in (calls, calls + 1)
+    windows = math.ceil(60 / calls)
+    assert refusals <= concurrency + 2 * windows  # once a window it is tried whether it is wider
+    assert counted[-1] <= 1.05 * windows * 60
 
 
 def filled(calls: int) -> WindowLog:
@@ -126,15 +128,17 @@ def filled(calls: int) -> WindowLog:
     [
         (50.0, 5),  # just when our own oldest call leaves the window: it is full of ours
         (51.0, 5),
-        (1.0, 10),  # long before: somebody else's oldest call
-        (60.0, 10),  # long after: something stray
+        (1.0, 5),  # long before: somebody else's oldest call
+        (None, 10),  # not the platform's throttle
+        (0.0, 10),
     ],
 )
-def test_only_a_refusal_that_our_own_calls_explain_narrows_the_window(
-    retry_after: float, calls: int
+def test_a_refusal_that_names_a_time_cuts_the_share_to_what_we_have(
+    retry_after: float | None, calls: int
 ) -> None:
     log = filled(5)
-    assert log.refused(log.send(10), retry_after, 10.1) == (calls == 5)
+    explained = log.refused(log.send(10), retry_after, 10.1)
+    assert explained == (retry_after in (50.0, 51.0))
     assert log.share.calls == calls
 
 
@@ -176,8 +180,8 @@ def test_others_who_take_half_are_left_their_half() -> None:
     others = [number + chance.uniform(0, 1) for number in range(3600)]  # one a second
     delays = [(chance.uniform(0.02, 0.1), chance.uniform(0.02, 0.1)) for _ in range(2000)]
     counted, refusals = simulate(WindowLog(REAL, 8), REAL.calls, delays, others=others)
-    assert refusals <= 0.02 * len(counted)
-    assert rate(counted, 300, 1800) >= 0.9 * 60
+    assert refusals <= 0.04 * len(counted)
+    assert rate(counted, 300, 1800) >= 0.95 * 60
 
 
 def test_when_the_others_have_left_all_of_it_is_ours_again() -> None:
@@ -185,28 +189,62 @@ def test_when_the_others_have_left_all_of_it_is_ours_again() -> None:
     log = WindowLog(REAL, 8)
     counted, _ = simulate(log, REAL.calls, [(0.05, 0.05)] * 4000, others=others)
     assert rate(counted, 600, 1200) < 70
-    assert rate(counted, 2400, 3000) >= 0.98 * 120
+    assert rate(counted, 1200 + 120, 1200 + 1200) >= 0.98 * 120
 
 
 def test_a_narrow_window_is_kept_to_and_probed_now_and_then() -> None:
     log = WindowLog(REAL, 8)
     counted, refusals = simulate(log, 80, [(0.05, 0.05)] * 4000)
-    assert refusals <= 0.005 * len(counted) + 8
+    assert refusals <= counted[-1] / 60 + 8
     assert rate(counted, 120, 2400) >= 0.98 * 80
 
 
-def test_a_stray_refusal_does_not_narrow_the_window() -> None:
-    share = WindowShare(told=10, seconds=60)
-    for now in (10, 20):
-        share.refused(now, ours=5, now=now + 0.1, explained=False)
-        share.counted(ours=3)
-    assert share.calls == 10
-    share.refused(30, ours=5, now=30.1, explained=False)  # no stray any more
-    assert share.calls == 5
+def test_a_cut_share_is_kept_for_a_window_and_then_raised_by_what_is_accepted() -> None:
+    share = WindowShare(told=120, seconds=60)
+    share.refused(10, ours=30, now=10.1)
+    assert share.at(70) == 30
+    share.counted(30)
+    assert share.at(70.2) == 31
+    share.counted(30)  # sent when there was room anyhow
+    assert share.at(200) == 31
+    raised = []
+    while share.calls < 120:
+        share.counted(share.calls)
+        raised.append(share.at(200))
+    assert raised == [32, 34, 38, 46, 62, 94, 120]
+
+
+def test_a_raise_that_is_refused_is_taken_back_for_a_window() -> None:
+    share = WindowShare(told=120, seconds=60)
+    share.refused(10, ours=30, now=10.1)
+    share.counted(30)
+    assert share.at(80) == 31
+    share.refused(80, ours=30, now=80.1)
+    assert share.at(140) == 30
+    assert share.at(140.2) == 31
+
+
+@given(
+    st.integers(1, 20),
+    st.lists(
+        st.tuples(st.floats(0, 30), st.sampled_from(["refused", "counted"]), st.integers(0, 25))
+    ),
+)
+def test_the_share_stays_within_what_was_told_and_is_never_nothing(
+    told: int, happened: list[tuple[float, str, int]]
+) -> None:
+    share, now = WindowShare(told, 60), 0.0
+    for passed, what, ours in happened:
+        now += passed
+        if what == "refused":
+            share.refused(now, ours, now + 0.1)
+        else:
+            share.counted(ours)
+        assert 1 <= share.at(now) <= told
 
 
 def test_a_site_that_refuses_everything_for_a_time_does_not_narrow_the_window() -> None:
-    log = filled(5)
+    log = filled(0)
     for second in range(100, 130):
         log.refused(log.send(second), 1.0, second + 0.1)
     assert log.share.calls == 10
@@ -217,4 +255,4 @@ def test_refusals_of_calls_that_were_under_way_together_count_once() -> None:
     together: list[Call] = [log.send(10) for _ in range(3)]
     for number, place in enumerate(together):
         log.refused(place, 1.0, 10.1 + number / 10)
-    assert log.share.calls == 10
+    assert log.share.calls == 5
