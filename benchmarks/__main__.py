@@ -7,11 +7,12 @@ import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, fitting, growth, importing, listing, window
+from benchmarks import batching, cost, fitting, growth, importing, listing, shared, window
 from benchmarks.tables import Table
 
 BENCHMARKS = {
     "window": window.run,
+    "shared": shared.run,
     "cost": cost.run,
     "growth": growth.run,
     "fitting": fitting.run,

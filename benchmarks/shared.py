@@ -1,0 +1,123 @@
+"""Several processes that use one token: how long they take together, against the limit.
+
+The window is a tenth of the platform's, as in `benchmarks.window`: the whole seconds that a
+Retry-After names weigh ten times as much here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import anyio
+from attrs import evolve, frozen
+
+from async_enroll import RequestWindow
+from benchmarks.processes import alone
+from benchmarks.rivals import IN_FLIGHT, async_enroll, moving_window_of_limits
+from benchmarks.site import Setting, Site, visited
+from benchmarks.tables import Bar, Table
+
+WINDOW = RequestWindow(120, 6)
+CALLS = 360
+PROCESSES = (1, 2, 4, 8)
+SETTING = Setting(WINDOW, learners=CALLS, seconds_per_call=0.02)
+BAR = Bar(most=1.6)
+_STARTING = 3.0
+"""Seconds in which all processes have started, so that they begin together."""
+
+
+@frozen
+class Variant:
+    """How a process keeps to the window, given how many there are."""
+
+    work: Callable[..., Awaitable[None]]
+    store: str | None = None
+    """URL of what the processes share, `{redis}` for that of a Redis server; None: nothing."""
+    divided: bool = False
+    """Whether each process is given its part of the window."""
+    bar: Bar | None = None
+
+
+VARIANTS = {
+    "async_enroll, nothing shared": Variant(async_enroll, bar=BAR),
+    "async_enroll, window divided by hand": Variant(async_enroll, divided=True),
+    "limits in memory, nothing shared": Variant(moving_window_of_limits, "async+memory://"),
+    "limits, shared in Redis": Variant(moving_window_of_limits, "async+{redis}"),
+}
+"""Those that need Redis are left out where it is not installed."""
+
+
+@asynccontextmanager
+async def redis() -> AsyncIterator[str]:
+    """Serve Redis on a free port, without files; give its URL."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    async with await anyio.open_process([*command, "--loglevel", "warning"]) as server:
+        for _ in range(100):
+            try:
+                await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
+                break
+            except OSError:
+                await anyio.sleep(0.05)
+        yield f"redis://127.0.0.1:{port}"
+        server.terminate()
+
+
+async def from_then(
+    start: float,
+    work: Callable[..., Awaitable[None]],
+    site: Site,
+    window: RequestWindow,
+    store: tuple[str, ...],
+) -> None:
+    """Work from a moment on, in seconds of the steady clock that all processes see."""
+    await anyio.sleep(start - time.monotonic())
+    await work(site, window, *store)
+
+
+async def contend(variant: Variant, processes: int, url: str | None) -> tuple[float, int, int]:
+    """Enroll everybody; give the seconds, the refusals, and how many are enrolled."""
+    window = RequestWindow(WINDOW.calls // processes, WINDOW.seconds)
+    window = window if variant.divided else WINDOW
+    store = (variant.store.format(redis=url),) if variant.store else ()
+    async with visited(SETTING) as site:
+        start = time.monotonic() + _STARTING
+        async with anyio.create_task_group() as all_of_them:
+            for number in range(processes):
+                part = evolve(site, learners=site.learners[number::processes])
+                all_of_them.start_soon(alone, from_then, start, variant.work, part, window, store)
+    seconds = max(call.end for call in site.calls) - min(call.arrival for call in site.calls)
+    refused = sum(call.status == 429 for call in site.calls)
+    return seconds, refused, len(site.enrolled)
+
+
+async def run() -> AsyncIterator[Table]:
+    """The table."""
+    table = Table(
+        f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s, by processes with one token",
+        ("client", "processes", "enrolled", "refused", "seconds", "of the limit", "bar"),
+    )
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(redis()) if shutil.which("redis-server") else None
+        for name, variant in VARIANTS.items():
+            if variant.store and "{redis}" in variant.store and not url:
+                continue
+            for processes in PROCESSES:
+                seconds, refused, enrolled = await contend(variant, processes, url)
+                ratio = seconds / SETTING.limit(processes * IN_FLIGHT)
+                table.add(
+                    name,
+                    str(processes),
+                    f"{enrolled} of {CALLS}",
+                    str(refused),
+                    f"{seconds:.2f}",
+                    f"{ratio:.3f}",
+                    variant.bar.judge(ratio) if variant.bar else "",
+                )
+    yield table
