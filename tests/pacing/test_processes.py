@@ -8,7 +8,7 @@ from async_enroll.sandbox import Platform
 
 WINDOW = RequestWindow(40, 3)
 PROCESSES = 4
-CALLS = 120
+CALLS = 112  # and one of each process that checks the course
 
 PROCESS = """
 import asyncio, sys
@@ -46,6 +46,7 @@ async def test_four_processes_share_a_window_that_none_of_them_knows_of() -> Non
     assert len(platform.enrollments) == CALLS
     calls = [request for request in platform.requests if "bulk_enroll" in request.path]
     took = max(call.end for call in calls) - min(call.arrival for call in calls)
-    optimum = (CALLS - 1) // WINDOW.calls * WINDOW.seconds
+    optimum = (CALLS + PROCESSES - 1) // WINDOW.calls * WINDOW.seconds
     assert took <= 2 * 1.6 * optimum  # half of it for a busy machine
-    assert sum(call.status == 429 for call in calls) <= 3 * 3 * PROCESSES
+    # Two or three in each of three windows, of the eight that each has in flight.
+    assert sum(call.status == 429 for call in calls) <= 3 * 4 * PROCESSES
