@@ -10,7 +10,16 @@ from rich.console import Console
 
 from benchmarks.tables import Table
 
-BENCHMARKS = ("window", "cost", "growth", "fitting", "listing", "batching", "importing")
+BENCHMARKS = (
+    "window",
+    "shared",
+    "cost",
+    "growth",
+    "fitting",
+    "listing",
+    "batching",
+    "importing",
+)
 """Modules, each with `run`, and in SHORT the arguments that make it end soon."""
 
 app = App(name="benchmarks", help="Measure ours beside what a user would write and the limit.")

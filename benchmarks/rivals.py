@@ -13,6 +13,10 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import requests
 from aiolimiter import AsyncLimiter
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import Storage
+from limits.aio.strategies import MovingWindowRateLimiter
+from limits.storage import storage_from_string
 from openedx_rest_api_client.client import OpenedxRESTAPIClient
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
@@ -23,11 +27,15 @@ _TRIES = 10
 _TOO_MANY = 429
 
 
-async def async_enroll(site: Site, window: RequestWindow) -> None:
-    """Ours; without the preflight, a call that the others do not make."""
-    limits = BatchLimits(identifiers=1)
+async def async_enroll(site: Site, window: RequestWindow, shared_window: str | None = None) -> None:
+    """Ours; each course is asked about just before its first call."""
     async with EnrollmentClient(
-        site.url, site.token, window=window, concurrency=IN_FLIGHT, batch=limits
+        site.url,
+        site.token,
+        window=window,
+        shared_window=shared_window,
+        concurrency=IN_FLIGHT,
+        batch=BatchLimits(identifiers=1),
     ) as client:
         roster = [RosterEntry(learner, site.course) for learner in site.learners]
         (await client.apply(roster, preflight=False)).raise_for_failures()
@@ -73,6 +81,41 @@ async def gather_under_aiolimiter(site: Site, window: RequestWindow) -> None:
             else:
                 break
         answer.raise_for_status()
+
+    headers = {"Authorization": f"Bearer {site.token}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        await asyncio.gather(*(call(session, learner) for learner in site.learners))
+
+
+async def moving_window_of_limits(site: Site, window: RequestWindow, store: str) -> None:
+    """All calls at once behind the moving window of `limits`; those that are refused again.
+
+    `store` says where it keeps the window: a URL as `limits` has them.
+    """
+    storage = storage_from_string(
+        store, **({"implementation": "redispy"} if "redis" in store else {})
+    )
+    assert isinstance(storage, Storage)
+    limiter = MovingWindowRateLimiter(storage)
+    limit = RateLimitItemPerSecond(window.calls, int(window.seconds))
+    in_flight = asyncio.Semaphore(IN_FLIGHT)
+
+    async def place() -> None:
+        while not await limiter.hit(limit, "token"):
+            stats = await limiter.get_window_stats(limit, "token")
+            await asyncio.sleep(max(0.01, stats.reset_time - time.time()))
+
+    async def call(session: aiohttp.ClientSession, learner: str) -> None:
+        async with in_flight:
+            status = _TOO_MANY
+            while status == _TOO_MANY:
+                await place()
+                async with session.post(_url(site), json=_body(site, learner)) as answer:
+                    await answer.read()
+                status = answer.status
+                if status == _TOO_MANY:
+                    await asyncio.sleep(float(answer.headers["Retry-After"]))
+            answer.raise_for_status()
 
     headers = {"Authorization": f"Bearer {site.token}"}
     async with aiohttp.ClientSession(headers=headers) as session:

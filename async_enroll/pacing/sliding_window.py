@@ -90,7 +90,7 @@ class WindowLog:
         over = len(self._in_flight) + len(self._counted) - calls
         if over < 0:
             return 0.0
-        return max(0.0, self._free_at(self._counted[over]) - now)
+        return max(0.0, min(self._free_at(self._counted[over]), self.share.raise_at) - now)
 
     async def reserve(self, now: float) -> Call:
         """As `send`. Does not suspend, and always gives a place."""
@@ -128,8 +128,7 @@ class WindowLog:
         ours = len(self._in_flight) + len(self._counted)
         if not retry_after or not self._counted:
             return False  # the platform's throttle names a time, and our calls have a part in it
-        self.share.refused(call.sent, ours, now)
-        return explains(
+        explained = explains(
             retry_after,
             call,
             now,
@@ -137,6 +136,9 @@ class WindowLog:
             oldest=min(one.sent for one in [*self._in_flight, *self._counted]),
             first=self._counted[0].counted,
         )
+        # A place that others leave may be tried at once; of our own we know when they become free.
+        self.share.refused(call.sent, ours, now, math.inf if explained else retry_after)
+        return explained
 
     def hold(self, seconds: float) -> None:
         """Do nothing: there is no other process to hold."""

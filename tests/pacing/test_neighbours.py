@@ -161,3 +161,22 @@ def test_a_single_call_waits_no_longer_than_one_of_a_fresh_client(jobs: int) -> 
     )
     assert statistics.mean(later) <= 1.5 * statistics.mean(first)
     assert statistics.mean(later) <= WINDOW.seconds
+
+
+@pytest.mark.parametrize(("limit", "seconds"), [(1, 0.5), (5, 1.0), (20, 10.0)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_site_with_a_shorter_window_than_told_is_kept_up_with(
+    limit: int, seconds: float, seed: int
+) -> None:
+    took, refused = lone(Window(limit, seconds), 40, seed)
+    # A Retry-After is in whole seconds: with one call in half a second, that doubles the time.
+    assert took <= 3 * max(1.0, seconds) * 40 / limit
+    assert refused <= 40
+
+
+@simulated
+async def lone(site: Window, calls: int, seed: int) -> tuple[float, int]:
+    """Give the seconds that a lone client takes, and its refusals."""
+    client = Client(site, random.Random(seed))
+    await client.job(calls)
+    return anyio.current_time(), client.refused

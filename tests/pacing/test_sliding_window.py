@@ -110,9 +110,9 @@ def test_nothing_is_wasted_where_the_network_is_fast(window: RequestWindow, call
 def test_a_window_that_is_narrower_than_told_is_found_out(calls: int, concurrency: int) -> None:
     log = WindowLog(RequestWindow(10, 60), concurrency)
     counted, refusals = simulate(log, calls, [(0.01, 0.01)] * 60)
-    assert log.share.calls in (calls, calls + 1)
+    assert calls <= log.share.calls <= calls + 2  # once a window it is tried whether there is more
     windows = math.ceil(60 / calls)
-    assert refusals <= concurrency + 2 * windows  # once a window it is tried whether it is wider
+    assert refusals <= concurrency + 3 * windows  # once a window it is tried whether it is wider
     assert counted[-1] <= 1.05 * windows * 60
 
 
@@ -180,7 +180,8 @@ def test_others_who_take_half_are_left_their_half() -> None:
     others = [number + chance.uniform(0, 1) for number in range(3600)]  # one a second
     delays = [(chance.uniform(0.02, 0.1), chance.uniform(0.02, 0.1)) for _ in range(2000)]
     counted, refusals = simulate(WindowLog(REAL, 8), REAL.calls, delays, others=others)
-    assert refusals <= 0.04 * len(counted)
+    # Whenever a place of theirs becomes free, it is tried whether it can be ours.
+    assert refusals <= 0.16 * len(counted)
     assert rate(counted, 300, 1800) >= 0.95 * 60
 
 
