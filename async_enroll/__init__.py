@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PermissionDenied,
         PlatformError,
         RosterError,
+        SyncRefused,
         TransportError,
         UnexpectedResponse,
     )
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
         RequestWindow,
         RosterEntry,
     )
+    from async_enroll.planning.comparison import CourseDiff
+    from async_enroll.planning.diff import RosterDiff
     from async_enroll.planning.plan import Plan
     from async_enroll.reports.report import CourseReport, EnrollmentReport
     from async_enroll.roster import Roster
@@ -45,6 +48,7 @@ __all__ = [
     "BearerToken",
     "ClientCredentials",
     "ConfigurationError",
+    "CourseDiff",
     "CourseReport",
     "EnrollError",
     "Enrollment",
@@ -63,8 +67,10 @@ __all__ = [
     "PlatformError",
     "RequestWindow",
     "Roster",
+    "RosterDiff",
     "RosterEntry",
     "RosterError",
+    "SyncRefused",
     "TransportError",
     "UnexpectedResponse",
 ]
@@ -85,6 +91,7 @@ _NAMES = {
         "PermissionDenied",
         "PlatformError",
         "RosterError",
+        "SyncRefused",
         "TransportError",
         "UnexpectedResponse",
     ],
@@ -100,6 +107,8 @@ _NAMES = {
         "RequestWindow",
         "RosterEntry",
     ],
+    "planning.comparison": ["CourseDiff"],
+    "planning.diff": ["RosterDiff"],
     "planning.plan": ["Plan"],
     "reports.report": ["CourseReport", "EnrollmentReport"],
     "roster": ["Roster"],

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum
 from typing import Literal, TypeVar
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from attrs import asdict, frozen
 
@@ -327,3 +327,14 @@ def identity_key(identifier: str) -> str:
     Not `casefold`: on the platform, `straße` and `strasse` are different identifiers.
     """
     return normalize("NFC", identifier.lower())
+
+
+def loose_key(identifier: str) -> str:
+    """A key that is the same for all spellings that MySQL may take for one.
+
+    Unicode form NFKD, without marks, casefolded: `zoe` and `Zoë`.
+    """
+    if identifier.isascii():
+        return identifier.lower()
+    letters = (one for one in normalize("NFKD", identifier) if category(one)[0] != "M")
+    return "".join(letters).casefold()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import chain
 from types import TracebackType
@@ -135,7 +135,13 @@ class ClientBase:
         finally:
             await self._transport.__aexit__(exc_type, exc, traceback)
 
-    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
+    async def _report(
+        self,
+        run_job: RunJob,
+        options: Options,
+        complete: Callable[[EnrollmentReport], EnrollmentReport] = lambda report: report,
+    ) -> EnrollmentReport:
+        """Run a job; return its report, passed through `complete`, as is that of an exception."""
         cut_off: list[Block] = []
         builder = ReportBuilder(
             auto_enroll=options.auto_enroll, email_students=options.email_students
@@ -148,9 +154,9 @@ class ClientBase:
             finished_earlier = await run_job(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
-            error.report = builder.report()  # type: ignore[union-attr]  # documented
+            error.report = complete(builder.report())  # type: ignore[union-attr]  # documented
             raise
-        return evolve(builder.report(), finished_earlier=finished_earlier)
+        return evolve(complete(builder.report()), finished_earlier=finished_earlier)
 
     async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
         not_yielded: dict[int, list[Block]] = {}

@@ -57,6 +57,18 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
         ConfigurationError: if it is a path, a table or a mapping instead of entries.
 
     """
+    if isinstance(roster, Plan):
+        return roster
+    found = await roster_of(roster)
+    return await to_thread.run_sync(
+        lambda: Plan.of(
+            found.desired, limits, source=found.source, skipped=found.skipped, lines=found.lines
+        )
+    )
+
+
+async def roster_of(roster: AnyIterable[RosterEntry]) -> Roster:
+    """Read a whole roster. Raises as `plan_of`."""
     if isinstance(roster, str | bytes | os.PathLike):
         raise ConfigurationError(
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: "
@@ -67,21 +79,14 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: make one of each "
             "row, or write a file and use Roster.read(path)"
         )
-    if isinstance(roster, Plan):
-        return roster
-    skipped: tuple[str, ...] = ()
-    lines: Lines | None = None
     if isinstance(roster, Roster):
-        source, desired, skipped = roster.source, roster.desired, roster.skipped
-        lines = roster.lines
-    else:
-        intake = RosterIntake()
-        async for entry in each(roster, "roster"):
-            intake.feed(entry)
-        source, desired = "entries", intake.desired
-    return await to_thread.run_sync(
-        lambda: Plan.of(desired, limits, source=source, skipped=skipped, lines=lines)
-    )
+        return roster
+    if isinstance(roster, Plan):
+        return Roster(roster.source, roster.desired, roster.skipped, lines=roster.lines or Lines())
+    intake = RosterIntake()
+    async for entry in each(roster, "roster"):
+        intake.feed(entry)
+    return Roster("entries", intake.desired)
 
 
 async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

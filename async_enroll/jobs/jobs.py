@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from attrs import Attribute, define, field, frozen
+from attrs import Attribute, astuple, define, field, frozen
 from attrs.validators import optional
 
 from async_enroll.delivery.attempt import Attempt
@@ -24,14 +24,16 @@ from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
-from async_enroll.jobs.runner import Job, Signal
-from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
+from async_enroll.jobs.runner import Job, JobWork, Signal
+from async_enroll.jobs.sync import Gate, Sync
+from async_enroll.models import Batch, BatchLimits, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
-from async_enroll.planning.validation import Work
+from async_enroll.planning.validation import Work, pairs_of
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import Reader
@@ -112,7 +114,7 @@ class Jobs:
             raise delivery.dispatch.stopped_by
         return delivery.preflight.bad
 
-    def of_work(self, work: AsyncGenerator[Work], options: Options) -> RunJob:
+    def of_work(self, work: AsyncGenerator[JobWork], options: Options) -> RunJob:
         """Return a job that delivers a stream of work."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
@@ -140,6 +142,33 @@ class Jobs:
 
         return run_job
 
+    def of_sync(
+        self, sync: Sync, journal: str | os.PathLike[str] | None, options: Options
+    ) -> RunJob:
+        """Return a job that syncs a roster; it emits results of earlier runs, too."""
+
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+            if journal is not None:
+                return await self._sync_with_journal(sync, journal, emit, cut_off, options)
+            work = await sync.begin(self.comparer, self._limits)
+            gate = Gate(sync, self.comparer, self._limits)
+            await self._run(
+                gate.work(_numbered(work, email=options.email_students)),
+                gate.noting(emit),
+                cut_off,
+                options,
+                pairs=pairs_of(work),
+                done=0,
+            )
+            return None
+
+        return run_job
+
+    @property
+    def comparer(self) -> Comparer:
+        """Compares rosters with who is enrolled."""
+        return Comparer(self.site, self._reader, self._accounts, self._concurrency)
+
     def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
         """Return a job that resumes that of a journal."""
         from async_enroll.journal import open_journal
@@ -159,7 +188,7 @@ class Jobs:
     ) -> None:
         plan = await plan_of(roster, self._limits)
 
-        async def work() -> AsyncGenerator[Work]:
+        async def work() -> AsyncGenerator[JobWork]:
             for item in plan.work:
                 yield item
 
@@ -198,6 +227,44 @@ class Jobs:
             preflight, stop = options.preflight, options.stop
             return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
 
+    async def _sync_with_journal(
+        self,
+        sync: Sync,
+        path: str | os.PathLike[str],
+        emit: EmitBlocks,
+        cut_off: list[Block],
+        options: Options,
+    ) -> datetime | None:
+        from async_enroll.journal import Description, digest_of, now, open_journal, path_of
+
+        site, terms = self.site, sync.terms
+        flags, reason = (options.auto_enroll, options.email_students), options.reason
+        asked = (astuple(terms.options), terms.email_removed)
+        digest = await to_thread.run_sync(
+            lambda: digest_of(sync.rows, site, *flags, reason, "sync", asked)
+        )
+        # A journal has the plan of its job: what was shown and agreed to, not what would be now.
+        begun = await to_thread.run_sync(path_of(path).exists)
+        work = None if begun else await sync.begin(self.comparer, self._limits)
+
+        def new() -> tuple[Description, list[Work]]:
+            if work is None:
+                raise ConfigurationError(f"journal {path}: was removed meanwhile")
+            description = Description(
+                site, sync.source, pairs_of(work), *flags, digest, now(), (), reason, sync.terms
+            )
+            return description, work
+
+        async with open_journal(
+            path, self._limits, expected=digest, new=new, rows=sync.rows
+        ) as opened:
+            async for some in opened.earlier():
+                await emit(some)
+            preflight, stop = options.preflight, options.stop
+            return await self._resume(
+                opened, emit, cut_off, preflight=preflight, stop=stop, sync=sync
+            )
+
     async def _resume(
         self,
         journal: Journal,
@@ -206,16 +273,26 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
+        sync: Sync | None = None,
     ) -> datetime | None:
         job = journal.description
         if job.site != self.site:
             raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
+        if sync is not None and job.sync is not None:
+            sync.terms = job.sync
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
+        work: AsyncGenerator[JobWork] = journal.work()
+        if job.sync is not None:
+            sync = sync or Sync(await journal.rows(), job.roster, job.sync)
+            gate = Gate(sync, self.comparer, self._limits)
+            async for some in journal.earlier():
+                gate.note(some)
+            work, emit = gate.work(journal.work()), gate.noting(emit)
         await self._run(
-            journal.work(),
+            work,
             emit,
             cut_off,
             options,
@@ -228,7 +305,7 @@ class Jobs:
 
     async def _run(
         self,
-        work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
+        work: AsyncGenerator[JobWork],
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,
@@ -290,3 +367,10 @@ class Jobs:
             limits=self._limits,
             concurrency=self._concurrency,
         )
+
+
+async def _numbered(work: list[Work], *, email: bool) -> AsyncGenerator[Work | Attempt]:
+    """Yield work with its batches numbered, as that of a journal is."""
+    numbers = count(1)
+    for item in work:
+        yield Attempt(item, email, next(numbers)) if isinstance(item, Batch) else item

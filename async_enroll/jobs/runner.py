@@ -12,6 +12,7 @@ from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
+from attrs import frozen
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
@@ -22,7 +23,7 @@ from async_enroll.events import JobDone, JobStarted
 from async_enroll.models import Batch
 from async_enroll.planning.batching import cut
 from async_enroll.planning.validation import Scope, Work
-from async_enroll.results import Block
+from async_enroll.results import Block, pairs_in
 
 
 class Signal(Protocol):
@@ -30,6 +31,23 @@ class Signal(Protocol):
 
     async def wait(self) -> object:
         """Return once it is set."""
+
+
+@frozen
+class AllAnswered:
+    """An item of work: what follows is not asked for before all calls so far are answered."""
+
+
+@frozen
+class NotSent:
+    """An item of work: results for pairs of a planned batch that are not sent."""
+
+    planned: int | None
+    blocks: tuple[Block, ...]
+
+
+JobWork = Work | Attempt | AllAnswered | NotSent
+"""An item of work for a job: batches, attempts of an earlier run, and results of pairs."""
 
 
 class Job:
@@ -63,7 +81,7 @@ class Job:
 
     async def run(
         self,
-        work: AsyncIterator[Work | Attempt],
+        work: AsyncIterator[JobWork],
         *,
         pairs: int | None = None,
         done: int | None = None,
@@ -91,22 +109,30 @@ class Job:
         if stopped_by:
             raise stopped_by
 
-    async def _run(self, work: AsyncIterator[Work | Attempt]) -> Exception | None:
+    async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._watch_stop)
-            async with anyio.create_task_group() as calls:
-                try:
-                    await self._feed(work, calls)
-                except Exception as error:  # noqa: BLE001  # raised when the calls have ended
-                    broken = error
-                except anyio.get_cancelled_exc_class():
-                    if is_cancelled():
-                        raise
-                    broken = EnrollError("the source of the work was cancelled; the job was not")
+            more = True
+            while more and not self._stopped_for_resume:
+                more = False
+                async with anyio.create_task_group() as calls:
+                    try:
+                        more = await self._feed(work, calls)
+                    except Exception as error:  # noqa: BLE001  # raised when the calls have ended
+                        broken = error
+                    except anyio.get_cancelled_exc_class():
+                        if is_cancelled():
+                            raise
+                        words = "the source of the work was cancelled; the job was not"
+                        broken = EnrollError(words)
             watch.cancel_scope.cancel()
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
+
+    @property
+    def _stopped_for_resume(self) -> bool:
+        return self._delivery.dispatch.stopped_by is not None and self._event_log.durable
 
     def _unaccounted(self) -> EnrollError | None:
         """Return an error if pairs have no result: a safeguard against defects of this library."""
@@ -127,18 +153,26 @@ class Job:
             await self._stop.wait()
             self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
-    async def _feed(self, work: AsyncIterator[Work | Attempt], calls: TaskGroup) -> None:
+    async def _feed(self, work: AsyncIterator[JobWork], calls: TaskGroup) -> bool:
+        """Start calls for the work up to the next `AllAnswered`; return whether there is one."""
         scope = Scope(())
         first: Attempt | None = None  # held back until it is known whether another follows
-        started = False
+        started = more = False
         async for item in work:
-            if self._delivery.dispatch.stopped_by and self._event_log.durable:
-                return
+            if self._stopped_for_resume:
+                return False
             match item:
                 case Block():
                     self._fed += len(item)
                     await self._delivery.settled(None, [item])
                     continue
+                case NotSent():
+                    self._fed += pairs_in(item.blocks)
+                    await self._delivery.settled(item.planned, list(item.blocks))
+                    continue
+                case AllAnswered():
+                    more = True
+                    break
                 case Scope():
                     scope = item
                     continue
@@ -160,6 +194,7 @@ class Job:
             await self._start(attempt, calls)
         if first and not started:
             await self._start(first, calls, alone=True)
+        return more
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""

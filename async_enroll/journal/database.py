@@ -20,7 +20,7 @@ from typing import Any
 
 from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
-VERSION = 3
+VERSION = 4
 OURS = int.from_bytes(b"aenj")
 _BUSY_TIMEOUT = 60.0
 """How many seconds to wait for another reader or writer; each takes milliseconds."""
@@ -32,6 +32,8 @@ INSERT INTO total VALUES (0);
 CREATE TABLE job (description TEXT NOT NULL);
 -- The results of pairs that could not be sent.
 CREATE TABLE unsent (results TEXT NOT NULL);
+-- The rows to enroll of a synced roster, by course: a packed list of identifiers.
+CREATE TABLE synced (course TEXT NOT NULL, identifiers BLOB NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,

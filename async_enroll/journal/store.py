@@ -35,9 +35,11 @@ from async_enroll.http.failures import FailureKind
 from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, encode_lines, positions
+from async_enroll.journal.rows import pack, unpack
 from async_enroll.models import Action, Batch, Outcome
 from async_enroll.planning.batching import Place
-from async_enroll.planning.desired import Lines
+from async_enroll.planning.desired import Desired, Lines
+from async_enroll.planning.sync import SyncTerms
 from async_enroll.planning.validation import Scope, Work
 from async_enroll.results import Block, ResultDetail
 
@@ -53,7 +55,7 @@ class Description:
 
     `roster` names the source of the roster, `pairs` is the number of pairs in all, `created` an
     ISO 8601 time. `digest` identifies roster and options; `skipped` describes the rows of the
-    roster that were left out.
+    roster that were left out. `sync` has the terms of a sync, None for another job.
     """
 
     site: str
@@ -65,6 +67,7 @@ class Description:
     created: str
     skipped: tuple[str, ...] = ()
     reason: str | None = None
+    sync: SyncTerms | None = None
 
 
 @frozen
@@ -124,8 +127,13 @@ class Store:
             with self._database.reading(ConfigurationError):
                 ((description,),) = self._database.rows("SELECT description FROM job")
                 values = json.loads(description)
+                terms = values.get("sync")
                 self.description: Description = Description(
-                    **{**values, "skipped": tuple(values["skipped"])}
+                    **{
+                        **values,
+                        "skipped": tuple(values["skipped"]),
+                        "sync": None if terms is None else SyncTerms.read(terms),
+                    }
                 )
             opened.pop_all()  # nothing has failed: it stays open
 
@@ -255,6 +263,11 @@ class Store:
                 for who, key, action, outcome, error in json.loads(data)
             ]
 
+    def rows(self) -> Desired:
+        """Return the rows to enroll of a synced roster."""
+        with self._database.reading():
+            return unpack(self._database.rows("SELECT course, identifiers FROM synced"))
+
     def settled(self) -> Iterator[tuple[float, Batch, list[Block]]]:
         """Yield the results of pairs that were sent, each with Unix time and planned batch.
 
@@ -304,11 +317,15 @@ _UNFINISHED = (
 
 
 def create(
-    path: Path, description: Description, work: Iterable[Work], lines: Lines | None = None
+    path: Path,
+    description: Description,
+    work: Iterable[Work],
+    lines: Lines | None = None,
+    rows: Desired | None = None,
 ) -> None:
     """Write a new journal, completely or not at all.
 
-    `lines` tells where in the roster's file the pairs stand.
+    `lines` tells where in the roster's file the pairs stand. `rows` is the roster of a sync.
 
     Raises:
         JournalError: if it cannot be written.
@@ -319,7 +336,7 @@ def create(
         draft.unlink(missing_ok=True)  # left by a process that was killed
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(draft, isolation_level=None)) as database:
-            _fill(database, description, work, lines)
+            _fill(database, description, work, lines, rows)
         draft.rename(path)
         _sync(path.parent)
     except (sqlite3.Error, OSError) as error:
@@ -334,12 +351,14 @@ def _fill(
     description: Description,
     work: Iterable[Work],
     lines: Lines | None,
+    rows: Desired | None,
 ) -> None:
     database.execute(f"PRAGMA application_id = {OURS}")
     database.execute(f"PRAGMA user_version = {VERSION}")
     database.executescript(SCHEMA)
     database.execute("BEGIN")
     database.execute("INSERT INTO job VALUES (?)", (json.dumps(asdict(description)),))
+    database.executemany("INSERT INTO synced VALUES (?, ?)", pack(rows) if rows else ())
     for item in work:
         match item:
             case Block():

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain
 from typing import Any
@@ -70,12 +70,17 @@ class EnrollmentReport:
     `courses` maps each course key to its `CourseReport`. `finished_earlier` is None, or the
     time at which an earlier run of the journal finished the job: nothing was sent this time,
     and the report describes that time. `str` gives a summary and the first failures.
+
+    After a sync, `kept` has the learners who stay enrolled though they are not in the roster, and
+    `withheld` says why learners were not removed from a course, by course key.
     """
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
     email_students: bool = False
     finished_earlier: datetime | None = None
+    kept: tuple[RosterEntry, ...] = field(default=(), repr=False)
+    withheld: Mapping[str, str] = field(factory=dict, repr=False)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
         return chain.from_iterable(self.courses.values())
@@ -198,6 +203,9 @@ class EnrollmentReport:
             then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
             lines.append(f"this job finished on {then}; nothing was sent")
         lines.append(str(self.summary()))
+        if self.kept:
+            lines.append(f"kept, though not in the roster: {len(self.kept):,}")
+        lines += [f"nobody removed from {key}: {why}" for key, why in self.withheld.items()]
         failures = self.failures
         if failures:
             lines.append("failed:")

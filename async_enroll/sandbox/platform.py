@@ -37,7 +37,7 @@ from async_enroll.sandbox.proxy.gateway import Gateway
 from async_enroll.sandbox.proxy.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.storage.collation import fold
 from async_enroll.sandbox.storage.database import Database, utc_minute
-from async_enroll.sandbox.storage.rows import Allowed, Audit, Course, Placement, User
+from async_enroll.sandbox.storage.rows import MODE, Allowed, Audit, Course, Placement, User
 from async_enroll.sandbox.views.accounts import AccountsView
 from async_enroll.sandbox.views.bulk_enroll import BulkEnrollView
 from async_enroll.sandbox.views.core_list import CoreView
@@ -341,15 +341,24 @@ class Platform:
         self._database.add_user(User(username, f"retired__{username}@retired.invalid", False))
         self._database.retire(email)
 
-    def enroll(self, identifier: str, course_id: str, *, created: datetime | None = None) -> None:
+    def enroll(
+        self,
+        identifier: str,
+        course_id: str,
+        *,
+        created: datetime | None = None,
+        mode: str = MODE,
+    ) -> None:
         """Enroll a registered learner, without mail; `created` (default: now) is in UTC if naive.
+
+        A new enrollment is in `mode`; one that was ended is resumed as it was.
 
         Raises LookupError for an unknown learner or course.
         """
         user = self._user(identifier)
         if self._database.course(course_id) is None:
             raise LookupError(f"no course {course_id!r}")
-        self._database.rows(course_id).enroll(user, utc_minute(created))
+        self._database.rows(course_id).enroll(user, utc_minute(created), mode)
 
     def allow(self, email: str, course_id: str, *, auto_enroll: bool = True) -> None:
         """Wait for the registration of an address, without mail, even of one registered.

@@ -89,12 +89,12 @@ class Rows:
         row = self.enrollments.get(fold(user.username)) if user else None
         return row is not None and row.is_active
 
-    def enroll(self, user: User, created: datetime) -> None:
+    def enroll(self, user: User, created: datetime, mode: str = MODE) -> None:
         """Enroll a user; an enrollment that was ended is resumed and keeps its `created`."""
         key = fold(user.username)
         row = self.enrollments.get(key)
         if row is None:
-            row = Enrollment(user.username, user.email, self.course_id, True, MODE, created)
+            row = Enrollment(user.username, user.email, self.course_id, True, mode, created)
         elif not row.is_active:
             row = evolve(row, is_active=True)
         self.enrollments.put(key, row)

@@ -18,9 +18,10 @@ _RETIRED = "This email is associated to a retired account."
 class AccountsView:
     """The endpoints, not throttled: one ``email`` a request, or several ``username``.
 
-    Of the many fields of an account, only those that name it. Addresses are told to
-    global staff, if to anybody (`tells_addresses`): that real sites do is not
-    verified. Unknown usernames are left out; who asks for nobody is told of themselves.
+    Of the many fields of an account, only those that name it, and whether it is activated.
+    That and addresses are told to global staff, if to anybody (`tells_addresses`): that real
+    sites do is not verified. Unknown usernames are left out; who asks for nobody is told of
+    themselves.
     """
 
     database: Database
@@ -43,7 +44,10 @@ class AccountsView:
         tells = caller.staff and self.tells_addresses
         return json_answer(
             [
-                {"username": user.username, **({"email": user.email} if tells else {})}
+                {
+                    "username": user.username,
+                    **({"email": user.email, "is_active": user.active} if tells else {}),
+                }
                 for user in found
             ]
         )
