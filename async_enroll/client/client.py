@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.jobs.diff import Keep, diff_options
+from async_enroll.jobs.diff import Keep, checked_flag, diff_options
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each, roster_of
 from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
@@ -275,7 +275,7 @@ class EnrollmentClient(ClientBase):
             max_removals=max_removals,
             remove_modes=remove_modes,
         )
-        return await self._jobs.comparer.diff(found.desired, options, source=found.source)
+        return await self._jobs.comparer.diff(found, options)
 
     async def sync(
         self,
@@ -334,9 +334,6 @@ class EnrollmentClient(ClientBase):
 
         """
         options = Options(auto_enroll, email_students, reason, preflight, stop)
-        if not isinstance(email_removed, bool):
-            found = type(email_removed).__name__
-            raise ConfigurationError(f"email_removed is a {found}; expected True or False")
         given = await diff_options(
             courses,
             remove=remove,
@@ -344,20 +341,19 @@ class EnrollmentClient(ClientBase):
             max_removals=max_removals,
             remove_modes=remove_modes,
         )
+        email_removed = checked_flag(email_removed, "email_removed")
         if isinstance(roster, RosterDiff):
             if given not in (DiffOptions(), roster.options):
                 raise ConfigurationError(
                     "roster is a RosterDiff, which was made with other arguments than those given; "
                     "leave them out"
                 )
-            terms = SyncTerms(roster.options, email_removed)
-            sync = Sync(roster.desired, roster.source, terms, roster)
             if roster.site != self._jobs.site:
                 words = f"the diff is of {roster.site}; this client is of {self._jobs.site}"
                 raise ConfigurationError(words)
+            sync = Sync(await roster_of(roster), SyncTerms(roster.options, email_removed), roster)
         else:
-            rows = await roster_of(roster)
-            sync = Sync(rows.desired, rows.source, SyncTerms(given, email_removed))
+            sync = Sync(await roster_of(roster), SyncTerms(given, email_removed))
         run_job = self._jobs.of_sync(sync, journal, options)
         return await self._report(run_job, options, sync.told)
 

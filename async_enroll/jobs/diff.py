@@ -7,12 +7,12 @@ Takes desired pairs from `client` and `jobs.sync`; gives a `RosterDiff`. What de
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Final
 
-import anyio
 from anyio import to_thread
 from attrs import define
 
@@ -35,6 +35,7 @@ from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import Reader
 from async_enroll.platform.lookups import FoundAccounts, look_up
+from async_enroll.roster import Roster
 
 Keep = Collection[str] | os.PathLike[str]
 """Identifiers that are never unenrolled, or a text file with one in each line."""
@@ -57,16 +58,22 @@ async def diff_options(
         ConfigurationError: if one is unusable. Names what is expected.
 
     """
-    if not isinstance(remove, bool):
-        raise ConfigurationError(f"remove is a {type(remove).__name__}; expected True or False")
     kept = await to_thread.run_sync(_read, keep) if isinstance(keep, os.PathLike) else keep
     return DiffOptions(
         None if courses is None else _texts(courses, "courses"),
-        remove,
+        checked_flag(remove, "remove"),
         _texts(kept, "keep"),
         checked_bound(max_removals),
         _texts(remove_modes, "remove_modes"),
     )
+
+
+def checked_flag(value: object, name: str) -> bool:
+    """Return a flag as given. Raises ConfigurationError if it is no boolean."""
+    if not isinstance(value, bool):
+        found = type(value).__name__
+        raise ConfigurationError(f"{name} is a {found}; expected True or False")
+    return value
 
 
 def _texts(given: object, name: str) -> tuple[str, ...]:
@@ -117,15 +124,12 @@ class Comparer:
     _accounts: Accounts
     _concurrency: int
 
-    async def diff(
-        self, desired: Desired, options: DiffOptions, *, source: str, whole: bool = True
-    ) -> RosterDiff:
+    async def diff(self, roster: Roster, options: DiffOptions, *, whole: bool = True) -> RosterDiff:
         """Read the courses of a roster, or those in `options`, and compare.
 
         Args:
-            desired: The pairs of the roster.
+            roster: The roster.
             options: What to compare.
-            source: The roster's name.
             whole: Whether a listing that breaks off raises. If not, the course's removals are
                 withheld.
 
@@ -133,8 +137,8 @@ class Comparer:
             EnrollError: if the site cannot be read.
 
         """
-        read = anyio.current_time()
-        courses = await to_thread.run_sync(_comparisons, desired, options)
+        read = time.monotonic()
+        courses = await to_thread.run_sync(_comparisons, roster.desired, options)
         own, why_unknown = await self._own() if courses else (None, None)
         await self._read(courses, whole=whole)
         found = await self._resolve([course for course in courses if not course.failed], own)
@@ -155,7 +159,16 @@ class Comparer:
                 if why is None and course.has_unknown_addresses:
                     why = why_unprotected
                 results[course.course_id] = course.result(protection, why)
-            return RosterDiff(results, options, self._site, source, desired, read)
+            return RosterDiff(
+                results,
+                options,
+                self._site,
+                roster.source,
+                roster.desired,
+                read,
+                roster.skipped,
+                roster.lines or None,
+            )
 
         return await to_thread.run_sync(result)
 

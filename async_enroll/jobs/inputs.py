@@ -19,6 +19,7 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import Action, BatchLimits, RosterEntry
 from async_enroll.planning.desired import Lines
+from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import CrossProduct, RosterIntake, Work
 from async_enroll.roster import Roster
@@ -62,13 +63,17 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
     found = await roster_of(roster)
     return await to_thread.run_sync(
         lambda: Plan.of(
-            found.desired, limits, source=found.source, skipped=found.skipped, lines=found.lines
+            found.desired,
+            limits,
+            source=found.source,
+            skipped=found.skipped,
+            lines=found.lines or None,
         )
     )
 
 
-async def roster_of(roster: AnyIterable[RosterEntry]) -> Roster:
-    """Read a whole roster. Raises as `plan_of`."""
+async def roster_of(roster: AnyIterable[RosterEntry] | RosterDiff) -> Roster:
+    """Read a whole roster; that of a plan or a diff is known. Raises as `plan_of`."""
     if isinstance(roster, str | bytes | os.PathLike):
         raise ConfigurationError(
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: "
@@ -81,7 +86,7 @@ async def roster_of(roster: AnyIterable[RosterEntry]) -> Roster:
         )
     if isinstance(roster, Roster):
         return roster
-    if isinstance(roster, Plan):
+    if isinstance(roster, Plan | RosterDiff):
         return Roster(roster.source, roster.desired, roster.skipped, lines=roster.lines or Lines())
     intake = RosterIntake()
     async for entry in each(roster, "roster"):

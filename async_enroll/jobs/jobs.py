@@ -33,11 +33,12 @@ from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
-from async_enroll.planning.validation import Work, pairs_of
+from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import Reader
 from async_enroll.results import Block
+from async_enroll.roster import Roster
 
 if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
@@ -150,14 +151,14 @@ class Jobs:
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is not None:
                 return await self._sync_with_journal(sync, journal, emit, cut_off, options)
-            work = await sync.begin(self.comparer, self._limits)
+            plan = await sync.begin(self.comparer, self._limits)
             gate = Gate(sync, self.comparer, self._limits)
             await self._run(
-                gate.work(_numbered(work, email=options.email_students)),
+                gate.work(_numbered(plan.work, email=options.email_students)),
                 gate.noting(emit),
                 cut_off,
                 options,
-                pairs=pairs_of(work),
+                pairs=plan.pairs,
                 done=0,
             )
             return None
@@ -241,22 +242,35 @@ class Jobs:
         flags, reason = (options.auto_enroll, options.email_students), options.reason
         asked = (astuple(terms.options), terms.email_removed)
         digest = await to_thread.run_sync(
-            lambda: digest_of(sync.rows, site, *flags, reason, "sync", asked)
+            lambda: digest_of(sync.roster.desired, site, *flags, reason, "sync", asked)
         )
         # A journal has the plan of its job: what was shown and agreed to, not what would be now.
         begun = await to_thread.run_sync(path_of(path).exists)
-        work = None if begun else await sync.begin(self.comparer, self._limits)
+        plan = None if begun else await sync.begin(self.comparer, self._limits)
 
         def new() -> tuple[Description, list[Work]]:
-            if work is None:
+            if plan is None:
                 raise ConfigurationError(f"journal {path}: was removed meanwhile")
             description = Description(
-                site, sync.source, pairs_of(work), *flags, digest, now(), (), reason, sync.terms
+                site,
+                plan.source,
+                plan.pairs,
+                *flags,
+                digest,
+                now(),
+                plan.skipped,
+                reason,
+                sync.terms,
             )
-            return description, work
+            return description, plan.work
 
         async with open_journal(
-            path, self._limits, expected=digest, new=new, rows=sync.rows
+            path,
+            self._limits,
+            expected=digest,
+            new=new,
+            lines=sync.roster.lines,
+            rows=sync.roster.desired,
         ) as opened:
             async for some in opened.earlier():
                 await emit(some)
@@ -286,7 +300,7 @@ class Jobs:
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         work: AsyncGenerator[JobWork] = journal.work()
         if job.sync is not None:
-            sync = sync or Sync(await journal.rows(), job.roster, job.sync)
+            sync = sync or Sync(Roster(job.roster, await journal.rows()), job.sync)
             gate = Gate(sync, self.comparer, self._limits)
             async for some in journal.earlier():
                 gate.note(some)

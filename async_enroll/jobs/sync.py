@@ -7,11 +7,11 @@ fresh, by another one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from itertools import chain
 
-import anyio
 from anyio import to_thread
 from attrs import define, evolve, field
 
@@ -22,12 +22,13 @@ from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.runner import AllAnswered, JobWork, NotSent
 from async_enroll.models import Action, BatchLimits, Emit, RosterEntry
 from async_enroll.planning.batching import plan
-from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import RosterDiff
-from async_enroll.planning.sync import Recheck, SyncTerms, recheck_of, suspects, sync_work
+from async_enroll.planning.plan import Plan
+from async_enroll.planning.sync import Recheck, SyncTerms, recheck_of, suspects, sync_plan
 from async_enroll.planning.validation import Work
 from async_enroll.reports.report import EnrollmentReport
 from async_enroll.results import WITHHELD, Block
+from async_enroll.roster import Roster
 
 WhyWithheld = Callable[[str, str], str | None]
 """Why a learner is not removed from a course, by identifier and course key; None if they are."""
@@ -38,13 +39,12 @@ FRESH = 600.0
 
 @define(eq=False)
 class Sync:
-    """A sync of the pairs of a roster. `diff` is the last one made of it, None for none so far.
+    """A sync of a roster. `diff` is the last one made of it, None for none so far.
 
     `withheld` says why learners are not removed, by course key; complete once the job has ended.
     """
 
-    rows: Desired
-    source: str
+    roster: Roster
     terms: SyncTerms
     diff: RosterDiff | None = None
     withheld: dict[str, str] = field(factory=dict)
@@ -58,21 +58,20 @@ class Sync:
         )
         return evolve(report, kept=kept, withheld={**self.terms.withheld, **self.withheld})
 
-    async def begin(self, comparer: Comparer, limits: BatchLimits) -> list[Work]:
-        """Compare, unless that was done before; return the work.
+    async def begin(self, comparer: Comparer, limits: BatchLimits) -> Plan:
+        """Compare, unless that was done before; return the plan.
 
         Raises:
             SyncRefused: if it would remove too many.
             EnrollError: if the site cannot be read.
 
         """
-        options = self.terms.options
         if self.diff is None:
-            self.diff = await comparer.diff(self.rows, options, source=self.source, whole=False)
+            self.diff = await comparer.diff(self.roster, self.terms.options, whole=False)
         if self.diff.refused:
             raise self.diff.refused
         self.terms = self.terms.found(self.diff)
-        return await to_thread.run_sync(sync_work, self.diff, limits)
+        return await to_thread.run_sync(sync_plan, self.diff, limits)
 
 
 @define(eq=False)
@@ -124,14 +123,15 @@ class Gate:
     async def _recheck(self, removals: list[Attempt]) -> WhyWithheld:
         """Read who is enrolled once more, unless that was read a moment ago."""
         diff = self._sync.diff
-        if diff is not None and anyio.current_time() - diff.read <= FRESH:
+        if diff is not None and time.monotonic() - diff.read <= FRESH:
             return lambda _identifier, _course_id: None
         some = chain.from_iterable(pairs(attempt.batch) for attempt in removals)
         rows, options = await to_thread.run_sync(
-            recheck_of, self._sync.rows, self._sync.terms.options, some
+            recheck_of, self._sync.roster.desired, self._sync.terms.options, some
         )
+        roster = Roster(self._sync.roster.source, rows)
         try:
-            diff = await self._comparer.diff(rows, options, source=self._sync.source, whole=False)
+            diff = await self._comparer.diff(roster, options, whole=False)
         except EnrollError as error:
             words = f"who is enrolled could not be read again: {error}"
             return lambda _identifier, _course_id: words

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from async_enroll.errors import SyncRefused
 from async_enroll.models import RosterEntry
 from async_enroll.planning.comparison import CourseDiff
-from async_enroll.planning.desired import Desired
+from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.guard import Bound, Removals, refusals
 
 
@@ -33,10 +33,10 @@ class DiffOptions:
 class RosterDiff:
     """How a roster and the enrollments of its courses differ. Pass it to `EnrollmentClient.sync`.
 
-    `courses` has a `CourseDiff` for each course key. `source` names the roster, `site` is
-    the platform's URL. `refusals` says
-    why a sync is refused, by course key or None for all courses; it is empty where it may go
-    ahead. `read` is when reading began, in seconds of `anyio.current_time`.
+    `courses` has a `CourseDiff` for each course key. `source` names the roster, `site` is the
+    platform's URL. `refusals` says why a sync is refused, by course key or None for all courses;
+    it is empty where it may go ahead. `read` is when reading began, by `time.monotonic`. `skipped`
+    and `lines` are those of the roster.
     """
 
     courses: Mapping[str, CourseDiff]
@@ -45,6 +45,8 @@ class RosterDiff:
     source: str
     desired: Desired = field(repr=False)
     read: float = field(repr=False)
+    skipped: tuple[str, ...] = field(default=(), repr=False)
+    lines: Lines | None = field(default=None, repr=False)
     refusals: Mapping[str | None, str] = field(init=False, repr=False)
 
     @refusals.default

@@ -15,6 +15,7 @@ from async_enroll.models import Action, BatchLimits, Outcome, RosterEntry
 from async_enroll.planning.comparison import CourseDiff
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import DiffOptions, RosterDiff
+from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Scope, Work, planned
 from async_enroll.results import WITHHELD, Block, ResultDetail
 
@@ -53,26 +54,29 @@ class SyncTerms:
         )
 
 
-def sync_work(diff: RosterDiff, limits: BatchLimits) -> list[Work]:
-    """The work of a sync: results of what is not sent, the scope, additions, then removals."""
-    added, removed = Desired(), Desired()
+def sync_plan(diff: RosterDiff, limits: BatchLimits) -> Plan:
+    """The plan of a sync: results of what is not sent, the scope, additions, then removals."""
+    added, removed, all_ = Desired(), Desired(), Desired()
     _add(added, diff.to_enroll)
     withheld: list[Work] = []
     for course in diff.courses.values():
         _add(added, (entry for entry in course.not_listed if entry.action is Action.ENROLL))
         removals = _removals(course, remove=diff.options.remove)
+        _add(all_, removals)
         if course.withheld is None:
             _add(removed, removals)
         elif removals:
             whom = [entry.identifier for entry in removals]
             withheld.append(withheld_block(course.course_id, whom, course.withheld))
+    _add(all_, added)
     parts = [planned(added, limits), planned(removed, limits)]
     places = dict.fromkeys(
         place for part in parts for item in part if isinstance(item, Scope) for place in item.places
     )
     unsent = [item for part in parts for item in part if isinstance(item, Block)]
     batches = [item for part in parts for item in part if not isinstance(item, Block | Scope)]
-    return [*unsent, *withheld, Scope(tuple(places)), *batches]
+    work = [*unsent, *withheld, Scope(tuple(places)), *batches]
+    return Plan(diff.source, all_, work, diff.skipped, lines=diff.lines)
 
 
 def _add(desired: Desired, entries: Iterable[RosterEntry]) -> None:

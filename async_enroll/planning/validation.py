@@ -228,13 +228,3 @@ def _why_unsendable(assignment: Assignment, limits: BatchLimits) -> str | None:
     ):
         return f"the cohort's name {words}"
     return None
-
-
-def pairs_of(work: Iterable[Work]) -> int:
-    """The number of pairs in work, those that are not sent included."""
-    counted = (
-        item.pairs if isinstance(item, Batch) else len(item)
-        for item in work
-        if not isinstance(item, Scope)
-    )
-    return sum(counted)
