@@ -9,12 +9,14 @@ from cyclopts import App
 from async_enroll.cli.commands import (
     apply,
     demo,
+    diff,
     doctor,
     enrollments,
     plan,
     report,
     resume,
     sandbox,
+    sync,
 )
 
 app: App = App(
@@ -30,6 +32,8 @@ Start here:
   async-enroll doctor                    check the connection and permissions
   async-enroll plan roster.csv           show what would be sent
   async-enroll apply roster.csv          enroll and unenroll learners
+  async-enroll diff class.csv            show how courses differ from a class list
+  async-enroll sync class.csv            make them equal
 
 Exit status:
   0    success
@@ -44,6 +48,8 @@ Exit status:
 )
 app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
 app.command(apply.apply, help_epilogue=apply.EXAMPLES)
+app.command(diff.diff, help_epilogue=diff.EXAMPLES)
+app.command(sync.sync, help_epilogue=sync.EXAMPLES)
 app.command(plan.plan, help_epilogue=plan.EXAMPLES)
 app.command(resume.resume, help_epilogue=resume.EXAMPLES)
 app.command(report.report, help_epilogue=report.EXAMPLES)

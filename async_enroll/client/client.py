@@ -7,16 +7,14 @@ stream of `EnrollmentResult`.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
-from async_enroll.client.base import ClientBase
+from async_enroll.client.sync import SyncClient
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.jobs.diff import Keep, checked_flag, diff_options
-from async_enroll.jobs.inputs import AnyIterable, cross_product, each, roster_of
+from async_enroll.jobs.inputs import AnyIterable, cross_product, each
 from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
-from async_enroll.jobs.sync import Sync
 from async_enroll.models import (
     Action,
     Emit,
@@ -26,14 +24,12 @@ from async_enroll.models import (
     RosterEntry,
 )
 from async_enroll.planning.batching import Place
-from async_enroll.planning.diff import DiffOptions, RosterDiff
 from async_enroll.planning.plan import Plan
-from async_enroll.planning.sync import SyncTerms
 from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.reports.report import EnrollmentReport
 
 
-class EnrollmentClient(ClientBase):
+class EnrollmentClient(SyncClient):
     """Enrolls and unenrolls learners, and lists who is enrolled.
 
     Use it as an asynchronous context manager. Create one per site and share it between tasks:
@@ -245,117 +241,6 @@ class EnrollmentClient(ClientBase):
         options = Options(auto_enroll, email_students, reason, preflight, stop)
         run_job = self._jobs.of_roster(roster, journal, options, earlier=True)
         return await self._report(run_job, options)
-
-    async def diff(
-        self,
-        roster: AnyIterable[RosterEntry],
-        *,
-        courses: Collection[str] | None = None,
-        remove: bool = False,
-        keep: Keep = (),
-        max_removals: float | None = 0.2,
-        remove_modes: Collection[str] = (),
-    ) -> RosterDiff:
-        """Compare a roster with who is enrolled, without changing anything.
-
-        Reads the enrollments of each course, concurrently, and looks up the accounts of learners
-        whom it does not find there. Arguments are those of `sync`.
-
-        Raises:
-            RosterError: if entries contradict each other.
-            ConfigurationError: if an argument is unusable.
-            EnrollError: if a listing fails.
-
-        """
-        found = await roster_of(roster)
-        options = await diff_options(
-            courses,
-            remove=remove,
-            keep=keep,
-            max_removals=max_removals,
-            remove_modes=remove_modes,
-        )
-        return await self._jobs.comparer.diff(found, options)
-
-    async def sync(
-        self,
-        roster: AnyIterable[RosterEntry] | RosterDiff,
-        *,
-        courses: Collection[str] | None = None,
-        remove: bool = False,
-        max_removals: float | None = 0.2,
-        keep: Keep = (),
-        remove_modes: Collection[str] = (),
-        auto_enroll: bool = True,
-        email_students: bool = False,
-        email_removed: bool = False,
-        reason: str | None = None,
-        preflight: bool | None = None,
-        journal: str | os.PathLike[str] | None = None,
-        stop: Signal | None = None,
-    ) -> EnrollmentReport:
-        """Make courses equal to a roster: enroll who is missing and, with `remove`, no others.
-
-        Additions are sent first. Removals follow once all additions are answered, and only from
-        courses where nothing is in doubt; otherwise they are withheld: REJECTED, with the reason.
-        A listing older than ten minutes is read once more before anybody is removed. Entries
-        with the action UNENROLL are removed also without `remove`. The report has what was
-        sent or withheld, not the learners who are unchanged.
-
-        Args:
-            roster: The wanted enrollments, as for `apply`; or a `RosterDiff`, to do what it
-                shows, with the arguments that it was made with.
-            courses: The courses to compare; rows of others are ignored. None for those that the
-                roster names.
-            remove: Whether learners who are not in the roster are unenrolled.
-            max_removals: How many learners may be unenrolled, from each course and in all: an int
-                counts people, a float is a share of those enrolled now, which bounds courses of
-                ten and more. Emptying a course needs None: no bound.
-            keep: Identifiers that are never unenrolled, or the path of a text file with one in
-                each line. Nor are the token's own user, and learners whose names differ from
-                one that is kept or wanted in case, accents and form only.
-            remove_modes: Modes besides audit and honor, such as "verified", whose learners may
-                be unenrolled. Enrolling them again does not restore the mode.
-            auto_enroll: As for `apply`.
-            email_students: Whether the platform mails learners who are newly enrolled or allowed.
-            email_removed: Whether the platform mails learners who are unenrolled.
-            reason: As for `apply`.
-            preflight: As for `apply`.
-            journal: As for `apply`. It has the planned changes: a job that is continued does not
-                compare again, but before anybody is removed.
-            stop: As for `apply`.
-
-        Raises:
-            SyncRefused: if too many would be unenrolled. Nothing is sent, no additions either.
-            RosterError: as for `apply`.
-            ConfigurationError: as for `apply`.
-            JobStopped: if `stop` was set.
-            EnrollError: if anything else stopped the job.
-
-        """
-        options = Options(auto_enroll, email_students, reason, preflight, stop)
-        given = await diff_options(
-            courses,
-            remove=remove,
-            keep=keep,
-            max_removals=max_removals,
-            remove_modes=remove_modes,
-        )
-        email_removed = checked_flag(email_removed, "email_removed")
-        if isinstance(roster, RosterDiff):
-            if given not in (DiffOptions(), roster.options):
-                raise ConfigurationError(
-                    "roster is a RosterDiff, which was made with other arguments than those given; "
-                    "leave them out"
-                )
-            if roster.site != self._jobs.site:
-                words = f"the diff is of {roster.site}; this client is of {self._jobs.site}"
-                raise ConfigurationError(words)
-            sync = Sync(await roster_of(roster), SyncTerms(roster.options, email_removed), roster)
-        else:
-            sync = Sync(await roster_of(roster), SyncTerms(given, email_removed))
-        run_job = self._jobs.of_sync(sync, journal, options)
-        return await self._report(run_job, options, sync.told)
 
     async def stream(
         self,

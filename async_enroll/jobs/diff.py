@@ -119,19 +119,21 @@ _SEPARATORS = frozenset(";|\"'")
 class Comparer:
     """Compares rosters with the enrollments of one site."""
 
-    _site: str
+    site: str
     _reader: Reader
     _accounts: Accounts
     _concurrency: int
 
-    async def diff(self, roster: Roster, options: DiffOptions, *, whole: bool = True) -> RosterDiff:
+    async def diff(
+        self, roster: Roster, options: DiffOptions, *, partial: bool = False
+    ) -> RosterDiff:
         """Read the courses of a roster, or those in `options`, and compare.
 
         Args:
             roster: The roster.
             options: What to compare.
-            whole: Whether a listing that breaks off raises. If not, the course's removals are
-                withheld.
+            partial: Whether a course whose listing breaks off is compared as far as it was read,
+                and its removals withheld, instead of raising.
 
         Raises:
             EnrollError: if the site cannot be read.
@@ -140,7 +142,7 @@ class Comparer:
         read = time.monotonic()
         courses = await to_thread.run_sync(_comparisons, roster.desired, options)
         own, why_unknown = await self._own() if courses else (None, None)
-        await self._read(courses, whole=whole)
+        await self._read(courses, partial=partial)
         found = await self._resolve([course for course in courses if not course.failed], own)
         keep, why_unprotected = list(options.keep), None
         if any(course.has_unknown_addresses for course in courses):
@@ -162,7 +164,7 @@ class Comparer:
             return RosterDiff(
                 results,
                 options,
-                self._site,
+                self.site,
                 roster.source,
                 roster.desired,
                 read,
@@ -179,7 +181,7 @@ class Comparer:
         except (ConfigurationError, PermissionDenied, *_PASSING) as error:
             return None, f"the token's own user, who must not be removed, is unknown: {error}"
 
-    async def _read(self, courses: Collection[CourseComparison], *, whole: bool) -> None:
+    async def _read(self, courses: Collection[CourseComparison], *, partial: bool) -> None:
         async def ask(course: CourseComparison) -> AsyncGenerator[list[Enrollment]]:
             query = EnrollmentQuery(course_id=course.course_id)
             try:
@@ -188,7 +190,7 @@ class Comparer:
                         course.feed(records)
                         yield records
             except _PASSING as error:
-                if whole or isinstance(error, NoSuchEndpoint):
+                if not partial or isinstance(error, NoSuchEndpoint):
                     raise
                 course.failed = f"its list of enrollments could not be read to its end: {error}"
 

@@ -14,10 +14,9 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from attrs import Attribute, astuple, define, field, frozen
+from attrs import Attribute, define, field, frozen
 from attrs.validators import optional
 
-from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
@@ -27,12 +26,14 @@ from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, JobWork, Signal
-from async_enroll.jobs.sync import Gate, Sync
-from async_enroll.models import Batch, BatchLimits, Emit, RosterEntry, checked_reason
+from async_enroll.jobs.sync import Sync, numbered
+from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
+from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
+from async_enroll.planning.sync import SyncTerms
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -149,21 +150,25 @@ class Jobs:
         """Return a job that syncs a roster; it emits results of earlier runs, too."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
-            if journal is not None:
-                return await self._sync_with_journal(sync, journal, emit, cut_off, options)
-            plan = await sync.begin(self.comparer, self._limits)
-            gate = Gate(sync, self.comparer, self._limits)
-            await self._run(
-                gate.work(_numbered(plan.work, email=options.email_students)),
-                gate.noting(emit),
-                cut_off,
-                options,
-                pairs=plan.pairs,
-                done=0,
-            )
-            return None
+            if journal is None:
+                plan = await sync.begin()
+                work, emit = sync.gated(numbered(plan.work, email=options.email_students), emit)
+                await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0)
+                return None
+            flags, reason = (options.auto_enroll, options.email_students), options.reason
+            async with sync.journal(journal, *flags, reason) as opened:
+                async for some in opened.earlier():
+                    await emit(some)
+                preflight, stop = options.preflight, options.stop
+                return await self._resume(
+                    opened, emit, cut_off, preflight=preflight, stop=stop, sync=sync
+                )
 
         return run_job
+
+    def sync(self, roster: Roster, terms: SyncTerms, diff: RosterDiff | None = None) -> Sync:
+        """Make a sync of this client's site."""
+        return Sync(self.comparer, self._limits, roster, terms, diff)
 
     @property
     def comparer(self) -> Comparer:
@@ -228,57 +233,6 @@ class Jobs:
             preflight, stop = options.preflight, options.stop
             return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
 
-    async def _sync_with_journal(
-        self,
-        sync: Sync,
-        path: str | os.PathLike[str],
-        emit: EmitBlocks,
-        cut_off: list[Block],
-        options: Options,
-    ) -> datetime | None:
-        from async_enroll.journal import Description, digest_of, now, open_journal, path_of
-
-        site, terms = self.site, sync.terms
-        flags, reason = (options.auto_enroll, options.email_students), options.reason
-        asked = (astuple(terms.options), terms.email_removed)
-        digest = await to_thread.run_sync(
-            lambda: digest_of(sync.roster.desired, site, *flags, reason, "sync", asked)
-        )
-        # A journal has the plan of its job: what was shown and agreed to, not what would be now.
-        begun = await to_thread.run_sync(path_of(path).exists)
-        plan = None if begun else await sync.begin(self.comparer, self._limits)
-
-        def new() -> tuple[Description, list[Work]]:
-            if plan is None:
-                raise ConfigurationError(f"journal {path}: was removed meanwhile")
-            description = Description(
-                site,
-                plan.source,
-                plan.pairs,
-                *flags,
-                digest,
-                now(),
-                plan.skipped,
-                reason,
-                sync.terms,
-            )
-            return description, plan.work
-
-        async with open_journal(
-            path,
-            self._limits,
-            expected=digest,
-            new=new,
-            lines=sync.roster.lines,
-            rows=sync.roster.desired,
-        ) as opened:
-            async for some in opened.earlier():
-                await emit(some)
-            preflight, stop = options.preflight, options.stop
-            return await self._resume(
-                opened, emit, cut_off, preflight=preflight, stop=stop, sync=sync
-            )
-
     async def _resume(
         self,
         journal: Journal,
@@ -292,19 +246,15 @@ class Jobs:
         job = journal.description
         if job.site != self.site:
             raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
-        if sync is not None and job.sync is not None:
-            sync.terms = job.sync
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         work: AsyncGenerator[JobWork] = journal.work()
         if job.sync is not None:
-            sync = sync or Sync(Roster(job.roster, await journal.rows()), job.sync)
-            gate = Gate(sync, self.comparer, self._limits)
-            async for some in journal.earlier():
-                gate.note(some)
-            work, emit = gate.work(journal.work()), gate.noting(emit)
+            sync = sync or self.sync(Roster(job.roster, await journal.rows()), job.sync)
+            await sync.note_earlier(journal)
+            work, emit = sync.gated(journal.work(), emit)
         await self._run(
             work,
             emit,
@@ -381,10 +331,3 @@ class Jobs:
             limits=self._limits,
             concurrency=self._concurrency,
         )
-
-
-async def _numbered(work: list[Work], *, email: bool) -> AsyncGenerator[Work | Attempt]:
-    """Yield work with its batches numbered, as that of a journal is."""
-    numbers = count(1)
-    for item in work:
-        yield Attempt(item, email, next(numbers)) if isinstance(item, Batch) else item

@@ -1,26 +1,28 @@
 """Runs a sync: the diff, the guard, additions, and removals once all additions are answered.
 
-`jobs.jobs` runs the work as any job's. `Gate` stands between the planned removals and the job: it
-lets through what is safe, by the results of the additions and, where the listing is no longer
-fresh, by another one.
+`jobs.jobs` runs the work as any job's. `Sync.gated` stands between the planned removals and the
+job: it lets through what is safe, by the results of the additions and, where the listing is no
+longer fresh, by another one.
 """
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import aclosing
-from itertools import chain
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import chain, count
+from typing import TYPE_CHECKING
 
 from anyio import to_thread
-from attrs import define, evolve, field
+from attrs import astuple, define, evolve, field
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import Pair, desired, pairs, rejected
-from async_enroll.errors import EnrollError
+from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.runner import AllAnswered, JobWork, NotSent
-from async_enroll.models import Action, BatchLimits, Emit, RosterEntry
+from async_enroll.models import Action, Batch, BatchLimits, Emit, RosterEntry
 from async_enroll.planning.batching import plan
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
@@ -29,6 +31,9 @@ from async_enroll.planning.validation import Work
 from async_enroll.reports.report import EnrollmentReport
 from async_enroll.results import WITHHELD, Block
 from async_enroll.roster import Roster
+
+if TYPE_CHECKING:
+    from async_enroll.journal import Description, Journal
 
 WhyWithheld = Callable[[str, str], str | None]
 """Why a learner is not removed from a course, by identifier and course key; None if they are."""
@@ -41,13 +46,81 @@ FRESH = 600.0
 class Sync:
     """A sync of a roster. `diff` is the last one made of it, None for none so far.
 
-    `withheld` says why learners are not removed, by course key; complete once the job has ended.
+    `terms` are complete once it has begun. `withheld` says why learners are not removed, by course
+    key; complete once the job has ended.
     """
 
+    _comparer: Comparer
+    _limits: BatchLimits
     roster: Roster
     terms: SyncTerms
     diff: RosterDiff | None = None
-    withheld: dict[str, str] = field(factory=dict)
+    withheld: dict[str, str] = field(factory=dict, init=False)
+    _suspects: dict[str, str] = field(factory=dict, init=False)
+
+    async def begin(self) -> Plan:
+        """Compare, unless that was done before; return the plan.
+
+        Raises:
+            SyncRefused: if it would remove too many.
+            EnrollError: if the site cannot be read.
+
+        """
+        if self.diff is None:
+            self.diff = await self._comparer.diff(self.roster, self.terms.options, partial=True)
+        if self.diff.refused:
+            raise self.diff.refused
+        self.terms = self.terms.found(self.diff)
+        return await to_thread.run_sync(sync_plan, self.diff, self._limits)
+
+    @asynccontextmanager
+    async def journal(
+        self,
+        path: str | os.PathLike[str],
+        auto_enroll: bool,
+        email_students: bool,
+        reason: str | None,
+    ) -> AsyncIterator[Journal]:
+        """Open the journal of this sync; begin it where there is none yet.
+
+        A journal has the plan of its job: what was agreed to, not what would be planned now.
+        """
+        from async_enroll.journal import Description, digest_of, now, open_journal, path_of
+
+        site, roster = self._comparer.site, self.roster
+        flags = (auto_enroll, email_students, reason)
+        asked = ("sync", astuple(self.terms.options), self.terms.email_removed)
+        digest = await to_thread.run_sync(lambda: digest_of(roster.desired, site, *flags, *asked))
+        begun = await to_thread.run_sync(path_of(path).exists)
+        plan = None if begun else await self.begin()
+
+        def new() -> tuple[Description, list[Work]]:
+            if plan is None:
+                raise ConfigurationError(f"journal {path}: was removed meanwhile")
+            description = Description(
+                site,
+                plan.source,
+                plan.pairs,
+                auto_enroll,
+                email_students,
+                digest,
+                now(),
+                plan.skipped,
+                reason,
+                self.terms,
+            )
+            return description, plan.work
+
+        async with open_journal(
+            path,
+            self._limits,
+            expected=digest,
+            new=new,
+            lines=roster.lines,
+            rows=roster.desired,
+        ) as opened:
+            self.terms = opened.description.sync or self.terms
+            yield opened
 
     def told(self, report: EnrollmentReport) -> EnrollmentReport:
         """Return the report of the job with what else there is to tell."""
@@ -58,51 +131,34 @@ class Sync:
         )
         return evolve(report, kept=kept, withheld={**self.terms.withheld, **self.withheld})
 
-    async def begin(self, comparer: Comparer, limits: BatchLimits) -> Plan:
-        """Compare, unless that was done before; return the plan.
+    async def note_earlier(self, journal: Journal) -> None:
+        """Take the results of earlier runs."""
+        async for blocks in journal.earlier():
+            self._note(blocks)
 
-        Raises:
-            SyncRefused: if it would remove too many.
-            EnrollError: if the site cannot be read.
+    def _note(self, blocks: Iterable[Block]) -> None:
+        self._suspects = suspects(blocks, self.terms.repeated) | self._suspects
 
+    def gated(
+        self, planned: AsyncGenerator[Work | Attempt], emit: Emit[list[Block]]
+    ) -> tuple[AsyncGenerator[JobWork], Emit[list[Block]]]:
+        """Return planned work with its removals held back, and `emit` that takes note of results.
+
+        The removals come last, once everything else is answered, as far as they are safe.
         """
-        if self.diff is None:
-            self.diff = await comparer.diff(self.roster, self.terms.options, whole=False)
-        if self.diff.refused:
-            raise self.diff.refused
-        self.terms = self.terms.found(self.diff)
-        return await to_thread.run_sync(sync_plan, self.diff, limits)
-
-
-@define(eq=False)
-class Gate:
-    """Lets the removals of a sync through to its job, as far as they are safe."""
-
-    _sync: Sync
-    _comparer: Comparer
-    _limits: BatchLimits
-    _suspects: dict[str, str] = field(factory=dict, init=False)
-
-    def note(self, blocks: Iterable[Block]) -> None:
-        """Take results of additions."""
-        self._suspects = suspects(blocks, self._sync.terms.repeated) | self._suspects
-
-    def noting(self, emit: Emit[list[Block]]) -> Emit[list[Block]]:
-        """Return `emit`, but for taking the results first."""
 
         async def noted(blocks: list[Block]) -> None:
-            self.note(blocks)
+            self._note(blocks)
             await emit(blocks)
 
-        return noted
+        return self._gated(planned), noted
 
-    async def work(self, planned: AsyncGenerator[Work | Attempt]) -> AsyncGenerator[JobWork]:
-        """Yield planned work, the removals last and once everything else is answered."""
+    async def _gated(self, planned: AsyncGenerator[Work | Attempt]) -> AsyncGenerator[JobWork]:
         removals: list[Attempt] = []
         async with aclosing(planned):
             async for item in planned:
                 if isinstance(item, Attempt) and item.batch.action is Action.UNENROLL:
-                    removals.append(evolve(item, email=self._sync.terms.email_removed))
+                    removals.append(evolve(item, email=self.terms.email_removed))
                 else:
                     yield item
         if removals:
@@ -122,16 +178,16 @@ class Gate:
 
     async def _recheck(self, removals: list[Attempt]) -> WhyWithheld:
         """Read who is enrolled once more, unless that was read a moment ago."""
-        diff = self._sync.diff
+        diff = self.diff
         if diff is not None and time.monotonic() - diff.read <= FRESH:
             return lambda _identifier, _course_id: None
         some = chain.from_iterable(pairs(attempt.batch) for attempt in removals)
         rows, options = await to_thread.run_sync(
-            recheck_of, self._sync.roster.desired, self._sync.terms.options, some
+            recheck_of, self.roster.desired, self.terms.options, some
         )
-        roster = Roster(self._sync.roster.source, rows)
+        roster = Roster(self.roster.source, rows)
         try:
-            diff = await self._comparer.diff(roster, options, whole=False)
+            diff = await self._comparer.diff(roster, options, partial=True)
         except EnrollError as error:
             words = f"who is enrolled could not be read again: {error}"
             return lambda _identifier, _course_id: words
@@ -144,7 +200,7 @@ class Gate:
         for pair in pairs(attempt.batch):
             if why := why_withheld(*pair):
                 withheld.setdefault(why, []).append(pair)
-                self._sync.withheld.setdefault(pair[1], why)
+                self.withheld.setdefault(pair[1], why)
             else:
                 safe.append(pair)
         if not withheld:
@@ -156,3 +212,10 @@ class Gate:
             for batch in plan(desired(attempt.batch, some), self._limits):
                 blocks = rejected(attempt.with_batch(batch), f"{WITHHELD}{why}")
                 yield NotSent(attempt.planned, tuple(blocks))
+
+
+async def numbered(work: list[Work], *, email: bool) -> AsyncGenerator[Work | Attempt]:
+    """Yield work with its batches numbered, as that of a journal is."""
+    numbers = count(1)
+    for item in work:
+        yield Attempt(item, email, next(numbers)) if isinstance(item, Batch) else item

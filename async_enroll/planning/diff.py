@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Any
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from async_enroll.errors import SyncRefused
 from async_enroll.models import RosterEntry
@@ -27,6 +28,10 @@ class DiffOptions:
     keep: tuple[str, ...] = ()
     max_removals: Bound = 0.2
     remove_modes: tuple[str, ...] = ()
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as arguments of `EnrollmentClient.diff`."""
+        return asdict(self)
 
 
 @frozen(eq=False)

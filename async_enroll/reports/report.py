@@ -19,7 +19,7 @@ from async_enroll.files import private_file
 from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
-from async_enroll.reports.summary import Summary
+from async_enroll.reports.summary import Summary, sync_in_words
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -72,7 +72,8 @@ class EnrollmentReport:
     and the report describes that time. `str` gives a summary and the first failures.
 
     After a sync, `kept` has the learners who stay enrolled though they are not in the roster, and
-    `withheld` says why learners were not removed from a course, by course key.
+    `withheld` says why learners were not removed from a course, by course key; it is None for
+    another job.
     """
 
     courses: dict[str, CourseReport]
@@ -80,7 +81,7 @@ class EnrollmentReport:
     email_students: bool = False
     finished_earlier: datetime | None = None
     kept: tuple[RosterEntry, ...] = field(default=(), repr=False)
-    withheld: Mapping[str, str] = field(factory=dict, repr=False)
+    withheld: Mapping[str, str] | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
         return chain.from_iterable(self.courses.values())
@@ -144,6 +145,13 @@ class EnrollmentReport:
         """The report in a few numbers."""
         return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
+    @property
+    def sync_in_words(self) -> list[str]:
+        """What a sync has done, in sentences; empty for another job."""
+        if self.withheld is None:
+            return []
+        return sync_in_words(self.summary(), len(self.kept), self.withheld)
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row per pair as CSV, UTF-8 with a byte order mark, mode 0600. Blocks.
 
@@ -190,7 +198,8 @@ class EnrollmentReport:
             "e-mail to learners": "yes" if self.email_students else "no",
         }
         with private_file(path) as file:
-            write_page(file, self.summary(), title=title, settings=settings)
+            notes = self.sync_in_words
+            write_page(file, self.summary(), title=title, settings=settings, notes=notes)
 
     def json_pieces(self) -> Iterator[str]:
         """Yield the whole report as JSON text: results, counts by outcome, `ok`, `pending`."""
@@ -203,9 +212,7 @@ class EnrollmentReport:
             then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
             lines.append(f"this job finished on {then}; nothing was sent")
         lines.append(str(self.summary()))
-        if self.kept:
-            lines.append(f"kept, though not in the roster: {len(self.kept):,}")
-        lines += [f"nobody removed from {key}: {why}" for key, why in self.withheld.items()]
+        lines += self.sync_in_words
         failures = self.failures
         if failures:
             lines.append("failed:")

@@ -1,4 +1,4 @@
-"""Comparing a roster with a course: whoever is wanted or kept stays, and afterwards all is as asked.
+"""Comparing a roster with a course: who is wanted or kept stays, and afterwards all is as asked.
 
 The platform is a model: accounts that it finds as MySQL compares text, and their enrollments.
 """
@@ -105,8 +105,8 @@ class Case:
         accounts: dict[str, Account | None] = {}
         for who in [*course.unseen(), *self.keep] if self.looked_up else ():
             person = world.find(who)
-            accounts[identity_key(who)] = person and Account(
-                person.username, person.email, person.activated
+            accounts[identity_key(who)] = (
+                Account(person.username, person.email, person.activated) if person else None
             )
         known = [world.find(who) for who in self.keep if self.looked_up]
         keep = [*self.keep, *(person.username for person in known if person)]
