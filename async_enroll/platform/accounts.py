@@ -114,7 +114,7 @@ class Accounts:
         try:
             found = await self._ask(username=",".join(usernames))
         except EnrollError as error:
-            if self._discloses_addresses or not is_lasting(error):
+            if self._discloses_addresses or not _is_lasting(error):
                 raise
             self._discloses_addresses = False
             return {}
@@ -159,7 +159,7 @@ def _is_no_account(answer: Answer) -> bool:
     return answer.status == 404 and (not answer.body or b'"error_msg"' in answer.body)
 
 
-def is_lasting(error: EnrollError) -> bool:
+def _is_lasting(error: EnrollError) -> bool:
     """Whether a site that fails like this will not disclose addresses later either."""
     if isinstance(error, PlatformError):
         return error.status <= 500 and error.status not in (408, 429)

@@ -10,10 +10,18 @@ from collections.abc import Iterable, Iterator
 import anyio
 from attrs import define, field
 
-from async_enroll.errors import EnrollError, UnexpectedResponse
+from async_enroll.errors import (
+    ConfigurationError,
+    EnrollError,
+    PermissionDenied,
+    PlatformError,
+    UnexpectedResponse,
+)
 from async_enroll.models import identity_key, loose_key
-from async_enroll.platform.accounts import Accounts, groups, is_lasting
+from async_enroll.platform.accounts import Accounts, groups
 from async_enroll.platform.json import Account
+
+_MOST_FAILURES = 20
 
 
 @define
@@ -21,7 +29,8 @@ class FoundAccounts:
     """What became of look-ups, by `identity_key`.
 
     `known` has the accounts, None for an identifier without one. `failed` has those whose look-up
-    failed, `error` the first failure. `available`: whether the site answers look-ups at all.
+    failed or was not made, `error` the first failure. `available`: whether the site answers
+    look-ups at all.
     """
 
     known: dict[str, Account | None] = field(factory=dict)
@@ -36,10 +45,11 @@ async def look_up(
     """Look up accounts: addresses one by one, 100 usernames at a time.
 
     `own` is the token's own username, None where it is not known: an older platform ignores the
-    filters, and tells of that user. Failures do not raise; once one shows that the site answers no
-    look-ups, the others are not made, and all fail.
+    filters, and tells of that user. Failures do not raise. Once one shows that the site answers no
+    look-ups, or many have failed, no others are made.
     """
     found = FoundAccounts()
+    failures = 0
     by_key = {identity_key(identifier): identifier for identifier in identifiers}
     addresses = {key: who for key, who in by_key.items() if "@" in who}
     names = {key: who for key, who in by_key.items() if "@" not in who}
@@ -48,9 +58,10 @@ async def look_up(
     )
 
     async def work() -> None:
+        nonlocal failures
         for some in pending:
             keys = list(map(identity_key, some))
-            if not found.available:
+            if not found.available or failures == _MOST_FAILURES:
                 found.failed.update(keys)
                 continue
             try:
@@ -59,14 +70,24 @@ async def look_up(
                 else:
                     found.known |= await _called(accounts, some)
             except EnrollError as error:
+                failures += 1
                 found.failed.update(keys)
                 found.error = found.error or error
-                found.available = found.available and not is_lasting(error)
+                if _is_unavailable(error):
+                    found.available = False
 
     async with anyio.create_task_group() as working:
         for _ in range(concurrency):
             working.start_soon(work)
     return found
+
+
+def _is_unavailable(error: EnrollError) -> bool:
+    """Whether a site that fails like this answers no look-ups at all."""
+    if isinstance(error, PlatformError):
+        return error.status < 500 and error.status not in (408, 429)
+    # A ConfigurationError is a redirect, for instance to a login page.
+    return isinstance(error, ConfigurationError | PermissionDenied | UnexpectedResponse)
 
 
 async def _at(accounts: Accounts, address: str, own: str | None) -> Account | None:
