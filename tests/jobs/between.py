@@ -12,7 +12,7 @@ from yarl import URL
 from async_enroll.sandbox import Platform
 
 Change = Callable[[web.Request, bytes], Awaitable[web.Response | None]]
-"""Gets a request and the platform's answer to it; returns another answer, or None for that."""
+"""Gets a request and a body, its own or the answer's; returns another answer, or None."""
 
 _PASSED_ON = ("Authorization", "Content-Type", "Access-Control-Request-Headers")
 
@@ -21,7 +21,7 @@ _PASSED_ON = ("Authorization", "Content-Type", "Access-Control-Request-Headers")
 async def between(
     platform: Platform, change: Change | None = None, before: Change | None = None
 ) -> AsyncIterator[str]:
-    """Serve what the platform answers, but for `change`; `before` may answer in its place."""
+    """Serve what the platform answers; `change` may change a success, `before` answer instead."""
 
     async def handle(request: web.Request) -> web.Response:
         body = await request.read()
@@ -32,8 +32,10 @@ async def between(
         async with session.request(
             request.method, URL(url, encoded=True), data=body, headers=headers
         ) as answer:
-            said = await answer.read()
-            if change and (other := await change(request, said)):
+            said = (await answer.read()).replace(
+                platform.url.encode(), str(request.url.origin()).encode()
+            )
+            if change and answer.ok and (other := await change(request, said)):
                 return other
             kind = answer.headers.get("Content-Type", "text/plain")
             return web.Response(status=answer.status, body=said, headers={"Content-Type": kind})

@@ -211,10 +211,10 @@ async def test_a_listing_that_breaks_off_raises_or_is_told(release: str) -> None
 
 @pytest.mark.parametrize("release", ["moocit", "2026"])
 async def test_a_look_up_that_fails_withholds_the_removals_of_its_courses(release: str) -> None:
-    async def change(request: web.Request, said: bytes) -> web.Response | None:
+    async def answer(request: web.Request, said: bytes) -> web.Response | None:
         return broken() if "strange" in request.query.get("email", "") else None
 
-    async with site(release, learners=20) as platform, between(platform, change) as url:
+    async with site(release, learners=20) as platform, between(platform, before=answer) as url:
         everybody = [f"learner{number:03}" for number in range(1, 20)]
         roster = [
             *entries(*everybody, "strange@example.org"),
@@ -229,10 +229,10 @@ async def test_a_look_up_that_fails_withholds_the_removals_of_its_courses(releas
 
 
 async def test_where_the_own_user_is_unknown_nobody_is_removed() -> None:
-    async def change(request: web.Request, _: bytes) -> web.Response | None:
+    async def answer(request: web.Request, _: bytes) -> web.Response | None:
         return web.Response(status=404) if is_own(request) else None
 
-    async with site() as platform, between(platform, change) as url:
+    async with site() as platform, between(platform, before=answer) as url:
         async with EnrollmentClient(url, platform.token) as client:
             found = await client.diff(class_list(), remove=True)
         assert found.removals == ()
@@ -240,12 +240,12 @@ async def test_where_the_own_user_is_unknown_nobody_is_removed() -> None:
 
 
 async def test_an_older_platform_that_tells_of_the_own_user_is_not_believed() -> None:
-    async def change(request: web.Request, _: bytes) -> web.Response | None:
+    async def answer(request: web.Request, _: bytes) -> web.Response | None:
         return web.json_response([{"username": "staff"}]) if is_account(request) else None
 
     async with site("2020", learners=20, accounts_tell_addresses=False) as platform:
         async with (
-            between(platform, change) as url,
+            between(platform, before=answer) as url,
             EnrollmentClient(url, platform.token) as client,
         ):
             found = await client.diff(entries("learner000@example.org"), remove=True)
