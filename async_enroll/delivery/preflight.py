@@ -138,22 +138,26 @@ class Preflight:
         return all(map(self._is_known, some))
 
     async def _check(self, batch: Batch) -> None:
+        unchecked = [batch]  # no recursion: each missing course may cost a call
+        while unchecked:
+            unchecked = [*await self._check_once(unchecked[0]), *unchecked[1:]]
+
+    async def _check_once(self, batch: Batch) -> Iterable[Batch]:
+        """Check a batch with one call; return the batches still to check."""
         alone = batch.pairs == 1
         failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
         if failure is None:
             self._good.update(places(batch))
             self._remembered.add(places(batch))
         elif failure.kind in _AT_FAULT + _UNDECIDED:
-            if not alone and self.blame(batch, failure):
-                rest = [place for place in places(batch) if place not in self.bad]
-                parts = _preflights(rest, self._limits)
-            elif not alone:
-                parts = iter(halves(batch))
-            else:
+            if alone:
                 self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))
-                return
-            for part in parts:
-                await self._check(part)
+            elif self.blame(batch, failure):
+                rest = [place for place in places(batch) if place not in self.bad]
+                return _preflights(rest, self._limits)
+            else:
+                return halves(batch)
+        return ()
 
     async def _failure(self, batch: Batch, *, tries: int) -> Failure | None:
         reply = await self._call(batch)

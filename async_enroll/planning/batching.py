@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.planning.desired import Assignment, Desired
+from async_enroll.planning.keys import is_course_key
 from async_enroll.planning.packing import packed
 from async_enroll.platform.json import bulk_body
 
@@ -36,7 +37,9 @@ def why_unsendable(identifier: str) -> str | None:
 
 def why_unsendable_course(key: str, limits: BatchLimits) -> str | None:
     """Why a course key cannot be sent, in words; None if it can."""
-    return _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits)
+    if words := _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits):
+        return words
+    return None if is_course_key(key) else "does not look like course-v1:Org+Number+Run"
 
 
 def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
