@@ -7,7 +7,7 @@ import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, fitting, growth, importing, listing, window
+from benchmarks import batching, cost, diff, fitting, growth, importing, listing, window
 from benchmarks.tables import Table
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "fitting": fitting.run,
     "listing": listing.run,
     "batching": batching.run,
+    "diff": diff.run,
     "importing": importing.run,
 }
 

@@ -20,6 +20,7 @@ from benchmarks.processes import dismissed, say
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _NEVER = b'{"user":true,"enrollment":false,"allowed":false,"auto_enroll":false}'
 _SINCE_NOW = b'{"user":true,"enrollment":true,"allowed":false,"auto_enroll":false}'
+_OWN = b'{"username":"staff"}'
 _ENROLLED = b'","after":%b,"before":%b}' % (_SINCE_NOW, _NEVER)
 
 
@@ -40,14 +41,14 @@ def bulk_answer(body: bytes) -> bytes:
     return b'{"action":"enroll","courses":{%b},%b}' % (courses, flags)
 
 
-def listing(records: int) -> bytes:
-    """A listing of so many records."""
+def listing(records: int, courses: int = 120) -> bytes:
+    """A listing of so many records in so many courses."""
     return msgspec.json.encode(
         [
             {
                 "username": f"learner{number:06}",
                 "email": f"learner{number:06}@example.org",
-                "course_id": f"course-v1:Org+C{number % 120:04}+2026",
+                "course_id": f"course-v1:Org+C{number % courses:04}+2026",
                 "is_active": True,
                 "mode": "audit",
                 "created": "2021-03-09 20:15",
@@ -78,8 +79,10 @@ class Conversation(asyncio.Protocol):
             end = start + (int(length[1]) if length else 0)
             if len(self._received) < end:
                 return
-            posted = head.startswith(b"POST")
-            self._answer(bulk_answer(bytes(self._received[start:end])) if posted else self._listed)
+            if head.startswith(b"POST"):
+                self._answer(bulk_answer(bytes(self._received[start:end])))
+            else:
+                self._answer(_OWN if b"/user/v1/me " in head else self._listed)
             del self._received[:end]
 
     def _answer(self, body: bytes) -> None:
@@ -87,9 +90,9 @@ class Conversation(asyncio.Protocol):
         self._transport.writelines((head % len(body), body))
 
 
-async def main(records: int) -> None:
-    """Serve a listing of so many records, and any bulk call."""
-    listed = listing(records)
+async def main(records: int = 0, courses: int = 120) -> None:
+    """Serve a listing of so many records in so many courses, and any bulk call."""
+    listed = listing(records, courses)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Conversation(listed), "127.0.0.1", 0)
     async with server:
@@ -98,4 +101,5 @@ async def main(records: int) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    numbers = map(int, sys.argv[1:])
+    anyio.run(lambda: main(*numbers))

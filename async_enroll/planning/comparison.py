@@ -7,7 +7,7 @@ asks for, and takes a `CourseDiff`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from attrs import field, frozen
 
@@ -66,13 +66,8 @@ class CourseDiff:
         return tuple(entry for entry in self.to_unenroll if entry.identifier in self.asked)
 
 
-class _Learner(NamedTuple):
-    """A learner who is enrolled and not wanted; `asked` as the roster spells it."""
-
-    username: str
-    email: str | None
-    mode: str
-    asked: str | None = None
+_Learner = tuple[str, str | None, str]
+"""A learner who is enrolled and not wanted: username, e-mail address and mode."""
 
 
 class CourseComparison:
@@ -96,6 +91,8 @@ class CourseComparison:
         """How many learners are enrolled and wanted."""
         self._others: dict[str, _Learner] = {}
         """By identity key of the username."""
+        self._asked: dict[str, str] = {}
+        """How the roster spells those of them whom it lists to be unenrolled."""
         self._former: dict[str, str] = {}
         """The usernames of wanted learners who were enrolled, by identity key."""
         self._former_others: set[str] = set()
@@ -108,7 +105,7 @@ class CourseComparison:
 
     def add(self, identifier: str, assignment: Assignment) -> None:
         """Add a row of the roster. All have to be there before the first record."""
-        key = identity_key(identifier)
+        key = identifier.lower() if identifier.isascii() else identity_key(identifier)
         if assignment.action is Action.UNENROLL:
             self._absent[key] = identifier
         elif key not in self._states:
@@ -147,11 +144,14 @@ class CourseComparison:
 
     def _feed_other(self, record: Enrollment, name: str, address: str) -> None:
         """Take the record of somebody who is not wanted, as far as the record tells."""
-        self._absent_seen.update(key for key in (name, address) if key in self._absent)
+        username = record.username
+        if self._absent:
+            self._absent_seen.update(key for key in (name, address) if key in self._absent)
         if record.is_active:
-            asked = self._absent.get(name) or self._absent.get(address)
-            key = record.username if name == record.username else name  # saves memory
-            self._others[key] = _Learner(record.username, record.email or None, record.mode, asked)
+            key = username if name == username else name  # saves memory
+            self._others[key] = (username, record.email or None, record.mode)
+            if asked := self._absent.get(name) or self._absent.get(address):
+                self._asked[key] = asked
         elif not address:
             self._former_others.add(name)
 
@@ -164,7 +164,7 @@ class CourseComparison:
     @property
     def has_unknown_addresses(self) -> bool:
         """Whether somebody might be removed whose address the listing does not have."""
-        return any(learner.email is None for learner in self._others.values())
+        return any(email is None for _, email, _ in self._others.values())
 
     def unseen(self) -> Iterator[str]:
         """Identifiers whose accounts have to be known to tell what becomes of them."""
@@ -180,7 +180,8 @@ class CourseComparison:
         Without an entry it is not known whether there is one.
         """
         owners: dict[str, str] = {}
-        for identifier, key in zip(self._identifiers, list(self._states), strict=True):
+        rows = zip(self._identifiers, self._states.items(), strict=True)
+        for identifier, key in [(who, key) for who, (key, state) in rows if state != _ACTIVE]:
             state = self._states[key]
             if state == _UNSEEN and (account := accounts.get(key)) is not None:
                 state = self._states[key] = self._state_of(key, account)
@@ -210,8 +211,9 @@ class CourseComparison:
         if learner is not None:
             self._matched += 1
             self._claimed.add(name)
+            self._asked.pop(name, None)
             if key not in (name, address or key):  # to the platform it is one, but not to us
-                self._kept[learner.username] = _LOOSELY
+                self._kept[learner[0]] = _LOOSELY
             return _ACTIVE
         if name in self._claimed:
             return _ACTIVE
@@ -236,8 +238,8 @@ class CourseComparison:
             return
         name = identity_key(account.username)
         address = identity_key(account.email) if account.email else ""
-        if learner := self._others.get(name):
-            self._others[name] = learner._replace(asked=identifier)
+        if name in self._others:
+            self._asked[name] = identifier
         elif name in self._claimed or _ACTIVE in map(self._states.get, (name, address)):
             self._contradict(account.username, key)
         elif account.is_active is False:
@@ -263,10 +265,10 @@ class CourseComparison:
                 returning.append(entry)
         to_unenroll: list[RosterEntry] = []
         kept, asked = dict(self._kept), self._asked_unread()
-        for username, email, mode, row in self._others.values():
+        for key, (username, email, mode) in self._others.items():
             if why := self._why_kept(protection, mode, username, email):
                 kept[username] = why
-            elif row:
+            elif row := self._asked.get(key):
                 asked[row] = username
             else:
                 who = _sendable(username, email)
@@ -276,7 +278,7 @@ class CourseComparison:
                 kept[identifier] = why
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))
-        rows_open = {*self._absent_waiting, *(learner.asked for learner in self._others.values())}
+        rows_open = {*self._absent_waiting, *self._asked.values()}
         rows_open.update(self._absent[key] for key in self._contradicted if key in self._absent)
         absent = {who for who in self._absent.values() if who not in rows_open and who not in asked}
         to_unenroll += [RosterEntry(who, self.course_id, Action.UNENROLL) for who in asked]
@@ -305,11 +307,11 @@ class CourseComparison:
     def _why_kept(
         self, protection: Protection, mode: str, username: str, email: str | None
     ) -> str | None:
-        keys = (loose_key(username), loose_key(email or username))
-        for key in keys:
-            if key in self._states or key in self._loose:
-                return _LOOSELY
-        return protection.why_kept(keys, mode)
+        name, address = loose_key(username), loose_key(email or username)
+        states, loose = self._states, self._loose
+        if name in states or address in states or name in loose or address in loose:
+            return _LOOSELY
+        return protection.why_kept(name, address, mode)
 
 
 _LOOSELY: Final = "may be a learner of the roster: their names differ in accents or in form only"
@@ -317,5 +319,7 @@ _LOOSELY: Final = "may be a learner of the roster: their names differ in accents
 
 def _sendable(username: str, email: str | None) -> str:
     """The identifier to unenroll a learner by."""
+    if username.isidentifier():
+        return username
     # A username with an @ may be somebody else's address.
     return email if email and ("@" in username or why_unsendable(username)) else username

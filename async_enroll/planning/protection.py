@@ -36,13 +36,15 @@ class Protection:
             FREE_MODES.union(mode.lower() for mode in remove_modes),
         )
 
-    def why_kept(self, keys: Iterable[str], mode: str) -> str | None:
-        """Why a learner with these keys stays enrolled, in words; None if nothing protects them."""
-        for key in keys:
-            if key == self.own:
-                return "is the token's own user"
-            if key in self.keep:
-                return "is to be kept"
-        if mode.lower() not in self.modes:
+    def why_kept(self, name: str, address: str, mode: str) -> str | None:
+        """Why a learner stays enrolled, in words; None if nothing protects them.
+
+        `name` and `address` are by `loose_key`.
+        """
+        if self.own in (name, address):
+            return "is the token's own user"
+        if name in self.keep or address in self.keep:
+            return "is to be kept"
+        if mode not in self.modes and mode.lower() not in self.modes:
             return f"is enrolled as {mode}, which enrolling again does not restore"
         return None

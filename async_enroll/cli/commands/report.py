@@ -106,6 +106,8 @@ def report(
                 list_results(account.results())
             else:
                 show_account(account.summary, hint=account.hint, again=account.again)
+                for words in account.sync:
+                    note(words)
             if account.pending:
                 note(pending_in_words(account.pending))
             return ExitStatus.OK if as_roster else account.status
