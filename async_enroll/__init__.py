@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
     from async_enroll.http.client_credentials import ClientCredentials
     from async_enroll.http.tokens import Auth, BearerToken
+    from async_enroll.jobs.undo import UndoPlan
+    from async_enroll.jobs.verify import Verified
     from async_enroll.journal import JournalReport
     from async_enroll.models import (
         Action,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     )
     from async_enroll.planning.comparison import CourseDiff
     from async_enroll.planning.diff import RosterDiff
+    from async_enroll.planning.inverse import LeftAlone
     from async_enroll.planning.plan import Plan
     from async_enroll.reports.report import CourseReport, EnrollmentReport
     from async_enroll.roster import Roster
@@ -61,6 +64,7 @@ __all__ = [
     "JobStopped",
     "JournalError",
     "JournalReport",
+    "LeftAlone",
     "Outcome",
     "PermissionDenied",
     "Plan",
@@ -72,7 +76,9 @@ __all__ = [
     "RosterError",
     "SyncRefused",
     "TransportError",
+    "UndoPlan",
     "UnexpectedResponse",
+    "Verified",
 ]
 
 # Names are imported on first access: a program loads only what it uses, and pytest, which loads
@@ -95,6 +101,8 @@ _NAMES = {
         "TransportError",
         "UnexpectedResponse",
     ],
+    "jobs.undo": ["UndoPlan"],
+    "jobs.verify": ["Verified"],
     "journal": ["JournalReport"],
     "models": [
         "Action",
@@ -109,6 +117,7 @@ _NAMES = {
     ],
     "planning.comparison": ["CourseDiff"],
     "planning.diff": ["RosterDiff"],
+    "planning.inverse": ["LeftAlone"],
     "planning.plan": ["Plan"],
     "reports.report": ["CourseReport", "EnrollmentReport"],
     "roster": ["Roster"],

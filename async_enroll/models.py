@@ -101,13 +101,15 @@ class Batch:
     """The cross product of one bulk call: every identifier in every course.
 
     `cohorts` is None or holds one cohort for each course, in the order of `courses`: the
-    platform refuses a call in which only some courses have a cohort.
+    platform refuses a call in which only some courses have a cohort. `auto_enroll` is None
+    for that of the job.
     """
 
     action: Action
     courses: tuple[str, ...]
     identifiers: tuple[str, ...]
     cohorts: tuple[str, ...] | None = None
+    auto_enroll: bool | None = None
 
     @property
     def pairs(self) -> int:

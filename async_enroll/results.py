@@ -81,6 +81,13 @@ class Block:
         for detail, alike in groupby(self.details):
             yield detail, sum(1 for _ in alike)
 
+    def grouped(self) -> Iterator[tuple[ResultDetail, Sequence[str]]]:
+        """Pairs of a detail and identifiers in a row that share it."""
+        start = 0
+        for detail, count in self.runs():
+            yield detail, self.identifiers[start : start + count]
+            start += count
+
     def only(self, like: Callable[[ResultDetail], bool]) -> Block:
         """A block of the identifiers whose detail satisfies `like`."""
         chosen = list(map(like, self.details))

@@ -17,6 +17,7 @@ from async_enroll.cli.commands import (
     resume,
     sandbox,
     sync,
+    undo,
 )
 
 app: App = App(
@@ -52,6 +53,7 @@ app.command(diff.diff, help_epilogue=diff.EXAMPLES)
 app.command(sync.sync, help_epilogue=sync.EXAMPLES)
 app.command(plan.plan, help_epilogue=plan.EXAMPLES)
 app.command(resume.resume, help_epilogue=resume.EXAMPLES)
+app.command(undo.undo, help_epilogue=undo.EXAMPLES)
 app.command(report.report, help_epilogue=report.EXAMPLES)
 app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
 app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)

@@ -15,6 +15,8 @@ from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
 from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.undo import UndoPlan
+from async_enroll.jobs.verify import Verified
 from async_enroll.models import (
     Action,
     Emit,
@@ -268,6 +270,76 @@ class EnrollmentClient(SyncClient):
         async with aclosing(self._results(run_job)) as results:
             async for result in results:
                 yield result
+
+    async def plan_undo(self, journal: str | os.PathLike[str]) -> UndoPlan:
+        """Look up what undoing the job of a journal would do, without changing anything.
+
+        Returns:
+            The calls, in `plan`. Iterating yields identifier, course key and reason of every pair
+            that is left alone; `counts` has the number of pairs by reason.
+
+        Raises:
+            ConfigurationError: as for `undo`.
+            EnrollError: if the platform cannot be asked.
+
+        """
+        return await self._jobs.plan_undo(journal)
+
+    async def undo(
+        self,
+        journal: str | os.PathLike[str],
+        *,
+        email_students: bool = False,
+        reason: str | None = None,
+        undo_journal: str | os.PathLike[str] | None = None,
+        stop: Signal | None = None,
+    ) -> EnrollmentReport:
+        """Undo the job of a journal: take every pair back to its state before the job.
+
+        Enrolled learners are unenrolled, unenrolled ones enrolled again; addresses no longer wait
+        for registration, or wait again with their own `auto_enroll`; learners return to their
+        earlier cohorts. Pairs are left alone that the job has not changed, whose earlier state is
+        unknown or cannot be restored, or that have changed since; all are looked up first. The
+        journal of the undo names them (`JournalReport.left_alone`).
+
+        An unfinished job is closed: calls that were in flight are looked up, and what was not
+        sent never is. A job that is undone cannot be resumed; an undo can be undone.
+
+        Args:
+            journal: The journal of the job.
+            email_students: Whether the platform mails the learners who are taken back.
+            reason: As for `apply`.
+            undo_journal: The journal of the undo. None for ``job.undo.db`` beside ``job.db``. If
+                it exists, the undo continues where it ended, with the options it was begun with
+                and without another look-up.
+            stop: As for `apply`.
+
+        Raises:
+            ConfigurationError: if a file is no journal, belongs to another job or site, or is in
+                use.
+            EnrollError: if the platform cannot be asked; nothing was changed. Otherwise as for
+                `apply`.
+
+        """
+        options = Options(True, email_students, reason, stop=stop)
+        run_job = self._jobs.of_undo(journal, undo_journal, options)
+        return await self._report(run_job, options)
+
+    async def verify(self, journal: str | os.PathLike[str]) -> AsyncGenerator[Verified]:
+        """Look up whether what a job has reported still holds.
+
+        Yields every pair that was reported to be as asked, once all listings are read. `holds`
+        is True, False, or None where it cannot be seen, such as who waits for registration.
+
+        Raises:
+            ConfigurationError: if the file is no journal, or belongs to another site.
+            EnrollError: if a listing cannot be read to its end.
+
+        """
+        async with aclosing(self._jobs.verify(journal)) as lists:
+            async for some in lists:
+                for pair in some:
+                    yield pair
 
     async def resume(
         self, journal: str | os.PathLike[str], *, stop: Signal | None = None

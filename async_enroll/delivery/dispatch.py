@@ -195,10 +195,11 @@ class Dispatch:
                 if attempt.batch.identifiers == (NOBODY,):
                     reply = await self._api.preflight(attempt.batch, permit)
                 else:
+                    of_batch = attempt.batch.auto_enroll
                     reply = await self._api.bulk_enroll(
                         attempt.batch,
                         permit,
-                        auto_enroll=self._auto_enroll,
+                        auto_enroll=self._auto_enroll if of_batch is None else of_batch,
                         email_students=attempt.mails,
                         reason=self._reason,
                     )

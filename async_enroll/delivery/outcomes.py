@@ -33,7 +33,7 @@ def desired(batch: Batch, some: Iterable[Pair]) -> Desired:
     cohort_in = dict(zip(batch.courses, cohorts, strict=True))
     found = Desired()
     for identifier, key in some:
-        found.add(identifier, key, batch.action, cohort_in[key])
+        found.add(identifier, key, batch.action, cohort_in[key], batch.auto_enroll)
     return found
 
 

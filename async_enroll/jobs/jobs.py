@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio import to_thread
 from attrs import Attribute, define, field, frozen
 from attrs.validators import optional
 
+from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
@@ -27,6 +30,18 @@ from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, JobWork, Signal
 from async_enroll.jobs.sync import Sync, numbered
+from async_enroll.jobs.undo import (
+    UndoPlan,
+    check_apart,
+    check_site,
+    check_undoes,
+    lost_calls,
+    plan_undo,
+    undo_description,
+    undo_journal_of,
+    unless_stopped,
+)
+from async_enroll.jobs.verify import Verified, verify
 from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
@@ -185,6 +200,97 @@ class Jobs:
 
         return run_job
 
+    async def plan_undo(self, path: str | os.PathLike[str]) -> UndoPlan:
+        """Return what undoing the job of a journal would do; changes nothing."""
+        from async_enroll.journal import open_journal
+
+        async with open_journal(path, self._limits, undone=True) as journal:
+            check_site(journal.description, self.site)
+            return await self._plan_undo(journal, path)
+
+    async def _plan_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
+        return await plan_undo(
+            journal,
+            self._reader,
+            self._accounts,
+            self._limits,
+            name=Path(path).name,
+            concurrency=self._concurrency,
+        )
+
+    def of_undo(
+        self,
+        path: str | os.PathLike[str],
+        undo_path: str | os.PathLike[str] | None,
+        options: Options,
+    ) -> RunJob:
+        """Return a job that undoes that of a journal, or continues to do so."""
+        # Imported here, so that only jobs with a journal load SQLite.
+        from async_enroll.journal import open_journal, path_of
+
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+            own = undo_journal_of(path) if undo_path is None else path_of(undo_path)
+            check_apart(own, path)
+            async with AsyncExitStack() as opened:
+                enter = opened.enter_async_context
+                journal = await enter(open_journal(path, self._limits, undone=True))
+                check_site(journal.description, self.site)
+                if await anyio.Path(own).exists():
+                    undo = await enter(open_journal(own, self._limits))
+                    check_undoes(undo, journal, own)
+                else:
+                    made = await unless_stopped(
+                        options.stop, lambda: self._ready_to_undo(journal, path)
+                    )
+                    described = await to_thread.run_sync(
+                        undo_description, journal.description, made, options
+                    )
+                    undo = await enter(
+                        open_journal(
+                            own,
+                            self._limits,
+                            new=lambda: described,
+                            left_alone=made.left_alone_in_words,
+                        )
+                    )
+                async for some in undo.earlier():
+                    await emit(some)
+                return await self._resume(undo, emit, cut_off, stop=options.stop)
+
+        return run_job
+
+    async def _ready_to_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
+        """Plan an undo; reconcile lost calls, and mark the job, so that it is not continued."""
+        attempts = await lost_calls(journal, self._settle)
+        made = await self._plan_undo(journal, path)
+        if attempts:
+            await self._reconcile(journal, attempts)
+        await journal.mark_undone()
+        return made
+
+    async def _reconcile(self, journal: Journal, attempts: list[Attempt]) -> None:
+        """Record what became of lost calls, without sending any again."""
+
+        async def work() -> AsyncGenerator[Attempt]:
+            for attempt in attempts:
+                yield attempt
+
+        async def emit(_: list[Block]) -> None:
+            """Leave the results to the journal."""
+
+        job = journal.description
+        options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
+        await self._run(work(), emit, [], options, journal=journal, told=False)
+
+    async def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
+        """Yield what a journal reports as asked for, and whether it still is."""
+        found = verify(
+            path, self._reader, self._accounts, site=self.site, concurrency=self._concurrency
+        )
+        async with aclosing(found):
+            async for some in found:
+                yield some
+
     async def _apply(
         self,
         roster: AnyIterable[RosterEntry],
@@ -244,8 +350,7 @@ class Jobs:
         sync: Sync | None = None,
     ) -> datetime | None:
         job = journal.description
-        if job.site != self.site:
-            raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
+        check_site(journal.description, self.site)
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return await journal.finished()
@@ -278,8 +383,9 @@ class Jobs:
         pairs: int | None = None,
         done: int | None = None,
         calls: int = 0,
+        told: bool = True,
     ) -> None:
-        event_log = EventLog(next(self._numbers), journal, self._on_event)
+        event_log = EventLog(next(self._numbers), journal, self._on_event if told else None)
         delivery = self._delivery(
             event_log,
             emit,

@@ -107,7 +107,7 @@ class Sync:
                 now(),
                 plan.skipped,
                 reason,
-                self.terms,
+                sync=self.terms,
             )
             return description, plan.work
 

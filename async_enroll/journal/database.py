@@ -34,9 +34,13 @@ CREATE TABLE job (description TEXT NOT NULL);
 CREATE TABLE unsent (results TEXT NOT NULL);
 -- The rows to enroll of a synced roster, by course: a packed list of identifiers.
 CREATE TABLE synced (course TEXT NOT NULL, identifiers BLOB NOT NULL);
+-- The pairs that an undo leaves alone, and why; identifiers are a JSON list.
+CREATE TABLE left_alone (reason TEXT NOT NULL, course TEXT NOT NULL, identifiers TEXT NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
+    -- NULL for that of the job.
+    auto_enroll INTEGER,
     identifiers TEXT NOT NULL, pairs INTEGER NOT NULL,
     -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
     lines BLOB

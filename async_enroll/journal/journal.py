@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
@@ -23,9 +24,10 @@ from filelock import FileLock, Timeout
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.journal.creation import create
 from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import left
-from async_enroll.journal.store import Description, Record, Store, create
+from async_enroll.journal.store import Description, LeftAlonePairs, Record, Store
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
 from async_enroll.planning.desired import Desired, Lines
@@ -42,8 +44,8 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 def digest_of(desired: Desired, *options: object) -> str:
     """Return a digest of a roster and its options, the same for all spellings of an identifier."""
     assignments = [
-        (assignment.course_id, assignment.action.value, assignment.cohort)
-        for assignment in desired.assignments
+        (one.course_id, one.action.value, one.cohort, one.auto_enroll)
+        for one in desired.assignments
     ]
     digest = hashlib.sha256(ascii((options, assignments)).encode())
     shown: dict[tuple[int, ...], str] = {}  # many learners share their assignments
@@ -108,6 +110,14 @@ class Journal:
         """Return how many calls earlier runs have sent."""
         return await in_thread(self._reader.calls)
 
+    async def last_sent(self) -> float | None:
+        """Return when the last call was sent, as a Unix time; None if none was."""
+        return await in_thread(self._reader.last_sent)
+
+    async def mark_undone(self) -> None:
+        """Mark the job as undone: from now on, `open_journal` refuses to continue it."""
+        await in_thread(self._writer.mark_undone)
+
     async def record(self, event: Event) -> None:
         """Record an event; return once it is durable, if the job depends on that.
 
@@ -138,12 +148,23 @@ class Journal:
                     yield item
             return
         yield await in_thread(self._reader.scope)
+        async for attempt in self._left():
+            yield attempt
+
+    async def lost(self) -> AsyncGenerator[Attempt]:
+        """Yield the attempts whose calls were in flight when the job ended."""
+        async for attempt in self._left(sent=True):
+            if attempt.lost:
+                yield attempt
+
+    async def _left(self, *, sent: bool = False) -> AsyncGenerator[Attempt]:
+        """Yield the attempts that are left; `sent`: only of batches that were sent in part."""
         after = 0
-        while some := await in_thread(self._reader.unfinished, after):
+        while some := await in_thread(partial(self._reader.unfinished, after, sent=sent)):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
-                whole = Attempt(one.batch, email, one.number)
+                whole = Attempt(one.batch, self.description.email_students, one.number)
                 if one.sendings or one.settled:
                     attempts = left(whole, one.sendings, one.settled, self._limits)
                 else:
@@ -218,6 +239,8 @@ async def open_journal(
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
     lines: Lines | None = None,
     rows: Desired | None = None,
+    left_alone: Iterable[LeftAlonePairs] = (),
+    undone: bool = False,
 ) -> AsyncIterator[Journal]:
     """Open a journal for the body of the `async with`, locked against other processes.
 
@@ -228,6 +251,8 @@ async def open_journal(
         new: Makes the description and work of a new journal; None if the file must exist.
         lines: The lines of the roster's file in which the pairs of a new journal stand.
         rows: The roster of a new journal, if it is of a sync.
+        left_alone: The pairs that the job of a new journal, an undo, leaves alone.
+        undone: Whether to open it also if its job was undone, which is not to be continued.
 
     Raises:
         ConfigurationError: if it is not a journal, belongs to another roster, or is in use.
@@ -251,7 +276,7 @@ async def open_journal(
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await in_thread(create, file, description, work, lines, rows)
+            await in_thread(create, file, description, work, lines, rows, left_alone)
         # Two connections, since reading and writing run in two threads at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
@@ -259,6 +284,11 @@ async def open_journal(
                 raise ConfigurationError(
                     f"journal {file}: belongs to another job, of {job.roster} on {job.site}; "
                     "expected the same roster, site and options"
+                )
+            if job.undone and not undone:
+                raise ConfigurationError(
+                    f"journal {file}: this job was undone on {job.undone}; use a new journal to do "
+                    "it again"
                 )
             journal = Journal(reader, writer, limits, work)
             async with journal.writing():

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pytest
+from attrs import astuple
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ assignments = st.builds(
     st.integers(0, 9).map("course{}".format),
     st.just(Action.ENROLL),
     st.sampled_from([None, "red", "blue"]),
+    st.sampled_from([None, True, False]),
 ) | st.builds(Assignment, st.integers(0, 9).map("course{}".format), st.just(Action.UNENROLL))
 of_learners = st.dictionaries(
     st.integers(0, 200).map("learner{}".format),
@@ -42,7 +44,7 @@ def collected(of_learners: Mapping[str, Iterable[Assignment]]) -> Desired:
     desired = Desired()
     for identifier, some in of_learners.items():
         for assignment in some:
-            desired.add(identifier, assignment.course_id, assignment.action, assignment.cohort)
+            desired.add(identifier, *astuple(assignment))
     return desired
 
 
@@ -53,7 +55,7 @@ def enroll(*courses: str) -> list[Assignment]:
 def pairs(batches: list[Batch]) -> Counter[tuple[str, Assignment]]:
     """Every pair that the batches carry, with its assignment."""
     return Counter(
-        (identifier, Assignment(course_id, batch.action, cohort))
+        (identifier, Assignment(course_id, batch.action, cohort, batch.auto_enroll))
         for batch in batches
         for course_id, cohort in zip(
             batch.courses, batch.cohorts or [None] * len(batch.courses), strict=True

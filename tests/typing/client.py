@@ -19,10 +19,13 @@ from async_enroll import (
     EnrollmentQuery,
     EnrollmentReport,
     EnrollmentResult,
+    LeftAlone,
     Plan,
     RequestWindow,
     Roster,
     RosterEntry,
+    UndoPlan,
+    Verified,
 )
 from async_enroll.events import Event
 
@@ -109,6 +112,18 @@ async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     assert_type(results, AsyncGenerator[EnrollmentResult, None])
     async for result in client.resume(journal):
         assert_type(result, EnrollmentResult)
+    made = await client.plan_undo(journal)
+    assert_type(made, UndoPlan)
+    for identifier, _, why in made:
+        assert_type(identifier, str)
+        assert_type(why, LeftAlone)
+    undone = await client.undo(
+        journal, undo_journal="mine.db", reason="a mistake", stop=anyio.Event()
+    )
+    assert_type(undone, EnrollmentReport)
+    async for pair in client.verify(journal):
+        assert_type(pair, Verified)
+        assert_type(pair.holds, bool | None)
     for place, error in (await client.preflight(plan)).items():
         assert_type(place.course_id, str)
         assert_type(error, EnrollError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -11,6 +12,7 @@ from attrs import evolve
 from cyclopts import Parameter
 
 from async_enroll.cli.console import note
+from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import (
     check_destination,
     check_new,
@@ -28,6 +30,9 @@ from async_enroll.cli.output.account import (
     write_report,
 )
 from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.cli.output.left_alone import remarks
+from async_enroll.cli.output.loop import run
+from async_enroll.cli.output.verification import show_verified
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
 from async_enroll.reports.export import (
@@ -47,10 +52,12 @@ Examples:
   async-enroll report job.db --format csv > outcome.csv
   async-enroll report job.db --output outcome.html
   async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
+  async-enroll report job.db --verify                        does it still hold?
   async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
       then: async-enroll apply mail-again.csv --email-students   may mail some twice
 
-Exit status: 0 no failures, or roster written · 1 some failed · 2 invalid arguments"""
+Exit status: 0 no failures, or roster written · 1 some failed, or no longer hold (--verify) ·
+2 invalid arguments · 3 the platform could not be asked (--verify)"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
 
@@ -63,6 +70,9 @@ def report(
     output: Path | None = None,
     only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
     as_roster: Flag = False,
+    verify: Flag = False,
+    json: Flag = False,
+    connection: Connection = Connection(),
 ) -> ExitStatus:
     """Show the results of a job from its journal, during the job or afterwards.
 
@@ -74,8 +84,17 @@ def report(
         only: List only failures, or only successes whose learners may not have been notified.
         as_roster: Write failures, or the --only unnotified, as a roster to correct and apply: a
             .csv or .xlsx file that does not exist yet.
+        verify: Look up on the platform whether what was reported as requested still is.
+        json: With --verify, print what was found of every enrollment as JSON.
+        connection: The site, for --verify.
 
     """
+    if verify:
+        if format or output or only or as_roster:
+            raise ConfigurationError("--verify takes no other option than --json")
+        return run(partial(show_verified, json=json), connection.client(concurrency=8), journal)
+    if json:
+        raise ConfigurationError("--json belongs to --verify; use --format json")
     if as_roster and (format or (output and output.suffix not in ("", *ROSTER_FORMS))):
         raise ConfigurationError(
             f"--as-roster writes {' or '.join(ROSTER_FORMS)}: omit --format, or use --output "
@@ -110,6 +129,8 @@ def report(
                     note(words)
             if account.pending:
                 note(pending_in_words(account.pending))
+            for words in remarks(kept):
+                note(words)
             return ExitStatus.OK if as_roster else account.status
     except JournalError as error:  # exit status 2: no job was stopped
         raise ConfigurationError(str(error)) from None
