@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from async_enroll import (
     Action,
@@ -25,7 +27,8 @@ from async_enroll.jobs import sync as jobs_sync
 from async_enroll.planning.sync_file import PlannedSync, sync_file
 from async_enroll.sandbox import Platform
 from tests.jobs.between import between, broken, cut, is_listing, is_own
-from tests.jobs.test_diff import C0, C1, C2, RELEASES, class_list, entries, names, site
+from tests.jobs.test_diff import C0, C1, C2, COURSES, RELEASES, class_list, entries, names, site
+from tests.waiting import run
 
 KEPT = ("learner000", "Learner001@example.org")
 
@@ -471,3 +474,78 @@ async def test_somebody_else_enrolls_and_unenrolls_meanwhile(release: str, seed:
         for _ in range(2):
             await sync(platform, roster, remove=True, max_removals=None)
         assert enrolled(platform) == wanted
+
+
+PEOPLE = ["ann", "Zoë", "max", "José", "bob", "eve", "kim", "lee"]
+
+people = st.fixed_dictionaries(
+    {name: st.sampled_from(["no account", "not in", "in", "was in", "asleep"]) for name in PEOPLE}
+)
+wishes = st.dictionaries(
+    st.sampled_from([*PEOPLE, *(f"{name}@example.org" for name in PEOPLE), "x@example.org"]),
+    st.sampled_from([Action.ENROLL, Action.ENROLL, Action.UNENROLL]),
+    max_size=9,
+)
+
+
+@pytest.mark.parametrize("release", ["moocit", "2020", "2026"])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    world=people,
+    wishes=wishes,
+    keep=st.lists(st.sampled_from(PEOPLE), max_size=2),
+    remove=st.booleans(),
+    tells=st.booleans(),
+)
+def test_whatever_there_was_it_is_in_sync_afterwards(
+    release: str,
+    world: dict[str, str],
+    wishes: dict[str, Action],
+    keep: list[str],
+    remove: bool,
+    tells: bool,
+) -> None:
+    async def check() -> None:
+        async with Platform(
+            release=release, window=None, username="staff", accounts_tell_addresses=tells
+        ) as platform:
+            for course_id in COURSES:
+                platform.add_course(course_id)
+            for name, state in world.items():
+                if state != "no account":
+                    platform.add_user(name, f"{name}@example.org", active=state != "asleep")
+                    platform.enroll(name, C1)
+                if state in ("in", "was in"):
+                    platform.enroll(name, C0)
+            async with EnrollmentClient(platform.url, platform.token) as client:
+                await client.bulk_unenroll([one for one in world if world[one] == "was in"], [C0])
+                before = enrolled(platform)
+                others = enrolled(platform, C1)
+                roster = [RosterEntry(who, C0, action) for who, action in wishes.items()]
+                arguments: dict[str, Any] = {
+                    "remove": remove,
+                    "keep": keep,
+                    "max_removals": None,
+                    "courses": [C0],
+                }
+                try:
+                    await client.sync(roster, **arguments)
+                except SyncRefused:
+                    assert remove
+                    assert Action.ENROLL not in wishes.values()
+                    assert enrolled(platform) == before
+                    return
+                assert (await client.diff(roster, **arguments)).in_sync
+            after = enrolled(platform)
+            assert enrolled(platform, C1) == others
+            wanted = {who for who, action in wishes.items() if action is Action.ENROLL}
+            for name, state in world.items():
+                named = {name, f"{name}@example.org"}
+                if named & wanted and state in ("not in", "in", "was in"):
+                    assert name in after
+                elif name in keep or not (remove or named & wishes.keys()):
+                    assert (name in after) == (name in before)
+                elif state == "in":
+                    assert name not in after
+
+    run(check())
