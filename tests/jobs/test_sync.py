@@ -24,6 +24,7 @@ from async_enroll import (
 )
 from async_enroll.events import BatchAnswered, Event
 from async_enroll.jobs import sync as jobs_sync
+from async_enroll.models import loose_key
 from async_enroll.planning.sync_file import PlannedSync, sync_file
 from async_enroll.sandbox import Platform
 from tests.jobs.between import between, broken, cut, is_listing, is_own
@@ -476,24 +477,24 @@ async def test_somebody_else_enrolls_and_unenrolls_meanwhile(release: str, seed:
         assert enrolled(platform) == wanted
 
 
-PEOPLE = ["ann", "Zoë", "max", "José", "bob", "eve", "kim", "lee"]
+PEOPLE = {name: f"{loose_key(name)}@example.org" for name in ("ann", "Zoë", "max", "José", "bob")}
 
 people = st.fixed_dictionaries(
     {name: st.sampled_from(["no account", "not in", "in", "was in", "asleep"]) for name in PEOPLE}
 )
 wishes = st.dictionaries(
-    st.sampled_from([*PEOPLE, *(f"{name}@example.org" for name in PEOPLE), "x@example.org"]),
+    st.sampled_from([*PEOPLE, *PEOPLE.values(), "x@example.org"]),
     st.sampled_from([Action.ENROLL, Action.ENROLL, Action.UNENROLL]),
     max_size=9,
 )
 
 
 @pytest.mark.parametrize("release", ["moocit", "2020", "2026"])
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     world=people,
     wishes=wishes,
-    keep=st.lists(st.sampled_from(PEOPLE), max_size=2),
+    keep=st.lists(st.sampled_from(list(PEOPLE)), max_size=2),
     remove=st.booleans(),
     tells=st.booleans(),
 )
@@ -505,6 +506,9 @@ def test_whatever_there_was_it_is_in_sync_afterwards(
     remove: bool,
     tells: bool,
 ) -> None:
+    if not tells:  # nor whether an account is activated
+        world = {name: state.replace("asleep", "not in") for name, state in world.items()}
+
     async def check() -> None:
         async with Platform(
             release=release, window=None, username="staff", accounts_tell_addresses=tells
@@ -513,7 +517,7 @@ def test_whatever_there_was_it_is_in_sync_afterwards(
                 platform.add_course(course_id)
             for name, state in world.items():
                 if state != "no account":
-                    platform.add_user(name, f"{name}@example.org", active=state != "asleep")
+                    platform.add_user(name, PEOPLE[name], active=state != "asleep")
                     platform.enroll(name, C1)
                 if state in ("in", "was in"):
                     platform.enroll(name, C0)
@@ -540,7 +544,7 @@ def test_whatever_there_was_it_is_in_sync_afterwards(
             assert enrolled(platform, C1) == others
             wanted = {who for who, action in wishes.items() if action is Action.ENROLL}
             for name, state in world.items():
-                named = {name, f"{name}@example.org"}
+                named = {name, PEOPLE[name]}
                 if named & wanted and state in ("not in", "in", "was in"):
                     assert name in after
                 elif name in keep or not (remove or named & wishes.keys()):
