@@ -81,6 +81,10 @@ _AS_ASKED = frozenset(
 )
 
 
+EmailStudents = bool | Literal["changed"]
+"""Whom the platform mails: everyone, nobody, or only those for whom a call changes something."""
+
+
 @frozen
 class RosterEntry:
     """One pair of a roster: the learner, the course, and the action.

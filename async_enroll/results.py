@@ -17,7 +17,11 @@ from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outco
 
 
 class ResultDetail(NamedTuple):
-    """The fields of an `EnrollmentResult` without identifier, course and action."""
+    """The fields of an `EnrollmentResult` without identifier, course and action.
+
+    `mail_missed`: the learner was to be mailed if the call changed something; it has, or may have,
+    and no mail was sent.
+    """
 
     outcome: Outcome
     before: EnrollmentState | None = None
@@ -25,6 +29,7 @@ class ResultDetail(NamedTuple):
     error: str | None = None
     notified: bool | None = False
     attempts: int = 1
+    mail_missed: bool = False
 
 
 @frozen
@@ -71,7 +76,9 @@ class Block:
     def __iter__(self) -> Iterator[EnrollmentResult]:
         lines = self.lines or repeat(0, len(self))
         for identifier, detail, line in zip(self.identifiers, self.details, lines, strict=True):
-            yield EnrollmentResult(identifier, self.course_id, self.action, *detail, line or None)
+            yield EnrollmentResult(
+                identifier, self.course_id, self.action, *detail[:6], line or None
+            )
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
         """Run-length encode the details: pairs of a detail and the number of repeats in a row."""
@@ -110,8 +117,8 @@ def failing(detail: ResultDetail) -> bool:
 
 
 def unnotified(detail: ResultDetail) -> bool:
-    """Whether the pair is in the state asked for, but its mail may or may not have been sent."""
-    return detail.outcome.ok and detail.notified is None
+    """Whether the pair is in the state asked for, but mail for it is missing, or may be."""
+    return detail.outcome.ok and (detail.notified is None or detail.mail_missed)
 
 
 UNNOTIFIED = "may not have been notified"

@@ -19,6 +19,7 @@ from async_enroll.jobs.undo import UndoPlan
 from async_enroll.jobs.verify import Verified
 from async_enroll.models import (
     Action,
+    EmailStudents,
     Emit,
     Enrollment,
     EnrollmentQuery,
@@ -142,7 +143,7 @@ class EnrollmentClient(SyncClient):
         *,
         cohorts: Mapping[str, str] | None = None,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Enroll every identifier in every course.
@@ -154,8 +155,9 @@ class EnrollmentClient(SyncClient):
             cohorts: The cohort to place learners in, by course key, for some or all courses.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
 
@@ -174,14 +176,14 @@ class EnrollmentClient(SyncClient):
         identifiers: AnyIterable[str],
         courses: AnyIterable[str],
         *,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Unenroll every identifier from every course.
 
         Enrollments that await registration or activation are cancelled. Arguments and
         exceptions are those of `bulk_enroll`. Mail goes only to learners who were enrolled or
-        awaited registration or activation.
+        awaited registration or activation, so that True and "changed" mean the same.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
@@ -203,7 +205,7 @@ class EnrollmentClient(SyncClient):
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -218,8 +220,9 @@ class EnrollmentClient(SyncClient):
             roster: A `Roster`, a `Plan`, or any other iterable of `RosterEntry` objects.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
             preflight: True checks all courses and cohorts with one call that changes nothing,
@@ -249,7 +252,7 @@ class EnrollmentClient(SyncClient):
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,

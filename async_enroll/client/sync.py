@@ -14,7 +14,7 @@ from async_enroll.jobs.diff import Keep, checked_flag, diff_options
 from async_enroll.jobs.inputs import AnyIterable, roster_of
 from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
-from async_enroll.models import RosterEntry
+from async_enroll.models import EmailStudents, RosterEntry
 from async_enroll.planning.diff import DiffOptions, RosterDiff
 from async_enroll.planning.sync import SyncTerms
 from async_enroll.reports.report import EnrollmentReport
@@ -67,7 +67,7 @@ class SyncClient(ClientBase):
         keep: Keep = (),
         remove_modes: Collection[str] = (),
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         email_removed: bool = False,
         reason: str | None = None,
         preflight: bool | None = None,
@@ -113,7 +113,9 @@ class SyncClient(ClientBase):
             EnrollError: if anything else stopped the job.
 
         """
-        options = Options(auto_enroll, email_students, reason, preflight, stop)
+        # Nobody is mailed again who waits for registration: no listing shows who does.
+        mailed: EmailStudents = "changed" if email_students is True else email_students
+        options = Options(auto_enroll, mailed, reason, preflight, stop)
         given = await diff_options(
             courses,
             remove=remove,

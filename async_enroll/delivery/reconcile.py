@@ -119,6 +119,13 @@ class Reconciler:
             costly = look.count > _MANY
         return asked - left
 
+    async def listed(self, some: Iterable[Pair]) -> dict[Pair, bool]:
+        """Look once; return the pairs that are listed, and whether each is active."""
+        some = list(some)
+        active = (await self._look(some)).active
+        found = ((pair, active.get((identity_key(pair[0]), pair[1]))) for pair in some)
+        return {pair: is_active for pair, is_active in found if is_active is not None}
+
     async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:
             look = self._next

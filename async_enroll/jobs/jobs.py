@@ -23,6 +23,7 @@ from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
+from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import ConfigurationError, EnrollError
@@ -42,7 +43,7 @@ from async_enroll.jobs.undo import (
     unless_stopped,
 )
 from async_enroll.jobs.verify import Verified, verify
-from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
+from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
@@ -73,6 +74,12 @@ def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
         raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
 
 
+def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
+    if not isinstance(value, bool) and value != "changed":
+        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
+
+
 def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
     if not hasattr(value, "wait"):
         found = type(value).__name__
@@ -91,7 +98,7 @@ class Options:
     """
 
     auto_enroll: bool = field(validator=_boolean)
-    email_students: bool = field(validator=_boolean)
+    email_students: EmailStudents = field(validator=_email)
     reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = field(default=None, validator=optional(_boolean))
     stop: Signal | None = field(default=None, validator=optional(_signal))
@@ -167,7 +174,7 @@ class Jobs:
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
                 plan = await sync.begin()
-                work, emit = sync.gated(numbered(plan.work, email=options.email_students), emit)
+                work, emit = sync.gated(numbered(plan.work, options.email_students), emit)
                 await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0)
                 return None
             flags, reason = (options.auto_enroll, options.email_students), options.reason
@@ -261,19 +268,20 @@ class Jobs:
 
     async def _ready_to_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
         """Plan an undo; reconcile lost calls, and mark the job, so that it is not continued."""
-        attempts = await lost_calls(journal, self._settle)
+        left: list[Attempt | Changed] = [*await lost_calls(journal, self._settle)]
+        left += [unmailed(changed) async for changed in journal.changed()]
         made = await self._plan_undo(journal, path)
-        if attempts:
-            await self._reconcile(journal, attempts)
+        if left:
+            await self._settle_for_good(journal, left)
         await journal.mark_undone()
         return made
 
-    async def _reconcile(self, journal: Journal, attempts: list[Attempt]) -> None:
-        """Record what became of lost calls, without sending any again."""
+    async def _settle_for_good(self, journal: Journal, left: list[Attempt | Changed]) -> None:
+        """Record the outcomes of lost calls and of unmailed pairs, without sending anything."""
 
-        async def work() -> AsyncGenerator[Attempt]:
-            for attempt in attempts:
-                yield attempt
+        async def work() -> AsyncGenerator[Attempt | Changed]:
+            for item in left:
+                yield item
 
         async def emit(_: list[Block]) -> None:
             """Leave the results to the journal."""
@@ -393,6 +401,7 @@ class Jobs:
             auto_enroll=options.auto_enroll,
             reason=options.reason,
             calls=calls,
+            mail_changed=options.email_students == "changed",
         )
         job = Job(
             delivery,
@@ -413,6 +422,7 @@ class Jobs:
         auto_enroll: bool,
         reason: str | None = None,
         calls: int = 0,
+        mail_changed: bool = False,
     ) -> Delivery:
         dispatch = Dispatch(
             self._api,
@@ -436,4 +446,5 @@ class Jobs:
             self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
+            mail_changed=mail_changed,
         )

@@ -18,9 +18,10 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.event_log import EventLog
+from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
-from async_enroll.models import Batch
+from async_enroll.models import Batch, EmailStudents
 from async_enroll.planning.batching import cut
 from async_enroll.planning.validation import Scope, Work
 from async_enroll.results import Block, pairs_in
@@ -46,8 +47,8 @@ class NotSent:
     blocks: tuple[Block, ...]
 
 
-JobWork = Work | Attempt | AllAnswered | NotSent
-"""An item of work for a job: batches, attempts of an earlier run, and results of pairs."""
+JobWork = Work | Attempt | Changed | AllAnswered | NotSent
+"""An item of work for a job: what is planned, what an earlier run has left, results of pairs."""
 
 
 class Job:
@@ -67,7 +68,7 @@ class Job:
         delivery: Delivery,
         event_log: EventLog,
         *,
-        email_students: bool,
+        email_students: EmailStudents,
         preflight: bool | None,
         stop: Signal | None = None,
     ) -> None:
@@ -89,7 +90,8 @@ class Job:
         """Deliver all work.
 
         Args:
-            work: Batches, attempts of an earlier run, and results of pairs that are not sent.
+            work: Batches, attempts and changed pairs of an earlier run, and results of pairs that
+                are not sent.
             pairs: The number of pairs in all, for progress; None where unknown.
             done: How many of them earlier runs have completed; None where unknown.
 
@@ -102,6 +104,7 @@ class Job:
         try:
             stopped_by = await self._run(work)
         except BaseException as error:  # cancelled, for example
+            self._delivery.cut_off_unmailed()
             with anyio.CancelScope(shield=True):
                 await self._record_done(error)
             raise
@@ -127,8 +130,15 @@ class Job:
                             raise
                         words = "the source of the work was cancelled; the job was not"
                         broken = EnrollError(words)
+                async with anyio.create_task_group() as calls:
+                    await self._mail(self._delivery.mailing.rest(), calls)
             watch.cancel_scope.cancel()
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
+
+    async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
+        """Start to mail learners for whom earlier calls have changed something."""
+        for attempt in attempts:
+            await self._start(attempt, calls)
 
     @property
     def _stopped_for_resume(self) -> bool:
@@ -161,10 +171,15 @@ class Job:
         async for item in work:
             if self._stopped_for_resume:
                 return False
+            await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
             match item:
                 case Block():
                     self._fed += len(item)
                     await self._delivery.settled(None, [item])
+                    continue
+                case Changed():
+                    self._fed += pairs_in([*item.to_mail, *item.final])
+                    await self._delivery.changed_earlier(item)
                     continue
                 case NotSent():
                     self._fed += pairs_in(item.blocks)
@@ -177,7 +192,7 @@ class Job:
                     scope = item
                     continue
                 case Batch():
-                    email = self._email_students
+                    email = mails_at_once(self._email_students, item)
                     attempt = Attempt(item, email=email, planned=next(self._planned))
                 case Attempt():
                     attempt = item

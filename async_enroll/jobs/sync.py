@@ -18,11 +18,12 @@ from anyio import to_thread
 from attrs import astuple, define, evolve, field
 
 from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.delivery.outcomes import Pair, desired, pairs, rejected
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.runner import AllAnswered, JobWork, NotSent
-from async_enroll.models import Action, Batch, BatchLimits, Emit, RosterEntry
+from async_enroll.models import Action, Batch, BatchLimits, EmailStudents, Emit, RosterEntry
 from async_enroll.planning.batching import plan
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
@@ -78,7 +79,7 @@ class Sync:
         self,
         path: str | os.PathLike[str],
         auto_enroll: bool,
-        email_students: bool,
+        email_students: EmailStudents,
         reason: str | None,
     ) -> AsyncIterator[Journal]:
         """Open the journal of this sync; begin it where there is none yet.
@@ -140,7 +141,7 @@ class Sync:
         self._suspects = suspects(blocks, self.terms.repeated) | self._suspects
 
     def gated(
-        self, planned: AsyncGenerator[Work | Attempt], emit: Emit[list[Block]]
+        self, planned: AsyncGenerator[Work | Attempt | Changed], emit: Emit[list[Block]]
     ) -> tuple[AsyncGenerator[JobWork], Emit[list[Block]]]:
         """Return planned work with its removals held back, and `emit` that takes note of results.
 
@@ -153,7 +154,9 @@ class Sync:
 
         return self._gated(planned), noted
 
-    async def _gated(self, planned: AsyncGenerator[Work | Attempt]) -> AsyncGenerator[JobWork]:
+    async def _gated(
+        self, planned: AsyncGenerator[Work | Attempt | Changed]
+    ) -> AsyncGenerator[JobWork]:
         removals: list[Attempt] = []
         async with aclosing(planned):
             async for item in planned:
@@ -214,8 +217,13 @@ class Sync:
                 yield NotSent(attempt.planned, tuple(blocks))
 
 
-async def numbered(work: list[Work], *, email: bool) -> AsyncGenerator[Work | Attempt]:
+async def numbered(
+    work: list[Work], email_students: EmailStudents
+) -> AsyncGenerator[Work | Attempt | Changed]:
     """Yield work with its batches numbered, as that of a journal is."""
     numbers = count(1)
     for item in work:
-        yield Attempt(item, email, next(numbers)) if isinstance(item, Batch) else item
+        if isinstance(item, Batch):
+            yield Attempt(item, mails_at_once(email_students, item), next(numbers))
+        else:
+            yield item

@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,8 +19,9 @@ import anyio
 from anyio import to_thread
 from attrs import evolve, field, frozen
 
-from async_enroll.delivery.attempt import Attempt
-from async_enroll.errors import ConfigurationError, JobStopped
+from async_enroll.delivery.attempt import Attempt, Doubt
+from async_enroll.delivery.mailing import unmailed
+from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
 from async_enroll.jobs.enrolled import Pairs
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import BatchLimits, Outcome
@@ -30,6 +31,7 @@ from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.enrollments import Reader
+from async_enroll.results import Block, pairs_in
 
 if TYPE_CHECKING:
     from async_enroll.jobs.jobs import Options
@@ -111,14 +113,13 @@ async def plan_undo(
     """
     pairs: Pairs[Inverse] = Pairs()
     left_alone = _LeftAlone()
-    async for blocks in journal.earlier():
-        for block in blocks:
-            for detail, some in block.grouped():
-                match inverse_of(block.action, detail):
-                    case Inverse() as inverse:
-                        pairs.add(block.course_id, some, inverse)
-                    case why:
-                        left_alone.add(why, block.course_id, some)
+    async for block in _results(journal):
+        for detail, some in block.grouped():
+            match inverse_of(block.action, detail):
+                case Inverse() as inverse:
+                    pairs.add(block.course_id, some, inverse)
+                case why:
+                    left_alone.add(why, block.course_id, some)
     desired = Desired()
     keep_cohort = 0
     looked_up = pairs.look_up(
@@ -146,7 +147,20 @@ async def plan_undo(
             for obstacle, identifiers in kept.items():
                 left_alone.add(obstacle, found[0].course_id, identifiers)
     plan = await to_thread.run_sync(lambda: Plan.of(desired, limits, source=f"undo of {name}"))
-    return UndoPlan(plan, left_alone.counts, await journal.pending(), keep_cohort, left_alone.pairs)
+    without_result = await journal.pending() - sum(
+        [pairs_in(unmailed(changed).final) async for changed in journal.changed()]
+    )
+    return UndoPlan(plan, left_alone.counts, without_result, keep_cohort, left_alone.pairs)
+
+
+async def _results(journal: Journal) -> AsyncGenerator[Block]:
+    """Yield the results of a job, and those of pairs whose learners it was still to mail."""
+    async for blocks in journal.earlier():
+        for block in blocks:
+            yield block
+    async for changed in journal.changed():
+        for block in unmailed(changed).final:
+            yield block
 
 
 async def lost_calls(journal: Journal, seconds: float) -> list[Attempt]:
@@ -155,7 +169,8 @@ async def lost_calls(journal: Journal, seconds: float) -> list[Attempt]:
     Waits until all calls must have ended: until `seconds`, the settling time, after the last was
     sent.
     """
-    attempts = [evolve(attempt, last_look=Outcome.UNCONFIRMED) async for attempt in journal.lost()]
+    doubt = Doubt(EnrollError("the job was interrupted meanwhile"), Outcome.UNCONFIRMED)
+    attempts = [evolve(attempt, doubt=doubt) async for attempt in journal.lost()]
     last_sent = await journal.last_sent()
     if attempts and last_sent is not None:
         await anyio.sleep(max(0.0, min(seconds, last_sent + seconds - time.time())))

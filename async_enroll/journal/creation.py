@@ -1,6 +1,6 @@
-"""Writes the file of a new journal: the job, its planned batches, and what is not sent.
+"""Creates the file of a new journal, completely or not at all.
 
-`journal.journal` calls it before the job starts. Everything here blocks.
+Takes a job's description and planned work from `journal.journal`; `journal.store` writes the rest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from async_enroll.errors import JournalError
 from async_enroll.journal.database import OURS, SCHEMA, VERSION
 from async_enroll.journal.results import encode_lines
 from async_enroll.journal.rows import pack
-from async_enroll.journal.store import BATCH_COLUMNS, Description, LeftAlonePairs
+from async_enroll.journal.store import BATCH, Description, LeftAlonePairs
 from async_enroll.models import Batch
 from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.validation import Work
@@ -82,7 +82,7 @@ def _fill(
                 database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
             case Batch():
                 database.execute(
-                    f"INSERT INTO planned ({BATCH_COLUMNS}, pairs, lines)"  # noqa: S608  # ours
+                    f"INSERT INTO planned ({BATCH}, pairs, lines)"  # noqa: S608  # ours
                     " VALUES (?, ?, ?, ?, ?, ?, ?)",
                     (
                         item.action.value,

@@ -45,15 +45,18 @@ CREATE TABLE planned (
     -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
     lines BLOB
 );
--- The calls that were about to be sent. Courses and identifiers are NULL if they are those of
--- the planned batch.
+-- The calls that were about to be sent, with their pairs of a planned batch: a call that only mails
+-- may have pairs of several. Courses and identifiers are NULL if they are those of the batch.
 CREATE TABLE sent (
-    call INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
-    courses TEXT, identifiers TEXT
+    call INTEGER NOT NULL, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
+    courses TEXT, identifiers TEXT, PRIMARY KEY (call, planned)
 );
 CREATE INDEX sent_planned ON sent (planned);
 -- The failure kinds of the calls that are known to have failed.
 CREATE TABLE failed (call INTEGER PRIMARY KEY, meaning TEXT NOT NULL);
+-- The results of pairs that calls without mail have changed, and whose learners are mailed next.
+CREATE TABLE changed (planned INTEGER NOT NULL, results TEXT NOT NULL);
+CREATE INDEX changed_planned ON changed (planned);
 -- The final results of pairs.
 CREATE TABLE settled (
     id INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, pairs INTEGER NOT NULL,
@@ -68,7 +71,8 @@ CREATE TABLE run (started REAL NOT NULL, ended REAL, error TEXT);
 
 _RECORDS = """
 SELECT records, (SELECT count(*) FROM sent) + (SELECT count(*) FROM failed)
-    + (SELECT count(*) FROM settled) + (SELECT count(*) FROM pause) + (SELECT count(*) FROM run)
+    + (SELECT count(*) FROM changed) + (SELECT count(*) FROM settled)
+    + (SELECT count(*) FROM pause) + (SELECT count(*) FROM run)
 FROM total
 """
 

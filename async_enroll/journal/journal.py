@@ -18,15 +18,16 @@ from pathlib import Path
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, field
+from attrs import define, evolve, field
 from filelock import FileLock, Timeout
 
 from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
 from async_enroll.journal.creation import create
 from async_enroll.journal.database import path_of
-from async_enroll.journal.recovery import left
+from async_enroll.journal.recovery import changed_earlier, left
 from async_enroll.journal.store import Description, LeftAlonePairs, Record, Store
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
@@ -127,46 +128,59 @@ class Journal:
         """
         if self._broken:
             raise self._broken
-        entry = _Entry(Record(event, self._batch(event)))
-        self._entries.send_nowait(entry)
+        for record in self._records(event):
+            entry = _Entry(record)
+            self._entries.send_nowait(entry)
         if isinstance(event, _AWAITED):
             await entry.kept.wait()
             if self._broken:
                 raise self._broken
 
-    async def work(self) -> AsyncGenerator[Work | Attempt]:
+    async def work(self) -> AsyncGenerator[Work | Attempt | Changed]:
         """Yield the work that is left; in a fresh job, results of what cannot be sent first."""
-        email = self.description.email_students
         if self._new is not None:
+            mail = self.description.email_students
             numbers = count(1)
             for item in self._new:
                 if isinstance(item, Batch):
                     number = next(numbers)
                     self._planned[number] = item, item.pairs
-                    yield Attempt(item, email, number)
+                    yield Attempt(item, mails_at_once(mail, item), number)
                 else:
                     yield item
             return
         yield await in_thread(self._reader.scope)
-        async for attempt in self._left():
-            yield attempt
+        async for remaining in self._left():
+            yield remaining
 
     async def lost(self) -> AsyncGenerator[Attempt]:
         """Yield the attempts whose calls were in flight when the job ended."""
-        async for attempt in self._left(sent=True):
-            if attempt.lost:
-                yield attempt
+        async for item in self._left(sent=True):
+            if isinstance(item, Attempt) and item.lost:
+                yield item
 
-    async def _left(self, *, sent: bool = False) -> AsyncGenerator[Attempt]:
-        """Yield the attempts that are left; `sent`: only of batches that were sent in part."""
+    async def changed(self) -> AsyncGenerator[Changed]:
+        """Yield the pairs that calls have changed, and whose learners the job was still to mail."""
+        async for item in self._left(sent=True):
+            if isinstance(item, Changed):
+                yield item
+
+    async def _left(self, *, sent: bool = False) -> AsyncGenerator[Attempt | Changed]:
+        """Yield the work that is left; `sent`: only of batches that were sent in part."""
+        mail = self.description.email_students
         after = 0
         while some := await in_thread(partial(self._reader.unfinished, after, sent=sent)):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
-                whole = Attempt(one.batch, self.description.email_students, one.number)
+                whole = Attempt(one.batch, mails_at_once(mail, one.batch), one.number)
+                if one.changed:
+                    yield changed_earlier(one.number, one.changed, one.sendings, one.settled)
                 if one.sendings or one.settled:
-                    attempts = left(whole, one.sendings, one.settled, self._limits)
+                    known = one.settled | {
+                        (who, block.course_id) for block in one.changed for who in block.identifiers
+                    }
+                    attempts = left(whole, one.sendings, known, self._limits)
                 else:
                     attempts = [whole]
                 for attempt in attempts:
@@ -181,16 +195,30 @@ class Journal:
         while (some := await in_thread(next, settled, None)) is not None:
             yield some[2]
 
-    def _batch(self, event: Event) -> Batch | None:
-        """The planned batch that an event is about; forgotten once all its pairs are settled."""
-        if isinstance(event, BatchSent):
-            return self._planned[event.planned][0]
-        if not isinstance(event, BatchSettled) or event.planned is None:
-            return None
-        batch, unsettled = self._planned.pop(event.planned)
-        if unsettled > event.pairs:
-            self._planned[event.planned] = batch, unsettled - event.pairs
-        return batch
+    def _records(self, event: Event) -> list[Record]:
+        """Return the records of an event: one, or one for each batch with pairs in the call."""
+        match event:
+            case BatchSent(planned=int() as number):
+                return [Record(event, self._planned[number][0])]
+            case BatchSent():
+                wholes = {number: self._planned.get(number) for number in event.changed_in}
+                parts = [
+                    (number, whole[0], _common(whole[0], event.batch))
+                    for number, whole in wholes.items()
+                    if whole
+                ]
+                return [
+                    Record(evolve(event, planned=number, batch=part), whole)
+                    for number, whole, part in parts
+                    if part.pairs
+                ]
+            case BatchSettled(planned=int() as number):
+                # Forgotten once all its pairs are settled.
+                batch, unsettled = self._planned.pop(number)
+                if unsettled > event.pairs:
+                    self._planned[number] = batch, unsettled - event.pairs
+                return [Record(event, batch)]
+        return [Record(event)]
 
     async def _write(self) -> None:
         """Write records until the last one, all that have come in since in one transaction."""
@@ -228,6 +256,16 @@ class Journal:
         # Shielded: results of a cancelled job are recorded, too.
         with anyio.CancelScope(shield=True), self._received:
             await self._write()
+
+
+def _common(whole: Batch, other: Batch) -> Batch:
+    """Return the pairs of a planned batch that another batch has as well."""
+    courses, identifiers = set(other.courses), set(other.identifiers)
+    return evolve(
+        other,
+        courses=tuple(key for key in whole.courses if key in courses),
+        identifiers=tuple(who for who in whole.identifiers if who in identifiers),
+    )
 
 
 @asynccontextmanager

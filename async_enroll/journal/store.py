@@ -34,7 +34,7 @@ from async_enroll.journal.database import Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, positions
 from async_enroll.journal.rows import unpack
-from async_enroll.models import Action, Batch, Outcome
+from async_enroll.models import Action, Batch, EmailStudents, Outcome
 from async_enroll.planning.batching import Place
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.sync import SyncTerms
@@ -62,7 +62,7 @@ class Description:
     roster: str
     pairs: int
     auto_enroll: bool
-    email_students: bool
+    email_students: EmailStudents
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
@@ -101,12 +101,16 @@ class Run:
 
 @frozen
 class Unfinished:
-    """A planned batch with pairs that have no result, its calls so far and its settled pairs."""
+    """A planned batch with pairs that have no result, its calls so far and its settled pairs.
+
+    `changed` has the results of pairs that calls without mail have changed, settled or not.
+    """
 
     number: int
     batch: Batch
     sendings: list[Sending]
     settled: set[Pair]
+    changed: list[Block]
 
 
 @frozen
@@ -172,8 +176,11 @@ class Store:
                 # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
             case BatchSettled() as event if record.batch is not None:
-                data = encode(record.batch, event.blocks)
-                add("settled", None, event.planned, event.at, event.pairs, data)
+                if event.changed:
+                    add("changed", event.planned, encode(record.batch, event.changed))
+                if event.blocks:
+                    data = encode(record.batch, event.blocks)
+                    add("settled", None, event.planned, event.at, event.pairs, data)
             case Throttled(seconds=float() as seconds) as event:
                 add("pause", event.at, seconds, THROTTLED)
             case Continued() as event:
@@ -251,7 +258,7 @@ class Store:
             return [
                 self._unfinished(number, _batch(*columns))
                 for number, *columns in self._database.rows(
-                    f"SELECT number, {BATCH_COLUMNS} FROM planned"  # noqa: S608  # ours
+                    f"SELECT number, {BATCH} FROM planned"  # noqa: S608  # ours
                     f" WHERE number > ? AND {which} ORDER BY number LIMIT ?",
                     after,
                     _PAGE,
@@ -278,7 +285,14 @@ class Store:
             )
             for position in positions(data)
         }
-        return Unfinished(number, batch, sendings, settled)
+        changed = [
+            block
+            for (data,) in self._database.rows(
+                "SELECT results FROM changed WHERE planned = ?", number
+            )
+            for block in decode(batch, data)
+        ]
+        return Unfinished(number, batch, sendings, settled, changed)
 
     def unsent(self) -> list[Block]:
         """Return the results of the pairs that could not be sent."""
@@ -311,7 +325,7 @@ class Store:
             found: list[tuple[float, Batch, list[Block]]] = []
             with self._database.reading():
                 for one, planned, *columns, at, data, lines in self._database.rows(
-                    f"SELECT settled.id, number, {BATCH_COLUMNS}, at, results, lines"  # noqa: S608  # ours
+                    f"SELECT settled.id, number, {BATCH}, at, results, lines"  # noqa: S608  # ours
                     " FROM settled JOIN planned ON number = settled.planned"
                     " WHERE (settled.planned, settled.id) > (?, ?) AND settled.id <= ?"
                     " ORDER BY settled.planned, settled.id LIMIT ?",
@@ -356,7 +370,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-BATCH_COLUMNS = "action, courses, cohorts, auto_enroll, identifiers"
+BATCH = "action, courses, cohorts, auto_enroll, identifiers"
 
 
 def _batch(

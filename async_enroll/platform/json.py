@@ -22,6 +22,7 @@ from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import (
     Action,
     Batch,
+    EmailStudents,
     Enrollment,
     EnrollmentResult,
     EnrollmentState,
@@ -264,7 +265,10 @@ def own_username(body: bytes) -> str:
 
 
 def bulk_object(
-    results: Mapping[str, Iterable[EnrollmentResult]], *, auto_enroll: bool, email_students: bool
+    results: Mapping[str, Iterable[EnrollmentResult]],
+    *,
+    auto_enroll: bool,
+    email_students: EmailStudents,
 ) -> dict[str, Any]:
     """Results by course in the platform's format, as if one call had answered them all.
 

@@ -16,10 +16,10 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, EnrollmentFailures
 from async_enroll.files import private_file
-from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
+from async_enroll.models import EmailStudents, EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
-from async_enroll.reports.summary import Summary, sync_in_words
+from async_enroll.reports.summary import Summary, mail_in_words, sync_in_words
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -78,7 +78,7 @@ class EnrollmentReport:
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
-    email_students: bool = False
+    email_students: EmailStudents = False
     finished_earlier: datetime | None = None
     kept: tuple[RosterEntry, ...] = field(default=(), repr=False)
     withheld: Mapping[str, str] | None = field(default=None, repr=False)
@@ -105,8 +105,8 @@ class EnrollmentReport:
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
         """A roster of the pairs that succeeded, but whose learners may not have been notified.
 
-        Applying it again with mail mails some of them twice. The platform does not mail
-        learners who are unenrolled already.
+        Applying it again with mail mails some of them twice, and enrolls those who have left
+        since. The platform does not mail learners who are unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
@@ -195,7 +195,7 @@ class EnrollmentReport:
 
         settings = {
             "enroll on registration or activation": "yes" if self.auto_enroll else "no",
-            "e-mail to learners": "yes" if self.email_students else "no",
+            "e-mail to learners": mail_in_words(self.email_students),
         }
         with private_file(path) as file:
             notes = self.sync_in_words
@@ -228,7 +228,7 @@ class EnrollmentReport:
 class ReportBuilder:
     """Builds a report from results as they come."""
 
-    def __init__(self, *, auto_enroll: bool, email_students: bool) -> None:
+    def __init__(self, *, auto_enroll: bool, email_students: EmailStudents) -> None:
         self._auto_enroll = auto_enroll
         self._email_students = email_students
         self._by_course: dict[str, list[Block]] = {}

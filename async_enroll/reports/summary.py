@@ -13,7 +13,7 @@ from typing import Self
 
 from attrs import define, field
 
-from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.models import EmailStudents, EnrollmentResult, Outcome
 from async_enroll.results import UNNOTIFIED, Block, ResultDetail, failing, unnotified, withheld
 
 MOST_REASONS = 200
@@ -181,6 +181,13 @@ def sync_in_words(summary: Summary, kept: int, withheld: Mapping[str, str]) -> l
 def failed(counts: dict[Outcome, int]) -> int:
     """The number of pairs that failed, from counts by outcome."""
     return sum(count for outcome, count in counts.items() if not outcome.ok)
+
+
+def mail_in_words(email_students: EmailStudents) -> str:
+    """Whom a job mails."""
+    if email_students == "changed":
+        return "only to those whose enrollment changed"
+    return "yes" if email_students else "no"
 
 
 def counted(count: int, noun: str) -> str:

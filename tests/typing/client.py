@@ -96,9 +96,11 @@ async def bulk(client: EnrollmentClient) -> None:
         reason="the autumn term",
     )
     assert_type(report, EnrollmentReport)
+    report = await client.bulk_enroll([], [], email_students="changed")
     report = await client.bulk_unenroll((who for who in ["jane"]), addresses(), reason=None)
     assert_type(report, EnrollmentReport)
     await client.bulk_enroll([], [], reason=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.bulk_enroll([], [], email_students="new")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.bulk_enroll([1], ["course"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 

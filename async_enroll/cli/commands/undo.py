@@ -86,7 +86,7 @@ def undo(
     if dry_run or not begun:
         made = run(_planned, client, journal)
         if dry_run and json:
-            sys.stdout.writelines(undo_pieces(made, tuning))
+            sys.stdout.writelines(undo_pieces(made, tuning, email_students=email_students))
         elif dry_run or not quiet:
             show_undo(OUT if dry_run else ERR, made, tuning)
         if dry_run:

@@ -56,10 +56,10 @@ def remarks(report: JournalReport) -> Iterator[str]:
         yield f"the undo leaves {counted(count, 'enrollment')} alone: {why}"
 
 
-def undo_pieces(made: UndoPlan, tuning: Tuning) -> Iterator[str]:
+def undo_pieces(made: UndoPlan, tuning: Tuning, *, email_students: bool) -> Iterator[str]:
     """Yield the plan of an undo as one JSON object, with every enrollment."""
     head = {
-        "plan": plan_object(made.plan, tuning, ()),
+        "plan": plan_object(made.plan, tuning, (), email_students=email_students),
         "not_sent": made.not_sent,
         "keep_cohort": made.keep_cohort,
         "left_alone_counts": {why.value: count for why, count in made.counts.most_common()},
