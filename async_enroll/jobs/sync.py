@@ -93,6 +93,8 @@ class Sync:
         asked = ("sync", astuple(self.terms.options), self.terms.email_removed)
         digest = await to_thread.run_sync(lambda: digest_of(roster.desired, site, *flags, *asked))
         begun = await to_thread.run_sync(path_of(path).exists)
+        if begun:
+            self.diff = None  # the journal's plan was made by another one
         plan = None if begun else await self.begin()
 
         def new() -> tuple[Description, list[Work]]:

@@ -46,9 +46,16 @@ class SyncTerms:
     def found(self, diff: RosterDiff) -> Self:
         """The terms, with what a diff has found."""
         courses = diff.courses.items()
+        removing = {
+            assignment.course_id
+            for assignment in diff.desired.assignments
+            if diff.options.remove or assignment.action is Action.UNENROLL
+        }
         return evolve(
             self,
-            kept={key: dict(course.kept) for key, course in courses if course.kept},
+            kept={
+                key: dict(course.kept) for key, course in courses if course.kept and key in removing
+            },
             withheld=diff.withheld,
             repeated={key: sorted(course.repeated) for key, course in courses if course.repeated},
         )

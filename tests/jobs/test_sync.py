@@ -232,6 +232,19 @@ async def test_mail_goes_to_whom_it_is_asked_for(removed: bool) -> None:
         )
         mailed = Counter(mail.action for mail in platform.outbox)
         assert mailed == ({Action.UNENROLL: 20} if removed else {Action.ENROLL: 45})
+        assert len({mail.to for mail in platform.outbox}) == mailed.total()
+
+
+@pytest.mark.parametrize("release", ["moocit", "2026"])
+async def test_nobody_is_mailed_for_being_in_the_list_once_more(release: str) -> None:
+    async with site(release) as platform:
+        platform.allow("new0@example.org", C0)
+        for _ in range(3):
+            await sync(platform, class_list(), email_students=True)
+        assert Counter(mail.to for mail in platform.outbox) == {
+            **{f"learner{number}@example.org": 1 for number in range(300, 340)},
+            **{f"new{number}@example.org": 1 for number in range(1, 5)},
+        }
 
 
 async def test_a_stale_listing_is_read_again_before_anybody_is_removed(
@@ -373,6 +386,26 @@ async def test_a_resumed_job_protects_the_roster_it_was_made_for(
         assert outcomes["learner018"] is Outcome.UNENROLLED
         assert outcomes["learner019"] is Outcome.REJECTED
         assert "learner019" in enrolled(platform)
+
+
+async def test_a_diff_does_not_stand_in_for_reading_again_on_a_resume(tmp_path: Path) -> None:
+    journal = tmp_path / "sync.db"
+    stop = anyio.Event()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, BatchAnswered):
+            stop.set()
+
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=tell) as client:
+            with pytest.raises(JobStopped):
+                await client.sync(class_list(), remove=True, journal=journal, stop=stop)
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            found = await client.diff(class_list(), remove=True)
+            reads = len(listings(platform))
+            report = await client.sync(found, journal=journal)
+        assert len(listings(platform)) == reads + 1
+        assert report.counts[Outcome.UNENROLLED] == 20
 
 
 async def test_another_roster_or_option_is_another_job(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def sync(
         connection.site(),
         made.source,
         auto_enroll=not no_auto_enroll,
-        email_students=email_students,
+        email_students="changed" if email_students else False,
         reason=reason,
     )
     again = "to go on: sync again; with --journal, nothing is sent twice"
