@@ -211,8 +211,8 @@ class EnrollmentResult:
     none. `error` says in words why `outcome` is not ok. `notified`: True where the platform
     was asked to mail the learner and answered 200; False where no mail was sent; None where
     it is unknown whether mail was sent. `attempts` counts the calls that carried the pair.
-    `line` is the line of the roster's file that asked for the pair, in reports from a journal;
-    None where it is not known.
+    `line` is the line of the roster's file that asked for the pair first; None where no file
+    did, or it is not known.
     """
 
     identifier: str

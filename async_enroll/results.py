@@ -7,11 +7,12 @@ blocks; `journal` and `reports` consume them. No I/O.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
 
@@ -69,6 +70,16 @@ class Block:
             identifiers = list(compress(identifiers, details))
             lines = lines and list(compress(lines, details))
         return cls(course_id, action, identifiers, present, lines)
+
+    def with_lines(self, line_of: Callable[[str, str], int | None]) -> Block:
+        """The block with the line that `line_of` gives for each identifier and the course.
+
+        A block that has lines keeps them.
+        """
+        if self.lines:
+            return self
+        lines = array("I", (line_of(who, self.course_id) or 0 for who in self.identifiers))
+        return evolve(self, lines=lines)
 
     def __len__(self) -> int:
         return len(self.identifiers)

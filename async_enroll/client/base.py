@@ -24,7 +24,8 @@ from async_enroll.http.client_credentials import ClientCredentials
 from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
-from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
+from async_enroll.jobs.jobs import EmitBlocks, Jobs, RunJob
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.producers import Background
 from async_enroll.models import BatchLimits, EnrollmentResult, ListingKind, RequestWindow
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
@@ -123,6 +124,21 @@ class ClientBase:
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
         return self
+
+    async def open(self) -> Self:
+        """Open the client where no `async with` block can span its use, as in a notebook.
+
+        Returns the client. Call `aclose` when it is no longer needed; it can be opened again.
+
+        Raises:
+            ConfigurationError: if it is open already, or no event loop of asyncio is running.
+
+        """
+        return await self.__aenter__()
+
+    async def aclose(self) -> None:
+        """Close the client: cancel what still runs in the background, close its connections."""
+        await self.__aexit__(None, None, None)
 
     async def __aexit__(
         self,

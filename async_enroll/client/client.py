@@ -13,7 +13,7 @@ from contextlib import aclosing
 from async_enroll.client.sync import SyncClient
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.jobs import Options
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Signal
 from async_enroll.jobs.undo import UndoPlan
 from async_enroll.jobs.verify import Verified
@@ -40,6 +40,12 @@ class EnrollmentClient(SyncClient):
 
         async with EnrollmentClient("https://courses.example.org", token) as client:
             report = await client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])
+
+    In a notebook, where no block spans several cells, use `open` and `aclose`. ::
+
+        client = await EnrollmentClient("https://courses.example.org", token).open()
+
+    It runs on asyncio alone, also under anyio; trio is not supported.
 
     Args:
         base_url: The URL of the site. Plain http is accepted for loopback only, unless

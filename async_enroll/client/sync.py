@@ -12,7 +12,7 @@ from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.diff import Keep, checked_flag, diff_options
 from async_enroll.jobs.inputs import AnyIterable, roster_of
-from async_enroll.jobs.jobs import Options
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import EmailStudents, RosterEntry
 from async_enroll.planning.diff import DiffOptions, RosterDiff

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from attrs import Attribute, define, field, frozen
-from attrs.validators import optional
+from attrs import define, field
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
@@ -26,9 +25,10 @@ from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
-from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.errors import EnrollError
 from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Job, JobWork, Signal
 from async_enroll.jobs.sync import Sync, numbered
 from async_enroll.jobs.undo import (
@@ -43,10 +43,11 @@ from async_enroll.jobs.undo import (
     unless_stopped,
 )
 from async_enroll.jobs.verify import Verified, verify
-from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, checked_reason
+from async_enroll.models import BatchLimits, Emit, RosterEntry
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
+from async_enroll.planning.desired import Lines
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.sync import SyncTerms
@@ -68,40 +69,11 @@ Returns when an earlier run finished the job, if nothing was left to do; else No
 """
 
 
-def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        found = type(value).__name__
-        raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
+def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
+    async def emit_with_lines(blocks: list[Block]) -> None:
+        await emit([block.with_lines(lines.of) for block in blocks])
 
-
-def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
-    if not isinstance(value, bool) and value != "changed":
-        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
-        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
-
-
-def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
-    if not hasattr(value, "wait"):
-        found = type(value).__name__
-        raise ConfigurationError(f"{stop.name} is a {found}; expected an event to wait for")
-
-
-@frozen
-class Options:
-    """The options of a job, as given to `EnrollmentClient.apply`.
-
-    Raises:
-        ConfigurationError: for a flag that is not a boolean (some releases take it for false,
-            others refuse it), a `reason` that the platform cannot store, and a `stop` that is
-            not an event to wait for.
-
-    """
-
-    auto_enroll: bool = field(validator=_boolean)
-    email_students: EmailStudents = field(validator=_email)
-    reason: str | None = field(default=None, converter=checked_reason)
-    preflight: bool | None = field(default=None, validator=optional(_boolean))
-    stop: Signal | None = field(default=None, validator=optional(_signal))
+    return emit_with_lines
 
 
 @define(eq=False)
@@ -175,7 +147,9 @@ class Jobs:
             if journal is None:
                 plan = await sync.begin()
                 work, emit = sync.gated(numbered(plan.work, options.email_students), emit)
-                await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0)
+                await self._run(
+                    work, emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines
+                )
                 return None
             flags, reason = (options.auto_enroll, options.email_students), options.reason
             async with sync.journal(journal, *flags, reason) as opened:
@@ -183,7 +157,13 @@ class Jobs:
                     await emit(some)
                 preflight, stop = options.preflight, options.stop
                 return await self._resume(
-                    opened, emit, cut_off, preflight=preflight, stop=stop, sync=sync
+                    opened,
+                    emit,
+                    cut_off,
+                    preflight=preflight,
+                    stop=stop,
+                    lines=sync.roster.lines,
+                    sync=sync,
                 )
 
         return run_job
@@ -312,7 +292,7 @@ class Jobs:
             for item in plan.work:
                 yield item
 
-        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
         self,
@@ -345,7 +325,9 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._resume(
+                opened, emit, cut_off, preflight=preflight, stop=stop, lines=plan.lines
+            )
 
     async def _resume(
         self,
@@ -356,6 +338,7 @@ class Jobs:
         preflight: bool | None = None,
         stop: Signal | None = None,
         sync: Sync | None = None,
+        lines: Lines | None = None,
     ) -> datetime | None:
         job = journal.description
         check_site(journal.description, self.site)
@@ -377,6 +360,7 @@ class Jobs:
             pairs=job.pairs,
             done=0 if journal.fresh else job.pairs - pending,
             calls=await journal.calls(),
+            lines=lines,
         )
         return None
 
@@ -392,11 +376,12 @@ class Jobs:
         done: int | None = None,
         calls: int = 0,
         told: bool = True,
+        lines: Lines | None = None,
     ) -> None:
         event_log = EventLog(next(self._numbers), journal, self._on_event if told else None)
         delivery = self._delivery(
             event_log,
-            emit,
+            _with_lines(emit, lines) if lines else emit,
             cut_off,
             auto_enroll=options.auto_enroll,
             reason=options.reason,
@@ -411,7 +396,13 @@ class Jobs:
             stop=options.stop,
         )
         async with aclosing(work):
-            await job.run(work, pairs=pairs, done=done)
+            if lines:
+                await to_thread.run_sync(lines.index)
+            try:
+                await job.run(work, pairs=pairs, done=done)
+            finally:
+                if lines:
+                    cut_off[:] = [block.with_lines(lines.of) for block in cut_off]
 
     def _delivery(
         self,

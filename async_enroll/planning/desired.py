@@ -146,7 +146,7 @@ class Lines:
     def __init__(self) -> None:
         self._keys = array("q")
         self._numbers = array("I")
-        self._order: list[array[int]] | None = None
+        self._order = array("q"), array("I")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -156,12 +156,16 @@ class Lines:
         self._keys.append(hash((identifier, course_id)))
         self._numbers.append(line)
 
-    def of(self, identifier: str, course_id: str) -> int | None:
-        """The line of a pair, by the spelling that is sent; None where it is in none."""
-        if self._order is None or len(self._order[0]) != len(self._keys):
+    def index(self) -> None:
+        """Prepare the look-up of lines. Blocks for seconds with millions of pairs."""
+        if len(self._order[0]) != len(self._keys):
             numbers = sorted(range(len(self._keys)), key=self._keys.__getitem__)
             keys = array("q", map(self._keys.__getitem__, numbers))
-            self._order = [keys, array("I", map(self._numbers.__getitem__, numbers))]
+            self._order = keys, array("I", map(self._numbers.__getitem__, numbers))
+
+    def of(self, identifier: str, course_id: str) -> int | None:
+        """The line of a pair, by the spelling that is sent; None where it is in none."""
+        self.index()
         keys, lines = self._order
         key = hash((identifier, course_id))
         at = bisect_left(keys, key)

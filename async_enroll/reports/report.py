@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from html import escape
 from itertools import chain
 from typing import Any
 
@@ -49,8 +51,8 @@ class CourseReport:
         return tuple(chain.from_iterable(block.only(failing) for block in self.blocks))
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         return self.summary().counts
 
     @property
@@ -92,8 +94,8 @@ class EnrollmentReport:
         return tuple(self)
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         return self.summary().counts
 
     @property
@@ -134,8 +136,9 @@ class EnrollmentReport:
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of the platform's answer, as if to a single bulk call.
 
-        A pair without an answer from the platform has the platform's flag `error`. `action`
-        is None if the job both enrolled and unenrolled. Each result has `notified` as well.
+        Each result has `outcome`, in words such as "already_enrolled", and `notified` as well.
+        Where the pair failed, `error` says why; the platform's own answers have just true there.
+        `action` is None if the job both enrolled and unenrolled.
         """
         return bulk_object(
             self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
@@ -207,12 +210,7 @@ class EnrollmentReport:
 
     def __str__(self) -> str:
         """Give the summary and the first 20 failures; say if an earlier run finished the job."""
-        lines = []
-        if self.finished_earlier:
-            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
-            lines.append(f"this job finished on {then}; nothing was sent")
-        lines.append(str(self.summary()))
-        lines += self.sync_in_words
+        lines = [*self._finished(), str(self.summary()), *self.sync_in_words]
         failures = self.failures
         if failures:
             lines.append("failed:")
@@ -221,8 +219,50 @@ class EnrollmentReport:
             lines.append(f"  {pair}: {result.outcome.value}, {result.error}")
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
-        # A lone surrogate, which an identifier may contain, can be neither printed nor logged.
-        return "\n".join(lines).encode(errors="backslashreplace").decode()
+        return _encodable("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        """Give what `str` does as HTML, which notebooks show."""
+        summary, failures = self.summary(), self.failures
+        pieces = [f"<p>{escape(line)}</p>" for line in (*self._finished(), summary.headline)]
+        if summary.counts:
+            rows = [
+                (outcome.value, f"{count:,}") for outcome, count in summary.counts.most_common()
+            ]
+            pieces.append(_table(("outcome", "enrollments"), rows))
+        if summary.notification:
+            pieces.append(f"<p>{escape(summary.notification)}</p>")
+        if failures:
+            pieces.append(
+                _table(
+                    ("failed", "course", "outcome", "error"),
+                    [
+                        (one.identifier, one.course_id, one.outcome.value, one.error or "")
+                        for one in failures[:_SHOWN]
+                    ],
+                )
+            )
+        if len(failures) > _SHOWN:
+            pieces.append(f"<p>… and {len(failures) - _SHOWN:,} more</p>")
+        return _encodable("\n".join(pieces))
+
+    def _finished(self) -> Iterator[str]:
+        if self.finished_earlier:
+            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
+            yield f"this job finished on {then}; nothing was sent"
+
+
+def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+
+
+def _encodable(text: str) -> str:
+    """Escape lone surrogates, which an identifier may hold: none can be printed or logged."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class ReportBuilder:

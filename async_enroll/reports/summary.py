@@ -89,12 +89,12 @@ class Summary:
             self.ended = at if self.ended is None else max(self.ended, at)
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         counts: Counter[Outcome] = Counter()
         for of_course in self.courses.values():
             counts.update(of_course)
-        return dict(counts)
+        return counts
 
     @property
     def pairs(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
@@ -120,6 +121,24 @@ class Faults:
             dice = random.Random(seed)  # noqa: S311 -- to be reproduced, not to be secret
             while True:
                 yield dice.choice(among) if dice.random() < probability else None
+
+        return cls(sequence, linger)
+
+    @classmethod
+    def shares(cls, shares: Mapping[Fault, float], seed: int, *, linger: float = 0.2) -> Self:
+        """Have each fault happen to its share of the calls, drawn with `seed`.
+
+        Raises ValueError for a share below 0, and for shares of more than 1 in total.
+        """
+        if not (all(share >= 0 for share in shares.values()) and math.fsum(shares.values()) <= 1):
+            raise ValueError("expected shares of at least 0 and, together, at most 1")
+        choices = [*shares, None]
+        weights = [*shares.values(), 1 - math.fsum(shares.values())]
+
+        def sequence() -> Iterator[Fault | None]:
+            dice = random.Random(seed)  # noqa: S311 -- to be reproduced, not to be secret
+            while True:
+                yield from dice.choices(choices, weights)
 
         return cls(sequence, linger)
 

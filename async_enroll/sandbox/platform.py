@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from datetime import datetime
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,13 +23,13 @@ from async_enroll.sandbox.faults.mishaps import Mishaps
 from async_enroll.sandbox.faults.pace import Pace
 from async_enroll.sandbox.http.access import Tokens
 from async_enroll.sandbox.http.access_log import Request
-from async_enroll.sandbox.http.answers import html_answer
-from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.exchange import Endpoint
 from async_enroll.sandbox.http.gate import Gate
 from async_enroll.sandbox.http.server import Server
 from async_enroll.sandbox.http.tasks import Tasks
 from async_enroll.sandbox.http.throttle import Throttle
 from async_enroll.sandbox.http.workers import Workers
+from async_enroll.sandbox.playground import pages
 from async_enroll.sandbox.proxy.firewall import Firewall
 from async_enroll.sandbox.proxy.front import Front
 from async_enroll.sandbox.proxy.gateway import Gateway
@@ -42,6 +41,7 @@ from async_enroll.sandbox.views.accounts import AccountsView
 from async_enroll.sandbox.views.bulk_enroll import BulkEnrollView
 from async_enroll.sandbox.views.core_list import CoreView
 from async_enroll.sandbox.views.listing import ListingForm
+from async_enroll.sandbox.views.not_found import not_found
 from async_enroll.sandbox.views.so2_listing import EnrollmentsView
 from async_enroll.sandbox.views.token import TokenView
 
@@ -79,7 +79,8 @@ class Platform:
 
     Callers: `token` and `username`: the staff token and its user, random by default;
     `token_lifetime`: seconds for which tokens of applications are valid (`add_application`). `port`
-    0 chooses a free one.
+    0 chooses a free one. `playground`: whether ``/`` is a page that shows what happens; raises
+    ConfigurationError without jinja2.
 
     A call is processed to its end even if its client has disconnected or the proxy has given up.
     Its mails leave pair by pair; its changes become visible when it ends. Until then, calls that
@@ -114,6 +115,7 @@ class Platform:
         token_lifetime: float = 3600.0,
         token_faults: Faults | None = None,
         firewall: str | None = None,
+        playground: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -157,6 +159,8 @@ class Platform:
             if core_listing
             else {}
         )
+        busy = self._workers.busy
+        self._pages = pages(self, self._database, busy, window) if playground else []
         self._server = Server(self._tasks, host, port, keep_alive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ExitStack()
@@ -212,9 +216,10 @@ class Platform:
             endpoints["/api/so2/v1/enrollments"] = work(self._enrollments)
         endpoints |= {path: work(endpoint) for path, endpoint in self._core.items()}
         application = web.Application()
+        application.add_routes(self._pages)
         for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
-        application.router.add_route("*", "/{path:.*}", self._front.before(work(_not_found)))
+        application.router.add_route("*", "/{path:.*}", self._front.before(work(not_found)))
         return application
 
     async def crash(self) -> None:
@@ -439,7 +444,3 @@ class Platform:
     def faults_made(self) -> list[tuple[int, Fault]]:
         """The bulk calls that met a fault, by their number from 0."""
         return self._mishaps.made
-
-
-async def _not_found(_: Exchange) -> web.StreamResponse:
-    return html_answer(HTTPStatus.NOT_FOUND)

@@ -454,11 +454,11 @@ class World:
 
     async def prepare(self, client: EnrollmentClient) -> None:
         left = [f"name{n}" for n, pair in enumerate(self.pairs) if pair.state == "left"]
-        await client.bulk_unenroll(left, [C0])
+        await client.apply([RosterEntry(who, C0, UNENROLL) for who in left])
         placed = [
             f"name{n}" for n, one in enumerate(self.pairs) if one.state == "in" and one.cohorts[0]
         ]
-        await client.bulk_enroll(placed, [C0], cohorts={C0: "red"})
+        await client.apply([RosterEntry(who, C0, cohort="red") for who in placed])
 
     def roster(self) -> list[RosterEntry]:
         return [
@@ -474,10 +474,12 @@ class World:
     async def interfere(self, client: EnrollmentClient) -> None:
         some = list(enumerate(self.pairs))
         active = [(n, one) for n, one in some if self.registered(one) and one.state != "inactive"]
-        await client.bulk_enroll([f"name{n}" for n, one in active if one.others == "enroll"], [C0])
-        await client.bulk_unenroll(
-            [f"name{n}" for n, one in active if one.others == "unenroll"], [C0]
-        )
+        others = [
+            RosterEntry(f"name{n}", C0, ENROLL if one.others == "enroll" else UNENROLL)
+            for n, one in active
+            if one.others in ("enroll", "unenroll")
+        ]
+        await client.apply(others)
         for number, pair in some:
             if not self.registered(pair) and pair.others == "register":
                 self.platform.add_user(f"name{number}", self.address(number))

@@ -104,6 +104,12 @@ async def bulk(client: EnrollmentClient) -> None:
     await client.bulk_enroll([1], ["course"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
+async def notebooks() -> None:
+    client = await EnrollmentClient("https://courses.example.org", "token").open()
+    assert_type(client, EnrollmentClient)
+    await client.aclose()
+
+
 async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     roster = Roster.read(Path("roster.csv"))
     plan = Plan.of(roster.desired, BatchLimits(), source=roster.source)

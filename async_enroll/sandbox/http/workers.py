@@ -24,6 +24,10 @@ class Workers:
         self._free = anyio.CapacityLimiter(math.inf if number is None else number)
         self._backlog = math.inf if backlog is None else backlog
 
+    def busy(self) -> int:
+        """Number of requests that are being processed."""
+        return int(self._free.borrowed_tokens)
+
     def before(self, endpoint: Endpoint[R]) -> Endpoint[R | web.Response]:
         """Return `endpoint`, whose Refusal and Crash become answers."""
 
@@ -32,7 +36,7 @@ class Workers:
             if self._free.available_tokens < 1 and waiting >= self._backlog:
                 return html_answer(HTTPStatus.SERVICE_UNAVAILABLE)
             async with self._free:
-                self.peak = max(self.peak, int(self._free.borrowed_tokens))
+                self.peak = max(self.peak, self.busy())
                 try:
                     return await endpoint(exchange)
                 except Refusal as refusal:

@@ -78,6 +78,11 @@ class Database:
         if user.active:
             self._welcome(user)
 
+    @property
+    def users(self) -> int:
+        """Number of registered users."""
+        return len(self._by_username)
+
     def activate(self, user: User) -> None:
         """Activate a user, and enroll them as `add_user` does."""
         user = evolve(user, active=True)
