@@ -23,9 +23,8 @@ from async_enroll.cli.output.account import settings_of
 from async_enroll.cli.output.difference import show_diff
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
-from async_enroll.cli.output.in_memory import run_in_memory
 from async_enroll.cli.output.outlook import show_plan
-from async_enroll.cli.output.running import run_with_journal
+from async_enroll.cli.output.running import run_in_memory, run_with_journal
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import Action, EnrollmentResult, checked_reason
