@@ -79,8 +79,8 @@ class SyncClient(ClientBase):
         Additions are sent first. Removals follow once all additions are answered, and only from
         courses where nothing is in doubt; otherwise they are withheld: REJECTED, with the reason.
         A listing older than ten minutes is read once more before anybody is removed. Entries
-        with the action UNENROLL are removed also without `remove`. The report has what was
-        sent or withheld, not the learners who are unchanged.
+        with the action UNENROLL are removed also without `remove`. Cohorts are for learners whom
+        the sync enrolls. The report has what was sent or withheld, not learners who are unchanged.
 
         Args:
             roster: The wanted enrollments, as for `apply`; or a `RosterDiff`, to do what it
@@ -97,7 +97,8 @@ class SyncClient(ClientBase):
             remove_modes: Modes besides audit and honor, such as "verified", whose learners may
                 be unenrolled. Enrolling them again does not restore the mode.
             auto_enroll: As for `apply`.
-            email_students: Whether the platform mails learners who are newly enrolled or allowed.
+            email_students: Whether the platform mails learners who are newly enrolled or allowed,
+                and no others: True is "changed" here.
             email_removed: Whether the platform mails learners who are unenrolled.
             reason: As for `apply`.
             preflight: As for `apply`.

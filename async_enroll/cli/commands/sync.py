@@ -27,7 +27,7 @@ from async_enroll.cli.output.outlook import show_plan
 from async_enroll.cli.output.running import run_in_memory, run_with_journal
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
-from async_enroll.models import Action, EnrollmentResult, checked_reason
+from async_enroll.models import Action, EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.sync import sync_plan
@@ -115,6 +115,7 @@ def sync(
         Roster(planned.source, planned.desired) if planned else comparing.read(str(roster), reading)
     )
     arguments = planned.options.arguments() if planned else comparing.arguments()
+    mailed: EmailStudents = "changed" if email_students else False
     mail: dict[str, bool] = {"email_students": email_students, "email_removed": email_removed}
     options: dict[str, Any] = {
         **mail,
@@ -134,7 +135,7 @@ def sync(
     made = sync_plan(found, tuning.limits()) if found else Plan(rows.source, rows.desired, [])
     if found and made.pairs:
         if not quiet:
-            show_plan(ERR, made, tuning)
+            show_plan(ERR, made, tuning, email_students=mailed)
         if not yes and not _agreed(made, connection.site(), **mail):
             note("nothing was sent")
             return ExitStatus.OK
@@ -157,7 +158,7 @@ def sync(
         connection.site(),
         made.source,
         auto_enroll=not no_auto_enroll,
-        email_students="changed" if email_students else False,
+        email_students=mailed,
         reason=reason,
     )
     again = "to go on: sync again; with --journal, nothing is sent twice"
@@ -178,17 +179,16 @@ def _at_a_terminal(roster: str | None) -> bool:
 def _agreed(made: Plan, site: str, *, email_students: bool, email_removed: bool) -> bool:
     actions = made.actions()
     some = [
-        f"{verb} {counted(actions[action], 'learner')} {'with' if email else 'without'} e-mail"
+        f"{verb} {counted(actions[action], 'enrollment')} {'with' if email else 'without'} e-mail"
         for action, verb, email in (
-            (Action.ENROLL, "enroll", email_students),
-            (Action.UNENROLL, "unenroll", email_removed),
+            (Action.ENROLL, "add", email_students),
+            (Action.UNENROLL, "remove", email_removed),
         )
         if action in actions
     ]
-    words = " and ".join(some) or "send nothing"
-    question = (
-        f"{words.capitalize()}, {counted(made.courses, 'course')} on {urlsplit(site).netloc}?"
-    )
+    words = " and ".join(some) or "Send nothing"
+    where = f"{counted(made.courses, 'course')} on {urlsplit(site).netloc}"
+    question = f"{words[0].upper()}{words[1:]} in {where}?"
     try:
         return Confirm.ask(question, console=ERR, default=False)
     except EOFError:
