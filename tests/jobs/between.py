@@ -42,7 +42,7 @@ async def between(
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, handler_cancellation=True)
     async with aiohttp.ClientSession(auto_decompress=True) as session:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

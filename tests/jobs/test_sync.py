@@ -355,6 +355,39 @@ async def test_a_job_stopped_between_additions_and_removals_goes_on(tmp_path: Pa
 
 
 @pytest.mark.parametrize("again", ["resume", "sync"])
+async def test_removals_that_were_in_flight_are_looked_up(tmp_path: Path, again: str) -> None:
+    journal = tmp_path / "sync.db"
+    lost = anyio.Event()
+
+    async def change(request: web.Request, said: bytes) -> web.Response | None:
+        if b'"action":"unenroll"' in said.replace(b" ", b"") and not lost.is_set():
+            lost.set()
+            await anyio.sleep(30)  # done, but nobody hears of it
+        return None
+
+    async with site() as platform, between(platform, change) as url:
+        async with EnrollmentClient(url, platform.token) as client:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as tasks:
+
+                    async def cancel() -> None:
+                        await lost.wait()
+                        scope.cancel()
+
+                    tasks.start_soon(cancel)
+                    await client.sync(class_list(), remove=True, journal=journal)
+        assert len(enrolled(platform)) == 320
+        async with EnrollmentClient(url, platform.token, settle=0.3) as client:
+            if again == "resume":
+                results = [result async for result in client.resume(journal)]
+            else:
+                report = await client.sync(class_list(), remove=True, journal=journal)
+                results = [one for one in report if one.action is Action.UNENROLL]
+        assert Counter(one.outcome for one in results) == {Outcome.UNENROLLED: 20}
+        assert len(enrolled(platform)) == 320
+
+
+@pytest.mark.parametrize("again", ["resume", "sync"])
 async def test_a_resumed_job_protects_the_roster_it_was_made_for(
     tmp_path: Path, again: str
 ) -> None:
