@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from async_enroll.reports.report import CourseReport, EnrollmentReport
     from async_enroll.roster import Roster
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Action",
     "Auth",

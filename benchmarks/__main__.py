@@ -1,44 +1,38 @@
 """Run all benchmarks, or those named: ``python -m benchmarks window cost --output DIR``."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import anyio
 from cyclopts import App
 from rich.console import Console
 
-from benchmarks import batching, cost, diff, fitting, growth, importing, listing, window
 from benchmarks.tables import Table
 
-BENCHMARKS = {
-    "window": window.run,
-    "cost": cost.run,
-    "growth": growth.run,
-    "fitting": fitting.run,
-    "listing": listing.run,
-    "batching": batching.run,
-    "diff": diff.run,
-    "importing": importing.run,
-}
+BENCHMARKS = ("window", "cost", "growth", "fitting", "listing", "batching", "diff", "importing")
+"""Modules, each with `run`, and in SHORT the arguments that make it end soon."""
 
 app = App(name="benchmarks", help="Measure ours beside what a user would write and the limit.")
 
 
 @app.default
-async def measure(*names: str, output: Path | None = None) -> None:
+async def measure(*names: str, output: Path | None = None, short: bool = False) -> None:
     """Show the figures of all benchmarks, or of those named.
 
     Args:
         names: Which benchmarks.
         output: A directory for the same tables as Markdown, and for pictures.
+        short: Only see whether they run: with so little work that the figures say nothing.
 
     """
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"no benchmark {unknown.pop()!r}; there are: {', '.join(BENCHMARKS)}")
     console = Console()
     for name in names or BENCHMARKS:
+        module = import_module(f"benchmarks.{name}")
         tables: list[Table] = []
-        async for shown in BENCHMARKS[name]():
+        async for shown in module.run(**module.SHORT if short else {}):
             if isinstance(shown, Table):
                 console.print(shown.on_terminal())
                 tables.append(shown)

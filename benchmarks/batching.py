@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from async_enroll.models import BatchLimits
 from async_enroll.planning.batching import Chunker, Target, plan, targets
 from async_enroll.planning.desired import Desired
-from benchmarks.rosters import SHAPES, desired
+from benchmarks.rosters import SHAPES, Shape, desired
 from benchmarks.tables import Table
 
 _LIMITS = (BatchLimits(200, 500), BatchLimits(500, 1000))
 
 
-async def run() -> AsyncIterator[Table]:
+SHORT: dict[str, Any] = {"limits_of_calls": _LIMITS[:1], "shapes": SHAPES[-1:]}
+
+
+async def run(
+    limits_of_calls: Sequence[BatchLimits] = _LIMITS, shapes: Sequence[Shape] = SHAPES
+) -> AsyncIterator[Table]:
     """The tables."""
-    for limits in _LIMITS:
+    for limits in limits_of_calls:
         table = Table(
             f"Calls of {limits.pairs} pairs and {limits.identifiers} identifiers at most",
             (
@@ -30,7 +36,7 @@ async def run() -> AsyncIterator[Table]:
                 "CPU seconds",
             ),
         )
-        for shape in SHAPES:
+        for shape in shapes:
             roster = desired(shape.pairs())
             since = time.process_time()
             ours = len(plan(roster, limits))

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import orjson
 
@@ -31,7 +32,7 @@ COURSES = [f"course-v1:Org+C{number}+2026" for number in range(5)]
 WINDOW = RequestWindow(1_000_000, 1)
 """No bound at all."""
 
-BARS = {"bulk_enroll": Bar(most=4), "apply": Bar(most=4), "apply with a journal": Bar(most=5)}
+BARS = {"bulk_enroll": Bar(most=3), "apply": Bar(most=3), "apply with a journal": Bar(most=4)}
 MEMORY = Bar(most=250)
 
 
@@ -63,10 +64,10 @@ def parsing(learners: list[str]) -> float:
     return time.process_time() - since
 
 
-async def ways(url: str) -> dict[str, float]:
+async def ways(url: str, pairs: int) -> dict[str, float]:
     """CPU seconds of each way through the client, and of parsing alone."""
     await _ways(url, len(COURSES))  # what is loaded but once
-    return await _ways(url, PAIRS)
+    return await _ways(url, pairs)
 
 
 async def _ways(url: str, pairs: int) -> dict[str, float]:
@@ -88,16 +89,16 @@ async def _ways(url: str, pairs: int) -> dict[str, float]:
     return took
 
 
-async def kept(url: str) -> float:
+async def kept(url: str, results: int) -> float:
     """Bytes that a result takes beyond its identifier: the peak, so what is kept is less."""
-    learners = identifiers(KEPT // len(COURSES))
+    learners = identifiers(results // len(COURSES))
     async with EnrollmentClient(url, "token", window=WINDOW) as client:
         await client.bulk_enroll(learners[:1], COURSES)  # what is loaded but once
         before = peak()
         report = await client.bulk_enroll(learners, COURSES)
         taken = peak() - before
-    check(report, pairs=KEPT)
-    return taken / KEPT
+    check(report, pairs=results)
+    return taken / results
 
 
 def check(report: EnrollmentReport, *, pairs: int) -> None:
@@ -106,23 +107,26 @@ def check(report: EnrollmentReport, *, pairs: int) -> None:
         raise RuntimeError(str(report))
 
 
-async def run() -> AsyncIterator[Table]:
+SHORT: dict[str, Any] = {"pairs": 100, "runs": 1, "results": 100}
+
+
+async def run(pairs: int = PAIRS, runs: int = RUNS, results: int = KEPT) -> AsyncIterator[Table]:
     """CPU, then memory."""
     async with serving("benchmarks.echo") as server:
-        runs = [await alone(ways, server.greeting) for _ in range(RUNS)]
+        found = [await alone(ways, server.greeting, pairs) for _ in range(runs)]
         table = Table(
-            f"CPU of {PAIRS:,} pairs beside parsing their answers",
+            f"CPU of {pairs:,} pairs beside parsing their answers",
             ("way", "µs a pair", "of orjson.loads", "bar"),
         )
         for name in ("orjson.loads alone", *BARS):
-            seconds = statistics.median(took[name] for took in runs)
-            ratio = statistics.median(took[name] / took["orjson.loads alone"] for took in runs)
+            seconds = statistics.median(took[name] for took in found)
+            ratio = statistics.median(took[name] / took["orjson.loads alone"] for took in found)
             bar = BARS.get(name, Bar()).judge(ratio)
-            table.add(name, f"{seconds / PAIRS * 1e6:.2f}", f"{ratio:.2f}", bar)
+            table.add(name, f"{seconds / pairs * 1e6:.2f}", f"{ratio:.2f}", bar)
         yield table
-        size = await alone(kept, server.greeting)
+        size = await alone(kept, server.greeting, results)
         table = Table(
-            f"Memory of a process that keeps {KEPT:,} results in a report",
+            f"Memory of a process that keeps {results:,} results in a report",
             ("", "bytes a result", "bar"),
         )
         table.add("the peak, beyond the identifiers", f"{size:.0f}", MEMORY.judge(size))

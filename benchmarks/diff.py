@@ -44,10 +44,10 @@ def roster(count: int, *, missing: int) -> Roster:
     return Roster("benchmark", desired)
 
 
-async def compared(missing: int) -> Cost:
+async def compared(pairs: int, missing: int) -> Cost:
     """The comparison alone, of records that are there already."""
-    desired = roster(PAIRS, missing=missing).desired
-    names = [f"learner{number:06}" for number in range(PAIRS)]
+    desired = roster(pairs, missing=missing).desired
+    names = [f"learner{number:06}" for number in range(pairs)]
     records = [
         Enrollment(name, f"{name}@example.org", COURSE, True, "audit", None) for name in names
     ]
@@ -55,7 +55,7 @@ async def compared(missing: int) -> Cost:
     course = CourseComparison(COURSE)
     for identifier, assignment in desired.pairs():
         course.add(identifier, assignment)
-    for start in range(0, PAIRS, _CHUNK):
+    for start in range(0, pairs, _CHUNK):
         course.feed(records[start : start + _CHUNK])
     course.resolve({})
     result = course.result(Protection.of("staff", [], []))
@@ -65,38 +65,41 @@ async def compared(missing: int) -> Cost:
     return Cost(took, peak() - before)
 
 
-async def listed(url: str) -> Cost:
+async def listed(url: str, learners: int) -> Cost:
     """The listing of the course alone."""
     async with EnrollmentClient(url, "token") as client:
         before, since = peak(), time.perf_counter()
         count = len([None async for _ in client.enrollments(course_id=COURSE)])
         cost = Cost(time.perf_counter() - since, peak() - before)
-    if count != LEARNERS:
+    if count != learners:
         raise RuntimeError("records were lost")
     return cost
 
 
-async def diffed(url: str) -> Cost:
+async def diffed(url: str, learners: int) -> Cost:
     """A diff of the course against a list as long."""
-    wanted = roster(LEARNERS, missing=0)
+    wanted = roster(learners, missing=0)
     async with EnrollmentClient(url, "token") as client:
         before, since = peak(), time.perf_counter()
         found = await client.diff(wanted, remove=True)
         cost = Cost(time.perf_counter() - since, peak() - before)
-    if found.unchanged != LEARNERS:
+    if found.unchanged != learners:
         raise RuntimeError("the diff is wrong")
     return cost
 
 
-async def run() -> AsyncIterator[Table]:
+SHORT = {"pairs": 1_000, "learners": 1_000}
+
+
+async def run(pairs: int = PAIRS, learners: int = LEARNERS) -> AsyncIterator[Table]:
     """The tables."""
     table = Table(
-        f"{PAIRS:,} enrolled against {PAIRS:,} wanted, beyond the listing",
+        f"{pairs:,} enrolled against {pairs:,} wanted, beyond the listing",
         ("differ", "µs a pair", "bar", "bytes a pair", "bar"),
     )
-    for missing in (0, PAIRS // 100, PAIRS // 10):
-        cost = await alone(compared, missing)
-        seconds, size = cost.seconds / PAIRS * 1e6, cost.bytes / PAIRS
+    for missing in (0, pairs // 100, pairs // 10):
+        cost = await alone(compared, pairs, missing)
+        seconds, size = cost.seconds / pairs * 1e6, cost.bytes / pairs
         table.add(
             f"{missing:,}",
             f"{seconds:.2f}",
@@ -105,12 +108,12 @@ async def run() -> AsyncIterator[Table]:
             BYTES.judge(size),
         )
     yield table
-    async with serving("benchmarks.echo", LEARNERS, 1) as server:
-        listing = await alone(listed, server.greeting)
-        diff = await alone(diffed, server.greeting)
-    identifiers = 2 * LEARNERS * sys.getsizeof("learner000000@example.org")
+    async with serving("benchmarks.echo", learners, 1) as server:
+        listing = await alone(listed, server.greeting, learners)
+        diff = await alone(diffed, server.greeting, learners)
+    identifiers = 2 * learners * sys.getsizeof("learner000000@example.org")
     table = Table(
-        f"A course of {LEARNERS:,} against a list as long, on MOOCit",
+        f"A course of {learners:,} against a list as long, on MOOCit",
         ("", "seconds", "times the listing", "bar", "MiB at the peak"),
     )
     table.add("listing", f"{listing.seconds:.2f}", "1.00", "", f"{listing.bytes / 2**20:.1f}")

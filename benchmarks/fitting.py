@@ -7,7 +7,8 @@ for 1.2 s waits for 30.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -74,15 +75,16 @@ def fixed(pairs: int) -> BatchLimits:
     return BatchLimits(pairs, pairs, seconds=1e6)
 
 
-async def sizes() -> Table:
+async def sizes(setting: Setting, fixed_sizes: Sequence[int]) -> Table:
     """Calls that fit, beside calls of one size."""
     table = Table(
-        f"{SLOW.learners:,} pairs of 1 ms, a gateway of {SLOW.gateway_timeout} s, 8 in flight",
+        f"{setting.learners:,} pairs of 1 ms, a gateway of {setting.gateway_timeout} s, "
+        "8 in flight",
         ("size of a call", "calls", "timed out", "seconds", "of the best", "bar"),
     )
-    runs = {f"{size}": await measured(SLOW, fixed(size), 8) for size in SIZES}
+    runs = {f"{size}": await measured(setting, fixed(size), 8) for size in fixed_sizes}
     best = min(run.seconds for run in runs.values())
-    runs["found out"] = await measured(SLOW, BatchLimits(LARGEST, LARGEST, seconds=SECONDS), 8)
+    runs["found out"] = await measured(setting, BatchLimits(LARGEST, LARGEST, seconds=SECONDS), 8)
     for name, run in runs.items():
         timed_out = run.statuses.get(504, 0)
         ratio = run.seconds / best
@@ -98,14 +100,14 @@ async def sizes() -> Table:
     return table
 
 
-async def numbers() -> Table:
+async def numbers(calls_of_workers: Mapping[int, int]) -> Table:
     """Calls at once that fit, beside as many as there are workers."""
     table = Table(
         f"Calls of 0.1 s, {MOST} in flight at most; those too many are refused (503)",
         ("workers", "calls", "of the best throughput", "bar", "% refused", "bar"),
     )
     settle = 0.6  # a hundredth of a real site's, as 0.1 s is
-    for workers, calls in CALLS.items():
+    for workers, calls in calls_of_workers.items():
         setting = evolve(CROWDED, workers=workers, learners=calls * SIZE)
         best = await measured(setting, fixed(SIZE), workers, settle)
         ours = await measured(setting, fixed(SIZE), MOST, settle)
@@ -122,7 +124,16 @@ async def numbers() -> Table:
     return table
 
 
-async def run() -> AsyncIterator[Table]:
+SHORT: dict[str, Any] = {
+    "setting": evolve(SLOW, learners=200),
+    "fixed_sizes": [50],
+    "calls": {2: 5},
+}
+
+
+async def run(
+    setting: Setting = SLOW, fixed_sizes: Sequence[int] = SIZES, calls: Mapping[int, int] = CALLS
+) -> AsyncIterator[Table]:
     """Both tables."""
-    yield await sizes()
-    yield await numbers()
+    yield await sizes(setting, fixed_sizes)
+    yield await numbers(calls)

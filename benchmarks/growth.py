@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import aiohttp
 import anyio
 import msgspec
 from attrs import evolve, frozen
 
-from async_enroll import EnrollmentClient, RosterEntry
+from async_enroll import EnrollmentClient, EnrollmentReport, RosterEntry
 from async_enroll.models import Action, Batch
 from async_enroll.platform.json import bulk_body
 from benchmarks.cost import COURSES, WINDOW, check, identifiers
 from benchmarks.processes import alone, peak, serving
 from benchmarks.rivals import IN_FLIGHT
-from benchmarks.tables import Table
+from benchmarks.tables import Bar, Table
 
 PAIRS = (10_000, 100_000, 1_000_000)
 CALLERS = (1, 10, 100, 1_000)
 """Tasks at once, each with a call of one pair at a time."""
 CALLS = 2_000
 """Calls of all callers together."""
+ROUNDS, SAME = 20, 50
+"""How often as many single calls are made by each who makes some, in turns."""
+
+SINGLE = Bar(most=2)
 
 
 @frozen
@@ -62,13 +67,14 @@ class Sharing:
         return max(self.callers) / statistics.median(self.callers)
 
 
-Call = Callable[[str], Awaitable[object]]
+T = TypeVar("T")
+Call = Callable[[str], Awaitable[T]]
 """Enrolls one learner."""
 
 
-async def share(call: Call, callers: int) -> Sharing:
+async def share(call: Call[None], callers: int, calls: int) -> Sharing:
     """Let so many tasks make the same number of calls each, one after the other."""
-    learners = identifiers(CALLS)
+    learners = identifiers(calls)
     took: list[float] = []
 
     async def caller(some: list[str]) -> None:
@@ -85,61 +91,137 @@ async def share(call: Call, callers: int) -> Sharing:
     return Sharing(time.perf_counter() - since, time.process_time() - cpu, took)
 
 
-async def sharing(url: str, callers: int) -> Sharing:
+def ours(client: EnrollmentClient, *, email_students: bool = False) -> Call[EnrollmentReport]:
+    """A call of one pair by `bulk_enroll`."""
+
+    async def call(learner: str) -> EnrollmentReport:
+        return await client.bulk_enroll([learner], COURSES[:1], email_students=email_students)
+
+    return call
+
+
+def bare(session: aiohttp.ClientSession, url: str) -> Call[None]:
+    """The limit: aiohttp alone, and nothing but JSON made of the answer."""
+    batch = Batch(Action.ENROLL, tuple(COURSES[:1]), ())
+
+    async def call(learner: str) -> None:
+        one = evolve(batch, identifiers=(learner,))
+        body = bulk_body(one, auto_enroll=True, email_students=False)
+        async with session.post(url, data=body) as answer:
+            msgspec.json.decode(await answer.read())
+
+    return call
+
+
+def new_connections() -> aiohttp.ClientSession:
+    """A session that opens a connection for each call, as ours do."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+
+
+async def sharing(url: str, callers: int, calls: int) -> Sharing:
     """Ours: one client for all."""
     async with EnrollmentClient(url, "token", window=WINDOW, concurrency=IN_FLIGHT) as client:
+        bulk_enroll = ours(client)
 
         async def call(learner: str) -> None:
-            check(await client.bulk_enroll([learner], COURSES[:1]), pairs=1)
+            check(await bulk_enroll(learner), pairs=1)
 
-        return await share(call, callers)
+        return await share(call, callers, calls)
 
 
-async def bare(url: str, callers: int) -> Sharing:
-    """The limit: aiohttp alone, as many calls in flight, and nothing but JSON made of answers."""
-    batch = Batch(Action.ENROLL, tuple(COURSES[:1]), ())
+async def sharing_bare(url: str, callers: int, calls: int) -> Sharing:
+    """The limit, as many calls in flight."""
     in_flight = anyio.Semaphore(IN_FLIGHT)
-    async with aiohttp.ClientSession() as session:
+    async with new_connections() as session:
+        post = bare(session, url)
 
         async def call(learner: str) -> None:
-            one = evolve(batch, identifiers=(learner,))
-            body = bulk_body(one, auto_enroll=True, email_students=False)
-            async with in_flight, session.post(url, data=body) as answer:
-                msgspec.json.decode(await answer.read())
+            async with in_flight:
+                await post(learner)
 
-        return await share(call, callers)
+        return await share(call, callers, calls)
 
 
-async def run() -> AsyncIterator[Table]:
-    """Jobs, then callers."""
+BASE = "aiohttp, a new connection"
+
+
+async def single(url: str, rounds: int) -> dict[str, list[float]]:
+    """CPU seconds of a call of one pair on a warm client, by who makes it; one after the other."""
+    learners = identifiers(SAME)
+    async with (
+        EnrollmentClient(url, "token", window=WINDOW) as client,
+        new_connections() as session,
+        aiohttp.ClientSession() as keeping,
+    ):
+        calls: dict[str, Call[object]] = {
+            BASE: bare(session, url),
+            "aiohttp, the same connection": bare(keeping, url),
+            "bulk_enroll": ours(client),
+            "bulk_enroll with mail": ours(client, email_students=True),
+        }
+        took: dict[str, list[float]] = {name: [] for name in calls}
+        for number in range(rounds + 1):
+            for name, call in calls.items():
+                since = time.process_time()
+                answers = [await call(learner) for learner in learners]
+                cpu = time.process_time() - since
+                if number:  # what is loaded but once is in the first
+                    took[name].append(cpu / SAME)
+                for answer in answers:
+                    if isinstance(answer, EnrollmentReport):
+                        check(answer, pairs=1)
+    return took
+
+
+SHORT: dict[str, Any] = {"pairs": [100], "callers": [2], "calls": 10, "rounds": 1}
+
+
+async def run(
+    pairs: Sequence[int] = PAIRS,
+    callers: Sequence[int] = CALLERS,
+    calls: int = CALLS,
+    rounds: int = ROUNDS,
+) -> AsyncIterator[Table]:
+    """Jobs, then callers, then a single call."""
     async with serving("benchmarks.echo") as server:
         table = Table(
             "One job, from roster entries to its report",
             ("pairs", "seconds", "CPU µs a pair", "of the smallest", "peak bytes a pair"),
         )
-        jobs = [await alone(job, server.greeting, pairs) for pairs in PAIRS]
-        least = jobs[0].cpu / PAIRS[0]
-        for pairs, took in zip(PAIRS, jobs, strict=True):
+        jobs = [await alone(job, server.greeting, some) for some in pairs]
+        least = jobs[0].cpu / pairs[0]
+        for some, took in zip(pairs, jobs, strict=True):
             table.add(
-                f"{pairs:,}",
+                f"{some:,}",
                 f"{took.seconds:.2f}",
-                f"{took.cpu / pairs * 1e6:.2f}",
-                f"{took.cpu / pairs / least:.2f}",
-                f"{took.memory / pairs:.0f}",
+                f"{took.cpu / some * 1e6:.2f}",
+                f"{took.cpu / some / least:.2f}",
+                f"{took.memory / some:.0f}",
             )
         yield table
         table = Table(
-            f"{CALLS:,} calls of one pair by callers that share a client, {IN_FLIGHT} in flight",
-            ("callers", "seconds", "CPU µs a call", "of aiohttp alone", "slowest of median caller"),
+            f"{calls:,} calls of one pair by callers that share a client, {IN_FLIGHT} in flight",
+            ("callers", "seconds", "CPU µs a call", f"of {BASE}", "slowest of median caller"),
         )
-        for callers in CALLERS:
-            ours = await alone(sharing, server.greeting, callers)
-            least_possible = await alone(bare, server.greeting, callers)
+        for number in callers:
+            shared = await alone(sharing, server.greeting, number, calls)
+            least_possible = await alone(sharing_bare, server.greeting, number, calls)
             table.add(
-                f"{callers:,}",
-                f"{ours.seconds:.2f}",
-                f"{ours.cpu / CALLS * 1e6:.0f}",
-                f"{ours.cpu / least_possible.cpu:.2f}",
-                f"{ours.fairness:.2f}",
+                f"{number:,}",
+                f"{shared.seconds:.2f}",
+                f"{shared.cpu / calls * 1e6:.0f}",
+                f"{shared.cpu / least_possible.cpu:.2f}",
+                f"{shared.fairness:.2f}",
             )
+        yield table
+        costs = await alone(single, server.greeting, rounds)
+        table = Table(
+            f"A call of one pair on a warm client, the median of {rounds} rounds of {SAME}",
+            ("call", "CPU µs", f"of {BASE}", "bar"),
+        )
+        for name, each in costs.items():
+            pairs_of = zip(each, costs[BASE], strict=True)
+            ratio = statistics.median(one / base for one, base in pairs_of)
+            bar = SINGLE.judge(ratio) if name.startswith("bulk_enroll") else ""
+            table.add(name, f"{statistics.median(each) * 1e6:.0f}", f"{ratio:.2f}", bar)
         yield table

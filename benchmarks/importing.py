@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 import anyio
 
@@ -25,25 +27,45 @@ STATEMENTS = [
 ]
 
 BARS = {
-    "import async_enroll": Bar(most=1.5),
-    "from async_enroll import EnrollmentClient": Bar(most=1.5),
+    "import async_enroll": Bar(most=1.3),
+    "from async_enroll import EnrollmentClient": Bar(most=1.3),
 }
 
+_HELP = "async-enroll --help"
+PROCESSES = {
+    'python -c "import rich"': ("-c", "import rich"),
+    'python -c "import rich.console"': ("-c", "import rich.console"),
+    'python -c "import cyclopts"': ("-c", "import cyclopts"),
+    _HELP: ("-m", "async_enroll.cli", "--help"),
+}
+HELP = Bar(most=2.5)
+
+# Their bytecode is kept, as it is where a package is installed.
+_ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
 _SINCE = "import time; since = time.process_time()"
 
 
 async def _measure(statement: str) -> float:
     code = f"{_SINCE}; {statement}; print(time.process_time() - since)"
-    # Their bytecode is kept, as it is where a package is installed.
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    process = await anyio.run_process([sys.executable, "-c", code], env=environment, stderr=None)
+    process = await anyio.run_process([sys.executable, "-c", code], env=_ENVIRONMENT, stderr=None)
     return float(process.stdout)
 
 
-async def run() -> AsyncIterator[Table]:
-    """One table."""
+async def _cpu(*command: str) -> float:
+    """CPU seconds of a whole process, from its start to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    await anyio.run_process(command, env=_ENVIRONMENT, stderr=None)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+SHORT: dict[str, Any] = {"runs": 1}
+
+
+async def run(runs: int = RUNS) -> AsyncIterator[Table]:
+    """Imports, then whole processes."""
     figures: dict[str, list[float]] = {statement: [] for statement in STATEMENTS}
-    for number in range(RUNS + 1):
+    for number in range(runs + 1):
         # In turns: what else the machine does falls on all of them.
         for statement, took in figures.items():
             seconds = await _measure(statement)
@@ -51,10 +73,23 @@ async def run() -> AsyncIterator[Table]:
                 took.append(seconds)
     base = statistics.median(figures["import aiohttp"])
     table = Table(
-        f"Imports, the median of {RUNS} processes", ("statement", "CPU ms", "of aiohttp's", "bar")
+        f"Imports, the median of {runs} processes", ("statement", "CPU ms", "of aiohttp's", "bar")
     )
     for statement, took in figures.items():
         seconds = statistics.median(took)
         bar = BARS.get(statement, Bar()).judge(seconds / base)
         table.add(statement, f"{seconds * 1000:.1f}", f"{seconds / base:.2f}", bar)
+    yield table
+    costs: dict[str, list[float]] = {name: [] for name in PROCESSES}
+    for _ in range(runs):
+        for name, arguments in PROCESSES.items():
+            costs[name].append(await _cpu(sys.executable, *arguments))
+    base = statistics.median(next(iter(costs.values())))
+    table = Table(
+        f"Whole processes, the median of {runs}", ("command", "CPU ms", "of the first", "bar")
+    )
+    for name, took in costs.items():
+        seconds = statistics.median(took)
+        bar = HELP.judge(seconds / base) if name == _HELP else ""
+        table.add(name, f"{seconds * 1000:.1f}", f"{seconds / base:.2f}", bar)
     yield table

@@ -1,14 +1,17 @@
-"""What reading a listing while it arrives costs, against holding the whole body."""
+"""What reading a listing while it arrives costs, against parsing the whole body at once."""
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import aiohttp
 import orjson
+from attrs import frozen
 from cattrs import Converter
 
 from async_enroll import Enrollment, EnrollmentClient
@@ -16,72 +19,100 @@ from benchmarks import echo
 from benchmarks.processes import alone, peak, serving
 from benchmarks.tables import Bar, Table
 
-RECORDS = 200_000
+RECORDS, RUNS = 200_000, 3
 
-BASE = "orjson + cattrs"
-OURS = "async_enroll"
-SPEED = Bar(least=0.5)
+BASE = "orjson.loads alone"
+CPU = Bar(most=1.5)
+MEMORY = Bar(most=16)
 
 
-async def streamed(url: str) -> tuple[int, float]:
-    """Ours: records while they arrive over HTTP, dropped after use."""
-    async with EnrollmentClient(url, "token") as client:
-        since = time.process_time()
+@frozen
+class Reading:
+    """What it took: records, CPU seconds, and bytes beyond what was there before."""
+
+    records: int
+    cpu: float
+    memory: int
+
+
+async def streamed(url: str, form: str) -> Reading:
+    """Ours: records while they arrive over HTTP, dropped after use; with the transport."""
+    async with EnrollmentClient(f"{url}/{form}", "token") as client:
+        before, since = peak(), time.process_time()
         count = len([None async for _ in client.enrollments()])
-        return count, time.process_time() - since
+        return Reading(count, time.process_time() - since, peak() - before)
 
 
-async def whole(url: str) -> tuple[int, float]:
-    """What a user would write: orjson and cattrs, once the whole body is there."""
+async def parsed(url: str, finish: Callable[[Any], Any]) -> Reading:
+    """The whole body to dictionaries, without the transport; then something with them."""
+    before = peak()
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/array") as response:
+        body = await response.read()
+    since = time.process_time()
+    count = len(finish(orjson.loads(body)))
+    return Reading(count, time.process_time() - since, peak() - before)
+
+
+def as_they_are(values: Any) -> Any:
+    """Dictionaries, nothing checked: the limit."""
+    return values
+
+
+def structured(values: Any) -> list[Enrollment]:
+    """Models by cattrs: what a user would write."""
     converter = Converter()
     converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
-    body = await _body(url)
-    since = time.process_time()
-    records = converter.structure(orjson.loads(body), list[Enrollment])
-    return len(records), time.process_time() - since
+    return converter.structure(values, list[Enrollment])
 
 
-async def parsed(url: str) -> tuple[int, float]:
-    """The limit: JSON to dictionaries, nothing checked."""
-    body = await _body(url)
-    since = time.process_time()
-    values: list[Any] = orjson.loads(body)
-    return len(values), time.process_time() - since
+Read = Callable[[str], Awaitable[Reading]]
+
+READERS: dict[str, Read] = {
+    BASE: partial(parsed, finish=as_they_are),
+    "orjson.loads, then cattrs": partial(parsed, finish=structured),
+    **{f"async_enroll, {form}": partial(streamed, form=form) for form in echo.FORMS},
+}
 
 
-async def _body(url: str) -> bytes:
-    async with aiohttp.ClientSession() as session, session.get(url) as response:
-        return await response.read()
+async def measure(url: str, read: Read, records: int) -> Reading:
+    """Read in a process of its own.
+
+    Raises:
+        RuntimeError: if records were lost.
+
+    """
+    found = await alone(read, url)
+    if found.records != records:
+        raise RuntimeError(f"{found.records} of {records} records")
+    return found
 
 
-Reader = Callable[[str], Awaitable[tuple[int, float]]]
-"""Gives how many records it read, and CPU seconds without those of getting a whole body."""
-
-READERS: dict[str, Reader] = {BASE: whole, OURS: streamed, "orjson alone": parsed}
+SHORT: dict[str, Any] = {"records": 2_000, "runs": 1}
 
 
-async def measure(read: Reader, url: str) -> tuple[float, int]:
-    """CPU seconds, and bytes of memory at the peak beyond what was there before."""
-    before = peak()
-    count, took = await read(url)
-    if count != RECORDS:
-        raise RuntimeError("records were lost")
-    return took, peak() - before
-
-
-async def run() -> AsyncIterator[Table]:
+async def run(records: int = RECORDS, runs: int = RUNS) -> AsyncIterator[Table]:
     """The table."""
-    async with serving("benchmarks.echo", RECORDS) as server:
-        figures = {
-            name: await alone(measure, read, server.greeting) for name, read in READERS.items()
-        }
-    size = len(echo.listing(RECORDS))
+    async with serving("benchmarks.echo", records) as server:
+        figures = [
+            {name: await measure(server.greeting, read, records) for name, read in READERS.items()}
+            for _ in range(runs)
+        ]
+    size = len(echo.listing(records))
     table = Table(
-        f"A listing of {RECORDS:,} records, {size / 2**20:.0f} MiB",
-        ("reader", "CPU seconds", "speed", "bar", "MiB at the peak"),
+        f"A listing of {records:,} records, {size / 2**20:.0f} MiB, median of {runs} runs",
+        ("reader", "CPU µs a record", f"of {BASE}", "bar", "MiB at the peak", "bar"),
     )
-    base, _ = figures[BASE]
-    for name, (took, most) in figures.items():
-        bar = SPEED.judge(base / took) if name == OURS else ""
-        table.add(name, f"{took:.2f}", f"{base / took:.2f}", bar, f"{most / 2**20:.1f}")
+    for name in READERS:
+        cpu = statistics.median(found[name].cpu for found in figures)
+        ratio = statistics.median(found[name].cpu / found[BASE].cpu for found in figures)
+        memory = statistics.median(found[name].memory for found in figures) / 2**20
+        ours = name.startswith("async_enroll")
+        table.add(
+            name,
+            f"{cpu / records * 1e6:.2f}",
+            f"{ratio:.2f}",
+            CPU.judge(ratio) if ours else "",
+            f"{memory:.1f}",
+            MEMORY.judge(memory) if ours else "",
+        )
     yield table

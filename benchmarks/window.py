@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 from attrs import frozen
 
@@ -23,7 +24,6 @@ from benchmarks.tables import Bar, Table
 WINDOW = RequestWindow(120, 6)
 CALLS = 600
 BAR = Bar(most=1.01)
-SETTING = Setting(WINDOW, learners=CALLS, seconds_per_call=0.02)
 
 
 @frozen
@@ -38,19 +38,19 @@ class Run:
     """When calls were done that were not refused, in seconds since the first call came."""
 
 
-async def measure(name: str, site: Site) -> tuple[float, float]:
+async def measure(name: str, site: Site, window: RequestWindow) -> tuple[float, float]:
     """Seconds, and CPU seconds."""
     since, cpu = time.perf_counter(), time.process_time()
-    under_way = CONTENDERS[name](site, WINDOW)
+    under_way = CONTENDERS[name](site, window)
     if under_way is not None:
         await under_way
     return time.perf_counter() - since, time.process_time() - cpu
 
 
-async def contend(name: str) -> Run:
+async def contend(name: str, setting: Setting) -> Run:
     """Let a contender enroll everybody on a site of its own."""
-    async with visited(SETTING) as site:
-        seconds, cpu = await alone(measure, name, site)
+    async with visited(setting) as site:
+        seconds, cpu = await alone(measure, name, site, setting.window)
     start = min(call.arrival for call in site.calls)
     return Run(
         seconds,
@@ -61,26 +61,30 @@ async def contend(name: str) -> Run:
     )
 
 
-async def run() -> AsyncIterator[Table | Picture]:
+SHORT: dict[str, Any] = {"window": RequestWindow(100, 1), "calls": 10}
+
+
+async def run(window: RequestWindow = WINDOW, calls: int = CALLS) -> AsyncIterator[Table | Picture]:
     """The table, and how it went over time."""
-    runs = {name: await contend(name) for name in CONTENDERS}
-    shortest = SETTING.limit(IN_FLIGHT)
+    setting = Setting(window, learners=calls, seconds_per_call=0.02)
+    runs = {name: await contend(name, setting) for name in CONTENDERS}
+    shortest = setting.limit(IN_FLIGHT)
     table = Table(
-        f"{CALLS} calls, {WINDOW.calls} per {WINDOW.seconds:g} s, {IN_FLIGHT} in flight at most",
+        f"{calls} calls, {window.calls} per {window.seconds:g} s, {IN_FLIGHT} in flight at most",
         ("client", "enrolled", "refused", "seconds", "of the limit", "CPU ms a call", "bar"),
     )
     for name, found in runs.items():
-        done = found.enrolled == CALLS
+        done = found.enrolled == calls
         table.add(
             name,
-            f"{found.enrolled} of {CALLS}",
+            f"{found.enrolled} of {calls}",
             str(found.refusals),
             f"{found.seconds:.2f}",
             f"{found.seconds / shortest:.3f}" if done else "never done",
-            f"{found.cpu / CALLS * 1000:.2f}",
+            f"{found.cpu / calls * 1000:.2f}",
             BAR.judge(found.seconds / shortest) if name == "async_enroll" else "",
         )
-    table.add("the limit", f"{CALLS} of {CALLS}", "0", f"{shortest:.2f}", "1.000", "", "")
+    table.add("the limit", f"{calls} of {calls}", "0", f"{shortest:.2f}", "1.000", "", "")
     yield table
     yield draw(
         "window",
@@ -92,6 +96,6 @@ async def run() -> AsyncIterator[Table | Picture]:
             )
             for name, found in runs.items()
         ],
-        WINDOW,
-        CALLS,
+        window,
+        calls,
     )

@@ -1,13 +1,23 @@
 """What the benchmarks rest on: their servers, the limit, and how figures are shown."""
 
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from async_enroll import EnrollmentClient, Outcome, RequestWindow
 from async_enroll.models import NOBODY, Action, Batch
 from async_enroll.platform.json import bulk_answer, bulk_body
 from benchmarks import echo
+from benchmarks.__main__ import BENCHMARKS
 from benchmarks.picture import Curve, draw
 from benchmarks.processes import alone, peak, serving
 from benchmarks.site import Setting, visited
@@ -90,3 +100,59 @@ async def test_memory_is_measured_in_a_process_of_its_own() -> None:
     ballast = bytearray(100 * 2**20)
     assert await alone(_peak_with, 50 * 2**20) >= 50 * 2**20 * 0.9
     assert len(ballast) == 100 * 2**20
+
+
+PROJECT = Path(__file__).parent.parent
+NOT_INSTALLED = """
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *more: None if name in {} else find(name, *more)
+"""
+
+
+def installed_with(requirements: Iterable[str]) -> set[str]:
+    """The distributions that pip installs for these, with all that they need."""
+    found: set[str] = set()
+    extras: set[tuple[str, str]] = set()
+    left = [Requirement(one) for one in requirements]
+    while left:
+        one = left.pop()
+        name = canonicalize_name(one.name)
+        wanted = {(name, extra) for extra in {"", *one.extras}} - extras
+        extras |= wanted
+        found.add(name)
+        for _, extra in wanted:
+            needed = [Requirement(line) for line in requires(name) or ()]
+            left += [
+                each for each in needed if not each.marker or each.marker.evaluate({"extra": extra})
+            ]
+    return found
+
+
+@pytest.fixture(scope="session")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment where Python has only what `nox -s benchmarks` installs."""
+    groups = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
+    there = installed_with(["async_enroll[cli]", *groups["benchmarks"]])
+    missing = sorted(
+        module
+        for module, distributions in packages_distributions().items()
+        if not there & {canonicalize_name(each) for each in distributions}
+    )
+    assert "hypothesis" in missing
+    assert not {"orjson", "pytest", "cyclopts"} & set(missing)
+    directory = tmp_path_factory.mktemp("newcomer")
+    (directory / "sitecustomize.py").write_text(NOT_INSTALLED.format(missing))
+    return {**os.environ, "PYTHONPATH": str(directory)}
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_runs_where_only_its_own_group_is_installed(
+    name: str, newcomer: dict[str, str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "benchmarks", name, "--short", "--output", str(tmp_path)]
+    done = subprocess.run(
+        command, cwd=PROJECT, env=newcomer, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| ---" in (tmp_path / f"{name}.md").read_text("utf-8")

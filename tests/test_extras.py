@@ -41,7 +41,7 @@ try:
 except ConfigurationError as error:
     print(error)
 """
-COMMAND = "from async_enroll.cli import main; main()"
+COMMAND = "from async_enroll.cli import main; sys.argv[1:] = ['demo']; main()"
 
 
 def run(

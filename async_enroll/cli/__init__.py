@@ -12,8 +12,10 @@ from io import TextIOWrapper
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        from async_enroll.cli.app import app
+        from async_enroll.cli.app import app_for
         from async_enroll.cli.output.ending import ending
+
+        app = app_for(sys.argv[1:])
     except ModuleNotFoundError as error:
         package = f"{error.name}".partition(".")[0]
         if package == __name__.partition(".")[0]:

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App
 
-from async_enroll.cli.commands import (
-    apply,
-    demo,
-    diff,
-    doctor,
-    enrollments,
-    plan,
-    report,
-    resume,
-    sandbox,
-    sync,
-    undo,
-)
+from async_enroll import __version__
 
-app: App = App(
-    name="async-enroll",
-    help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
-    help_epilogue="""\
+COMMANDS = {
+    "enrollments": "List current and former enrollments.",
+    "apply": "Apply a roster: enroll and unenroll the learners it lists, and report every one.",
+    "diff": "Show how a roster and the enrollments of its courses differ. Changes nothing.",
+    "sync": "Make courses equal to a roster: enroll who is missing, and unenroll others if asked.",
+    "plan": "Show what applying a roster would do, without sending anything.",
+    "resume": "Continue a stopped or interrupted job from its journal.",
+    "undo": "Undo a job: take every learner back to their state before it.",
+    "report": "Show the results of a job from its journal, during the job or afterwards.",
+    "doctor": "Check the connection, credentials and permissions, and say how to fix problems.",
+    "sandbox": "Run an embedded platform until Ctrl-C.",
+    "demo": "Apply a sample roster on an embedded platform, and verify the report.",
+}
+"""The commands, each with the first line of its help: what the common help shows."""
+
+_EPILOGUE = """\
 Start here:
   async-enroll demo                      try it on an embedded platform
   export ASYNC_ENROLL_URL=https://courses.example.org
@@ -41,20 +42,26 @@ Exit status:
   1    some enrollments failed; the report lists them
   2    nothing was sent: invalid arguments, configuration or roster
   3    stopped before the end; with a journal, `resume` continues
-  130  interrupted; with a journal, `resume` continues""",
-    help_format="plaintext",
-    version=version("async_enroll"),
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
-app.command(apply.apply, help_epilogue=apply.EXAMPLES)
-app.command(diff.diff, help_epilogue=diff.EXAMPLES)
-app.command(sync.sync, help_epilogue=sync.EXAMPLES)
-app.command(plan.plan, help_epilogue=plan.EXAMPLES)
-app.command(resume.resume, help_epilogue=resume.EXAMPLES)
-app.command(undo.undo, help_epilogue=undo.EXAMPLES)
-app.command(report.report, help_epilogue=report.EXAMPLES)
-app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
-app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)
-app.command(demo.demo, help_epilogue=demo.EXAMPLES)
+  130  interrupted; with a journal, `resume` continues"""
+
+
+def app_for(arguments: Sequence[str]) -> App:
+    """Build the command line for these arguments: of all commands, only the first one is loaded."""
+    app = App(
+        name="async-enroll",
+        help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
+        help_epilogue=_EPILOGUE,
+        help_format="plaintext",
+        version=__version__,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    asked = next((word for word in arguments if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        place = f"{__package__}.commands.{name}"
+        if name == asked:
+            module = import_module(place)
+            app.command(getattr(module, name), help_epilogue=module.EXAMPLES)
+        else:
+            app.command(f"{place}:{name}", name=name, help=summary)
+    return app

@@ -13,14 +13,13 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import aiohttp
 from attrs import evolve
 
 from async_enroll.delivery.event_log import OnEvent
 from async_enroll.errors import ConfigurationError
-from async_enroll.http.client_credentials import ClientCredentials
 from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
@@ -34,8 +33,11 @@ from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import reader
-from async_enroll.reports.report import EnrollmentReport, ReportBuilder
 from async_enroll.results import Block
+
+if TYPE_CHECKING:
+    from async_enroll.http.client_credentials import ClientCredentials
+    from async_enroll.reports.report import EnrollmentReport
 
 
 class ClientBase:
@@ -158,6 +160,8 @@ class ClientBase:
         complete: Callable[[EnrollmentReport], EnrollmentReport] = lambda report: report,
     ) -> EnrollmentReport:
         """Run a job; return its report, passed through `complete`, as is that of an exception."""
+        from async_enroll.reports.report import ReportBuilder  # streams do without
+
         cut_off: list[Block] = []
         builder = ReportBuilder(
             auto_enroll=options.auto_enroll, email_students=options.email_students
@@ -172,7 +176,10 @@ class ClientBase:
             builder.add(cut_off)
             error.report = complete(builder.report())  # type: ignore[union-attr]  # documented
             raise
-        return evolve(complete(builder.report()), finished_earlier=finished_earlier)
+        report = complete(builder.report())
+        if finished_earlier is None:
+            return report
+        return evolve(report, finished_earlier=finished_earlier)
 
     async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
         not_yielded: dict[int, list[Block]] = {}

@@ -7,8 +7,10 @@ stream of `EnrollmentResult`.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from async_enroll.client.sync import SyncClient
 from async_enroll.errors import ConfigurationError, EnrollError
@@ -29,7 +31,9 @@ from async_enroll.models import (
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
 from async_enroll.platform.concurrent_queries import side_by_side
-from async_enroll.reports.report import EnrollmentReport
+
+if TYPE_CHECKING:
+    from async_enroll.reports.report import EnrollmentReport
 
 
 class EnrollmentClient(SyncClient):
@@ -132,14 +136,14 @@ class EnrollmentClient(SyncClient):
             ask = self._reader.enrollments
             await side_by_side(ask, distinct, emit, concurrency=self._concurrency)
 
-        seen: set[tuple[str, str]] = set()
+        seen: defaultdict[str, set[str]] = defaultdict(set)  # usernames by course
         async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as lists:
             async for records in lists:
                 for record in records:
-                    key = record.username, record.course_id
-                    if key not in seen:
+                    usernames = seen[record.course_id]
+                    if record.username not in usernames:
                         if len(distinct) > 1:  # a single query needs no deduplication
-                            seen.add(key)
+                            usernames.add(record.username)
                         yield record
 
     async def bulk_enroll(

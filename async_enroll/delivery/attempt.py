@@ -101,7 +101,7 @@ class Attempt:
 
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
-        return evolve(self, batch=batch)
+        return self if batch is self.batch else evolve(self, batch=batch)
 
     def halves(self) -> list[Attempt]:
         """Return two copies with a half of the batch each; the attempt itself if it is one pair."""

@@ -8,7 +8,7 @@ that fail. Emits blocks of results, after the event log has recorded them.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 
 import anyio
@@ -16,7 +16,7 @@ from attrs import evolve
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt, Doubt
-from async_enroll.delivery.dispatch import Dispatch, InFlight, Reply
+from async_enroll.delivery.dispatch import Dispatch, InFlight, Reply, after
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.delivery.mailing import FRESH, Changed, Mailing, divided
@@ -33,7 +33,7 @@ from async_enroll.delivery.outcomes import (
     rejected_culprit,
     unconfirmed,
 )
-from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
+from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight, is_at_fault
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchSettled, BatchSplit, Event, PlacesChecked
@@ -87,7 +87,7 @@ class Delivery:
         self.preflight: Preflight = Preflight(
             self._preflight, limits, good_places, dispatch.until_stopped, self._checked
         )
-        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency)
+        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency, fast_acquire=True)
         """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
         self.mailing: Mailing = Mailing(limits)
         self.accounted: int = 0
@@ -262,7 +262,7 @@ class Delivery:
         stopped_by = self.dispatch.stopped_by
         if reply is None:
             return await self._give_up(attempt, stopped_by or EnrollError("stopped"))
-        sent = _after(attempt, reply)
+        sent = after(attempt, reply)
         if isinstance(reply, BulkAnswer):
             return self._answered(sent, reply)
         if sent.changed_in and not sent.mails:
@@ -295,6 +295,8 @@ class Delivery:
         self._culprits_in_a_row = 0
         results = answered(attempt, answer)
         blocks = results.blocks
+        if not (results.doubtful or results.erroneous or results.undone):
+            return blocks, []
         doubtful = self._parts(evolve(attempt, lost=True, errors=0), results.doubtful)
         if attempt.attempts >= MOST_ATTEMPTS:
             words = "the platform's answers do not tell what became of this pair"
@@ -389,15 +391,15 @@ class Delivery:
         """Bisect the courses of one learner; where both halves fail, the learner fails in all."""
         first, second = in_flight.attempts = attempt.halves()
         reply = await self._send(first, in_flight)
-        if not _is_at_fault(reply):
+        if not is_at_fault(reply):
             blocks, more = await self._handle_reply(first, reply, in_flight)
             return blocks, [*more, second]
-        in_flight.replace(first, first := _after(first, reply))
+        in_flight.replace(first, first := after(first, reply))
         other = await self._send(second, in_flight)
-        if _is_at_fault(other):
+        if is_at_fault(other):
             return [
                 *rejected_culprit(first, failure),
-                *rejected_culprit(_after(second, other), failure),
+                *rejected_culprit(after(second, other), failure),
             ], []
         blocks, more = await self._handle_reply(second, other, in_flight)
         return blocks, [*more, first]
@@ -434,17 +436,10 @@ class Delivery:
         await self._record(event)
         return [], attempt.halves()
 
-    def _parts(self, attempt: Attempt, some: Iterable[Pair]) -> list[Attempt]:
+    def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:
         """Return attempts with the same history for some of the pairs of one."""
+        if not some:
+            return []
         return [
             attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]
-
-
-def _after(attempt: Attempt, reply: Reply) -> Attempt:
-    kind = reply.kind if isinstance(reply, Failure) else None
-    return attempt.after(kind, mailed=attempt.mails)
-
-
-def _is_at_fault(reply: Reply) -> bool:
-    return isinstance(reply, Failure) and reply.kind in AT_FAULT

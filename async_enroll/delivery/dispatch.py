@@ -79,7 +79,7 @@ class Dispatch:
         self._calls = calls
         self._auto_enroll = auto_enroll
         self._reason = reason
-        self._queue = anyio.Lock()
+        self._queue = anyio.Lock(fast_acquire=True)
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
     def stop(self, why: EnrollError) -> None:
@@ -244,3 +244,9 @@ class Dispatch:
                 error=str(failure.error) if failure else None,
             )
             await self._event_log.record(event)
+
+
+def after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
+    """Return an attempt that counts one more call, by the reply to it."""
+    kind = reply.kind if isinstance(reply, Failure) else None
+    return attempt.after(kind, mailed=attempt.mails)

@@ -218,3 +218,8 @@ def _place_error(failure: Failure) -> EnrollError:
         case kind if kind in _UNDECIDED:
             return EnrollError(f"not sent: whether the course exists cannot be told ({words})")
     return failure.error
+
+
+def is_at_fault(reply: BulkAnswer | Failure | None) -> bool:
+    """Whether a call failed because of something in it."""
+    return isinstance(reply, Failure) and reply.kind in AT_FAULT

@@ -14,7 +14,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from io import BytesIO
 from types import TracebackType
 from typing import Self, TypeVar
@@ -25,6 +24,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from yarl import URL
 
+from async_enroll import __version__
 from async_enroll.cancellation import ended, is_cancelled
 from async_enroll.errors import (
     ConfigurationError,
@@ -42,7 +42,7 @@ from async_enroll.http.network_errors import (
 )
 from async_enroll.http.proxy import Proxy
 from async_enroll.http.tokens import Auth, Secret, SignIn, from_source, problem_of_header
-from async_enroll.http.unpacking import Gunzip
+from async_enroll.http.unpacking import LARGEST_PIECE, Gunzip
 
 T = TypeVar("T")
 
@@ -59,6 +59,9 @@ _KEEP_ALIVE = 4.0
 # aiohttp's default of 8 kB.
 _LONGEST_LINE = 64 * 1024
 
+# Bytes of a body; below aiohttp's `TOO_LARGE_BYTES_BODY`.
+_LARGE_BODY = 64 * 1024
+
 _OK = 200
 _JSON = {
     # The platform's reference requires both, also on a GET.
@@ -66,7 +69,7 @@ _JSON = {
     "Content-Type": "application/json",
 }
 _ADDRESS = re.compile("[!-~]+")
-_USER_AGENT = f"async-enroll/{version('async_enroll')}"
+_USER_AGENT = f"async-enroll/{__version__}"
 
 _log = logging.getLogger("async_enroll")
 
@@ -101,7 +104,10 @@ def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
 
 
 class Pieces:
-    """The body of an answer as an async iterator of bytes as they arrive, decompressed."""
+    """The body of an answer as an async iterator of bytes as they arrive, decompressed.
+
+    Each piece has at most `LARGEST_PIECE` bytes.
+    """
 
     def __init__(self, transport: Transport, response: aiohttp.ClientResponse) -> None:
         self._transport = transport
@@ -123,7 +129,7 @@ class Pieces:
         return piece
 
     async def _next(self) -> bytes:
-        return await self._transport.in_words(self._content.readany())
+        return await self._transport.in_words(self._content.read(LARGEST_PIECE))
 
     async def _unpacked(self, gunzip: Gunzip) -> bytes:
         """The next decompressed piece; an empty one at the end."""
@@ -169,6 +175,7 @@ class Transport:
     ) -> None:
         self.site = site
         self.timeout = timeout
+        self._total_timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 2)
         self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
         self._given = session
         self._session = self._session_for_fresh = session
@@ -233,7 +240,7 @@ class Transport:
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
         async with self._exchange(
-            "POST", url, body, kind, None, self._total_timeout(), fresh=True
+            "POST", url, body, kind, None, self._total_timeout, fresh=True
         ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
 
@@ -250,10 +257,10 @@ class Transport:
 
         """
         # aiohttp warns of large `bytes`, which it writes at once, but not of a file.
-        sent = BytesIO(body) if body is not None else None
+        sent = BytesIO(body) if body and len(body) > _LARGE_BODY else body
         signed, credentials = await self._signed()
         async with self._exchange(
-            method, url, sent, _JSON, signed, self._total_timeout(), fresh=fresh
+            method, url, sent, _JSON, signed, self._total_timeout, fresh=fresh
         ) as response:
             return await self._read_whole(response, credentials)
 
@@ -278,9 +285,6 @@ class Transport:
             else:
                 yield await self._read_whole(response, credentials)
 
-    def _total_timeout(self) -> aiohttp.ClientTimeout:
-        return aiohttp.ClientTimeout(total=self.timeout, connect=self.timeout / 2)
-
     async def _signed(self) -> tuple[Secret[str], int]:
         """The ``Authorization`` header of a request, and how often the token was renewed before."""
         self._check_loop()
@@ -300,7 +304,7 @@ class Transport:
         self,
         method: str,
         url: URL,
-        body: BytesIO | None,
+        body: bytes | BytesIO | None,
         headers: Mapping[str, str],
         signed: Secret[str] | None,
         timeout: aiohttp.ClientTimeout,

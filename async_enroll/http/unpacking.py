@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import zlib
 
-LARGEST_PIECE = 1024 * 1024
-"""Most bytes decompressed at once: one compressed byte can expand to a thousand."""
+LARGEST_PIECE = 64 * 1024
+"""Most bytes decompressed at once: one compressed byte can expand to a thousand.
+
+A piece of a listing then makes fewer than 700 records, which are used and freed before Python
+looks for garbage.
+"""
 
 _GZIP = 31  # zlib.decompressobj: a window of 2^15 bytes, with the header and trailer of gzip
 

@@ -117,7 +117,9 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
     if _is_table(items) or not isinstance(items, Iterable | AsyncIterable):
         raise ConfigurationError(f"{name} is a {type(items).__name__}; expected a list")
-    return _uncancelled(_in_lists(items), name)
+    if isinstance(items, AsyncIterable):
+        return _uncancelled(_one_by_one(items), name)
+    return _in_lists(items)
 
 
 def _is_table(items: object) -> bool:
@@ -139,22 +141,23 @@ async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterato
         yield some
 
 
-async def _in_lists(items: AnyIterable[T]) -> AsyncIterator[list[T]]:
-    if isinstance(items, AsyncIterable):
-        async for item in items:
-            yield [item]
-    else:
-        left = iter(items)
-        broken: Exception | None = None
-        while broken is None:
-            some: list[T] = []
-            try:
-                some.extend(islice(left, _CHUNK))
-            except Exception as error:  # noqa: BLE001  # raised after the items read before it
-                broken = error
-            if some:
-                yield some
-                await anyio.lowlevel.checkpoint()
-            elif broken is None:
-                return
-        raise broken
+async def _one_by_one(items: AsyncIterable[T]) -> AsyncIterator[list[T]]:
+    async for item in items:
+        yield [item]
+
+
+async def _in_lists(items: Iterable[T]) -> AsyncIterator[list[T]]:
+    left = iter(items)
+    broken: Exception | None = None
+    while broken is None:
+        some: list[T] = []
+        try:
+            some.extend(islice(left, _CHUNK))
+        except Exception as error:  # noqa: BLE001  # raised after the items read before it
+            broken = error
+        if some:
+            yield some
+        if len(some) < _CHUNK and broken is None:
+            return
+        await anyio.lowlevel.checkpoint()
+    raise broken

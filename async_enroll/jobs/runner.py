@@ -7,6 +7,7 @@ handles well, and gives it to `delivery.delivery`, which emits the results.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 from typing import Protocol
 
@@ -115,14 +116,14 @@ class Job:
     async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._watch_stop)
+        async with self._watching_stop():
             more = True
             while more and not self._stopped_for_resume:
                 more = False
                 async with anyio.create_task_group() as calls:
+                    only: Attempt | None = None
                     try:
-                        more = await self._feed(work, calls)
+                        only, more = await self._feed(work, calls)
                     except Exception as error:  # noqa: BLE001  # raised when the calls have ended
                         broken = error
                     except anyio.get_cancelled_exc_class():
@@ -130,9 +131,11 @@ class Job:
                             raise
                         words = "the source of the work was cancelled; the job was not"
                         broken = EnrollError(words)
-                async with anyio.create_task_group() as calls:
-                    await self._mail(self._delivery.mailing.rest(), calls)
-            watch.cancel_scope.cancel()
+                    if only:
+                        await self._start(only, calls, alone=True)
+                if attempts := self._delivery.mailing.rest():
+                    async with anyio.create_task_group() as calls:
+                        await self._mail(attempts, calls)
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
     async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
@@ -158,19 +161,35 @@ class Job:
         error = words if stopped_by else None
         await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    async def _watch_stop(self) -> None:
-        if self._stop is not None:
-            await self._stop.wait()
-            self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
+    @asynccontextmanager
+    async def _watching_stop(self) -> AsyncIterator[None]:
+        """Stop the job once its signal is set, during the body of the `async with`."""
+        if self._stop is None:
+            yield
+            return
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._watch_stop, self._stop)
+            yield
+            watch.cancel_scope.cancel()
 
-    async def _feed(self, work: AsyncIterator[JobWork], calls: TaskGroup) -> bool:
-        """Start calls for the work up to the next `AllAnswered`; return whether there is one."""
+    async def _watch_stop(self, stop: Signal) -> None:
+        await stop.wait()
+        self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
+
+    async def _feed(
+        self, work: AsyncIterator[JobWork], calls: TaskGroup
+    ) -> tuple[Attempt | None, bool]:
+        """Start delivering the work up to the next `AllAnswered`.
+
+        Returns the only attempt of a part that has no other, which is not started, and whether
+        more work follows.
+        """
         scope = Scope(())
         first: Attempt | None = None  # held back until it is known whether another follows
         started = more = False
         async for item in work:
             if self._stopped_for_resume:
-                return False
+                return None, False
             await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
             match item:
                 case Block():
@@ -207,9 +226,7 @@ class Job:
                 started = True
                 await self._start(first, calls)
             await self._start(attempt, calls)
-        if first and not started:
-            await self._start(first, calls, alone=True)
-        return more
+        return None if started else first, more
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""
@@ -223,8 +240,12 @@ class Job:
                 batch, rest = cut(batch, size)
                 left += [rest] if rest else []
             sent = anyio.Event()
-            calls.start_soon(self._deliver, attempt.with_batch(batch), sent)
-            await sent.wait()
+            part = attempt.with_batch(batch)
+            if alone and not left:
+                await self._deliver(part, sent)  # without the cost of a task
+            else:
+                calls.start_soon(self._deliver, part, sent)
+                await sent.wait()
 
     async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
         # The slot is held until the results are consumed: a slow consumer slows the job down,

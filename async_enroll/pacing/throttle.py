@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
-from aiolimiter import AsyncLimiter
 
 from async_enroll.errors import TransportError
 from async_enroll.models import RequestWindow
@@ -19,6 +19,9 @@ from async_enroll.pacing.concurrency import ConcurrencyLimit
 from async_enroll.pacing.hold import Hold
 from async_enroll.pacing.rate import Pace
 from async_enroll.pacing.sliding_window import Call, WindowLog
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 
 class Permit:
@@ -122,8 +125,9 @@ class Throttle:
         self.pace: Pace = Pace(window)
         self.held: Hold = Hold(window.seconds, patience)
         self.work: Work = Work()
-        self._queue = anyio.Lock()
-        self._changed = anyio.Event()
+        self._queue = anyio.Lock(fast_acquire=True)
+        self._changed: anyio.Event | None = None
+        """What those wait for who have waited since the last change; None if nobody has."""
         self._limiter: AsyncLimiter | None = None
 
     @asynccontextmanager
@@ -166,13 +170,15 @@ class Throttle:
         return Refusals(self.held)
 
     def _wake(self) -> None:
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed:
+            self._changed.set()
+            self._changed = None
 
     async def _until(self, free: Callable[[float], float]) -> None:
         while (wait := free(anyio.current_time())) > 0:
+            changed = self._changed = self._changed or anyio.Event()
             with anyio.move_on_after(wait):
-                await self._changed.wait()
+                await changed.wait()
 
     def _wait(self, now: float) -> float:
         return max(
@@ -196,6 +202,8 @@ class Throttle:
         if not interval:
             self._limiter = None
             return
+        from aiolimiter import AsyncLimiter  # most sites need none
+
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
             await self._limiter.acquire()  # for the last call: it may have been sent just now

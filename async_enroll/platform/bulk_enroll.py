@@ -37,6 +37,7 @@ class BulkEnrollApi:
     def __init__(self, transport: Transport, throttle: Throttle, limits: BatchLimits) -> None:
         self.path: str | None = None
         self._transport = transport
+        self._urls = {form: transport.site / form for form in BULK_ENROLL_FORMS}
         self._throttle = throttle
         self._batch_size = {
             True: BatchSize(limits, FIRST_WITH_MAIL),
@@ -105,7 +106,7 @@ class BulkEnrollApi:
     async def _post(
         self, body: bytes, permit: Permit, path: str | None = None
     ) -> BulkAnswer | Failure:
-        url = self._transport.site / (path or self.path or BULK_ENROLL)
+        url = self._urls[path or self.path or BULK_ENROLL]
         try:
             answer = await self._transport.call("POST", url, body, fresh=True)
             if not answer.ok and await renewed(self._transport, answer):

@@ -5,6 +5,7 @@ Takes an `EnrollmentQuery` or a `Lookup`; gives lists of `Enrollment` to `platfo
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
@@ -15,6 +16,7 @@ import anyio
 from attrs import evolve
 from yarl import URL
 
+from async_enroll.cancellation import ended
 from async_enroll.errors import TransportError
 from async_enroll.http.failures import Failure, FailureKind, classify, classify_listing
 from async_enroll.http.renewal import renewed
@@ -23,8 +25,8 @@ from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts, Lookup
 from async_enroll.platform.json import Page, page
-from async_enroll.platform.pagination import PageLinks
-from async_enroll.platform.query_filters import is_since, matching, oldest, parameters
+from async_enroll.platform.pagination import PageLinks, page_after
+from async_enroll.platform.query_filters import Recent, matching, parameters, recent
 
 CORE_LIST = "api/enrollment/v1/enrollments"
 
@@ -61,11 +63,11 @@ class CoreListing:
         now = datetime.now(UTC)
         filters = parameters(query)
         filters.pop("days", None)  # the platform has no such filter
-        matches, since = matching(query, now), oldest(query, now)
+        matches, is_recent = matching(query, now), recent(query, now)
         async with aclosing(self._pages(filters)) as pages:
             async for found in pages:
                 yield await self._with_addresses(list(filter(matches, found.records)))
-                if since and found.newest_first and _ends_before(found, since):
+                if is_recent and found.newest_first and _ends_before(found, is_recent):
                     return
 
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
@@ -110,17 +112,31 @@ class CoreListing:
         return [evolve(record, email=email_of.get(record.username)) for record in records]
 
     async def _pages(self, filters: dict[str, str]) -> AsyncGenerator[Page]:
+        """Yield the pages of a query. Where they are numbered, one is fetched ahead."""
         start = self._transport.site / CORE_LIST
         links = PageLinks(start.with_query({**filters, "page_size": str(_PAGE_SIZE)}))
         count = 0
+        pages = None
         first = True
-        while True:
-            found = page(await self._body(links.page, first=first), start=count)
-            yield found
-            if not links.follow(found.next):
-                return
-            count += len(found.records)
-            first = False
+        fetches: dict[URL, asyncio.Task[bytes]] = {}
+        try:
+            while True:
+                for url in filter(None, (links.page, page_after(links.page, pages))):
+                    if url not in fetches:
+                        fetches[url] = asyncio.create_task(self._body(url, first=first))
+                found = page(await fetches[links.page], start=count)
+                del fetches[links.page]
+                yield found
+                if not links.follow(found.next):
+                    return
+                count += len(found.records)
+                first = False
+                # A site that links to other pages than expected gets no more requests ahead.
+                pages = found.pages if fetches.keys() <= {links.page} else None
+        finally:
+            for fetch in fetches.values():
+                fetch.cancel()
+            await ended(*fetches.values())
 
     async def _body(self, url: URL, *, first: bool) -> bytes:
         """Fetch a page; repeat while the platform throttles the request."""
@@ -153,8 +169,8 @@ class CoreListing:
             return failure
 
 
-def _ends_before(found: Page, since: datetime) -> bool:
-    return bool(found.records) and not is_since(found.records[-1].created, since)
+def _ends_before(found: Page, is_recent: Recent) -> bool:
+    return bool(found.records) and not is_recent(found.records[-1].created)
 
 
 def _filters(names: list[str], courses: tuple[str, ...]) -> list[dict[str, str]]:

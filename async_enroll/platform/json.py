@@ -7,15 +7,13 @@ Strict about fields that we use, tolerant of unknown keys. Data that does not fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
 from attrs import frozen
-from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
@@ -74,6 +72,23 @@ class BulkAnswer(msgspec.Struct, frozen=True):
     courses: dict[str, CourseAnswer]
 
 
+class _Record(msgspec.Struct, kw_only=True, gc=False):
+    """A record of MOOCit's listing. `created` is read as text, then made a date and time."""
+
+    username: str
+    email: str | None = None
+    course_id: str
+    is_active: bool
+    mode: str
+    created: Any
+
+
+class _CoreRecord(_Record, kw_only=True, gc=False):
+    """A record of Open edX's own list, where `user` is the username."""
+
+    username: str = msgspec.field(name="user")
+
+
 @frozen
 class Page:
     """A page of Open edX's own list of enrollments; `next` is the URL of the next one."""
@@ -82,6 +97,8 @@ class Page:
     next: str | None
     newest_first: bool
     """Whether later pages are older: certain for cursor pagination, not for numbered pages."""
+    pages: int | None
+    """How many pages there are; None unless they are numbered."""
 
 
 @frozen
@@ -139,6 +156,11 @@ class _RawCourses(msgspec.Struct):
     courses: dict[str, msgspec.Raw]
 
 
+_record = msgspec.json.Decoder(_Record)
+_records = msgspec.json.Decoder(list[_Record])
+_core_records = msgspec.json.Decoder(list[_CoreRecord])
+_accounts = msgspec.json.Decoder(list[Account])
+_pages = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _bulk_answers = msgspec.json.Decoder(BulkAnswer)
 _raw_courses = msgspec.json.Decoder(_RawCourses)
 _course_answers = msgspec.json.Decoder(CourseAnswer)
@@ -176,21 +198,29 @@ def state(answer: StateAnswer) -> EnrollmentState:
     return EnrollmentState(*msgspec.structs.astuple(answer))
 
 
-def enrollments(records: list[Any], *, start: int) -> list[Enrollment]:
-    """Convert parsed records of the enrollment listing; `start` is the index of the first.
+def decoded(records: bytes, *, lines: bool = False) -> list[Enrollment]:
+    """Decode complete records of the listing, separated by commas or, if `lines`, line breaks.
 
     Raises:
-        UnexpectedResponse: if one does not fit; names the path, for example
-            ``records[17].created``.
+        msgspec.ValidationError: if one does not fit; `platform.explain` says which, and why.
+        Exception: one of `NOT_JSON`, also if the last record is cut.
 
     """
-    found: list[Enrollment] = []
-    for record in records:
-        try:
-            found.append(_enrollment(record))
-        except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-            raise _unexpected(error, f"records[{start + len(found)}]") from None
-    return found
+    if lines:
+        return _converted(_record.decode_lines(records))
+    return _converted(_records.decode(b"[%b]" % records))
+
+
+def _converted(records: Sequence[_Record]) -> list[Enrollment]:
+    # msgspec reads no time without seconds, as MOOCit writes it. In µs a record: 0.2 to decode,
+    # 0.07 for the time, 0.3 to convert; to call `Enrollment` instead of converting takes 0.65.
+    try:
+        for record in records:
+            if record.created is not None:
+                record.created = datetime.fromisoformat(record.created)
+    except (TypeError, ValueError) as error:
+        raise msgspec.ValidationError(str(error)) from None
+    return msgspec.convert(records, list[Enrollment], from_attributes=True)
 
 
 def page(body: bytes, *, start: int) -> Page:
@@ -201,18 +231,24 @@ def page(body: bytes, *, start: int) -> Page:
             ``records[17].created``.
 
     """
-    value = _json(body)
-    if not isinstance(value, dict):
-        raise UnexpectedResponse(f"{_Mismatch('a page of enrollments', value)}")
-    listed = value.get("results")
-    if not isinstance(listed, list):
+    value = _page(body)
+    listed = value.pop("results", None)
+    if listed is None or not bytes(listed).startswith(b"["):
         raise UnexpectedResponse("expected a list", path="results")
-    following = next_page(value)
-    records = enrollments([_renamed(record) for record in listed], start=start)
+    fields = {name: _json(raw) for name, raw in value.items()}
+    following = next_page(fields)
+    try:
+        records = _converted(_core_records.decode(listed))
+    except NOT_JSON:
+        from async_enroll.platform.explain import enrollments
+
+        records = enrollments([_renamed(record) for record in _json(listed)], start=start)
     times = [record.created.timestamp() for record in records if record.created]
     descending = len(times) == len(records) and times == sorted(times, reverse=True)
-    numbered = "count" in value or "pagination" in value
-    return Page(records, following, newest_first=descending and not numbered)
+    numbered = "count" in fields or "pagination" in fields
+    counts = [place.get("num_pages") for place in _page_objects(fields)]
+    pages = next((count for count in counts if isinstance(count, int)), None)
+    return Page(records, following, newest_first=descending and not numbered, pages=pages)
 
 
 def next_page(listed: dict[str, Any]) -> str | None:
@@ -226,11 +262,16 @@ def next_page(listed: dict[str, Any]) -> str | None:
             last, so it is not taken for that.
 
     """
-    places = (listed, listed.get("pagination"))
-    links = [place["next"] for place in places if isinstance(place, dict) and "next" in place]
+    links = [place["next"] for place in _page_objects(listed) if "next" in place]
     if not links or not all(link is None or isinstance(link, str) for link in links):
         raise UnexpectedResponse("expected an address or null", path="next")
     return next((link for link in links if link is not None), None)
+
+
+def _page_objects(listed: dict[str, Any]) -> list[dict[str, Any]]:
+    """Where a page says what page it is."""
+    places = (listed, listed.get("pagination"))
+    return [place for place in places if isinstance(place, dict)]
 
 
 def accounts(body: bytes) -> list[Account]:
@@ -241,13 +282,12 @@ def accounts(body: bytes) -> list[Account]:
             ``accounts[17].username``.
 
     """
-    value = _json(body)
-    if not isinstance(value, list):
-        raise UnexpectedResponse(f"{_Mismatch('a list of accounts', value)}")
     try:
-        return _converter.structure(value, list[Account])
-    except Exception as error:  # noqa: BLE001  # cattrs gathers whatever its hooks raise
-        raise _unexpected(error, "accounts") from None
+        return _accounts.decode(body)
+    except NOT_JSON:
+        from async_enroll.platform.explain import structured
+
+        return structured(_json(body), Account, "accounts")
 
 
 def own_username(body: bytes) -> str:
@@ -308,7 +348,18 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
     }
 
 
-def _json(body: bytes) -> Any:
+def _page(body: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _pages.decode(body)
+    except msgspec.ValidationError:
+        from async_enroll.platform.explain import unexpected
+
+        raise unexpected("a page of enrollments", _json(body)) from None
+    except NOT_JSON as error:
+        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+
+
+def _json(body: bytes | msgspec.Raw) -> Any:
     try:
         return msgspec.json.decode(body)
     except NOT_JSON as error:
@@ -347,71 +398,3 @@ def _state_object(state: EnrollmentState) -> dict[str, Any]:
         "auto_enroll": state.auto_enroll,
     }
     return fields if state.cohort is None else {**fields, "cohort": state.cohort}
-
-
-class _Mismatch(ValueError):
-    """A value of the wrong type. Its message says what was expected and what was found."""
-
-    def __init__(self, expected: str, found: object) -> None:
-        shown = repr(found)
-        shown = shown if len(shown) <= 60 else f"{shown[:60]}…"
-        super().__init__(f"expected {expected}, found {shown}")
-
-
-def _unexpected(error: Exception, path: str) -> UnexpectedResponse:
-    first = transform_error(error, path, lambda error, _: _words(error))[0]
-    message, _, place = first.rpartition(" @ ")
-    return UnexpectedResponse(message, path=place.removeprefix("."))
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, KeyError):
-        return "missing"
-    if isinstance(error, _Mismatch):
-        return str(error)
-    return "expected a list or an object"
-
-
-def _exactly(kind: type[T], expected: str) -> Callable[[Any, Any], T]:
-    def structure(value: Any, _: Any) -> T:
-        if not isinstance(value, kind):
-            raise _Mismatch(expected, value)
-        return value
-
-    return structure
-
-
-def _created(value: Any, _: Any) -> datetime | None:
-    if value is None:  # the column is nullable (CourseEnrollment.created)
-        return None
-    # The reporting API writes "2021-03-09 20:15", Open edX ISO 8601; this parses both.
-    try:
-        return datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        raise _Mismatch("a date and time", value) from None
-
-
-def _object(cls: type[T]) -> Callable[[Any, Any], T]:
-    """A hook that structures `cls` from a JSON object and rejects anything else."""
-    structure = make_dict_structure_fn(cls, _converter)
-
-    def hook(value: Any, _: Any) -> T:
-        if not isinstance(value, dict):
-            raise _Mismatch("an object", value)
-        return structure(value, cls)
-
-    return hook
-
-
-def _enrollment(record: Any) -> Enrollment:
-    if isinstance(record, dict):
-        record.setdefault("email", None)  # only MOOCit's listing has it
-    return _enrollment_fields(record, Enrollment)
-
-
-_converter = Converter(use_alias=True)
-_converter.register_structure_hook(str, _exactly(str, "a string"))
-_converter.register_structure_hook(bool, _exactly(bool, "true or false"))
-_converter.register_structure_hook(datetime | None, _created)
-_enrollment_fields = _object(Enrollment)
-_converter.register_structure_hook(Account, _object(Account))

@@ -5,9 +5,22 @@ Takes the `next` of each page; gives the URL that the listing requests next.
 
 from __future__ import annotations
 
+import re
+
 from yarl import URL
 
 from async_enroll.errors import UnexpectedResponse
+
+_NUMBER = re.compile(r"(?<=[?&]page=)\d{1,9}(?=&|$)")
+
+
+def page_after(page: URL, pages: int | None) -> URL | None:
+    """The URL of the page after `page`, if they are numbered and there are more, of `pages`."""
+    if pages is None or not (number := _NUMBER.search(str(page))) or int(number[0]) >= pages:
+        return None
+    address = f"{page}"
+    following = f"{address[: number.start()]}{int(number[0]) + 1}{address[number.end() :]}"
+    return URL(following, encoded=True)
 
 
 class PageLinks:

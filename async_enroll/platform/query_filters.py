@@ -17,33 +17,37 @@ def parameters(query: EnrollmentQuery) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def oldest(query: EnrollmentQuery, now: datetime) -> datetime | None:
-    """The earliest creation time that matches, in whole minutes as in listings; None for any."""
+Recent = Callable[[datetime | None], bool]
+"""Whether a record created then is recent enough for a query; False if it is not known."""
+
+
+def recent(query: EnrollmentQuery, now: datetime) -> Recent | None:
+    """The test for the `days` of a query, in whole minutes as in listings; None without them."""
     if query.days is None:
         return None
-    return now.replace(second=0, microsecond=0) - timedelta(days=query.days)
+    since = now.replace(second=0, microsecond=0) - timedelta(days=query.days)
+    # Where the time zone is unknown: local time may be up to 14 hours ahead of UTC.
+    since_somewhere = since.replace(tzinfo=None) - timedelta(hours=14)
+
+    def is_recent(created: datetime | None) -> bool:
+        if created is None:
+            return False
+        return created >= (since_somewhere if created.tzinfo is None else since)
+
+    return is_recent
 
 
 def matching(query: EnrollmentQuery, now: datetime) -> Callable[[Enrollment], bool]:
     """A predicate: whether a record matches the query."""
+    course_id = query.course_id
     username = query.username and identity_key(query.username)
-    since = oldest(query, now)
+    is_recent = recent(query, now)
 
     def matches(record: Enrollment) -> bool:
         return (
-            (query.course_id is None or record.course_id == query.course_id)
+            (course_id is None or record.course_id == course_id)
             and (username is None or identity_key(record.username) == username)
-            and (since is None or is_since(record.created, since))
+            and (is_recent is None or is_recent(record.created))
         )
 
     return matches
-
-
-def is_since(created: datetime | None, since: datetime) -> bool:
-    """Whether a record was created at `since` or later; False if that is not known."""
-    if created is None:
-        return False
-    if created.tzinfo is None:
-        # Its time zone is unknown: local time may be up to 14 hours ahead of UTC.
-        return created >= since.replace(tzinfo=None) - timedelta(hours=14)
-    return created >= since

@@ -11,14 +11,13 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from json import JSONDecoder
-from typing import Any
 
 import msgspec
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import Enrollment
-from async_enroll.platform.json import enrollments, next_page
+from async_enroll.platform.json import decoded, next_page
 
 LARGEST_RECORD = 1024 * 1024
 """In bytes. If this much data holds no complete record, the listing is malformed."""
@@ -33,8 +32,6 @@ _PAGE_KEYS = frozenset(
 _RESULTS = re.compile(rb'"results"\s*:\s*\[')
 _BETWEEN = re.compile(r"\s*,?\s*")
 _read_value = JSONDecoder().raw_decode
-# A JSON string cannot contain a raw line break, so this matches only between records.
-_LINE_END = re.compile(rb"\}\s*\n\s*\{")
 
 
 class _Part(Enum):
@@ -58,6 +55,7 @@ class ListingReader:
         self._part = _Part.START
         self._rest = b""
         self._bracketed = False
+        self._lines = False
         self._page_header = b""
         self._comma = False
 
@@ -133,18 +131,78 @@ class ListingReader:
             self._part = _Part.RECORDS
 
     def _records(self) -> list[Enrollment]:
-        self._step_over_comma()
-        values, self._rest = _complete_values(self._rest)
-        found = enrollments(values, start=self.count)
-        if found:
+        records: list[Enrollment] = []
+        while True:
+            self._step_over_comma()
+            found, end = self._complete_records(self._rest)
+            if not found:
+                break
+            records += found
+            self._rest = self._rest[end:]
             self.count += len(found)
             self._comma = False
-            self._step_over_comma()
         if self._bracketed and self._rest.startswith(b"]"):
             if self._comma:
                 raise self._garbled()
             self._part = _Part.TRAILER
-        return found
+        return records
+
+    def _complete_records(self, data: bytes) -> tuple[list[Enrollment], int]:
+        """The leading complete records of `data`, and the offset at which they end.
+
+        A ``}`` ends a record exactly if everything up to it decodes as records. Otherwise it is
+        inside a record or after the last one, and the ``}`` before it is tried. After a few
+        tries, or if a record does not fit, they are read one by one.
+        """
+        end = len(data)
+        for _ in range(_TRIES):
+            end = data.rfind(b"}", 0, end)
+            if end < 0:
+                break
+            try:
+                found = self._decoded(data[: end + 1])
+            except msgspec.ValidationError:
+                break
+            if found is not None:
+                return found, end + 1
+        return self._one_by_one(data)
+
+    def _decoded(self, records: bytes) -> list[Enrollment] | None:
+        """Decode complete records; None if that is not what they are."""
+        for lines in (self._lines, not self._lines):
+            if lines and self._bracketed:
+                continue
+            try:
+                found = decoded(records, lines=lines)
+            except msgspec.ValidationError:
+                raise
+            except NOT_JSON:
+                continue
+            self._lines = lines
+            return found
+        return None
+
+    def _one_by_one(self, data: bytes) -> tuple[list[Enrollment], int]:
+        """As `_complete_records`, for any mix of separators. Slow; says which record is bad."""
+        from async_enroll.platform.explain import enrollments
+
+        text = data.decode("latin-1")  # one character per byte; JSON's syntax is ASCII
+        found: list[Enrollment] = []
+        end = start = 0
+        while text.startswith("{", start):
+            try:
+                _, end = _read_value(text, start)
+            except (ValueError, RecursionError):
+                break
+            number = self.count + len(found)
+            try:
+                value = msgspec.json.decode(data[start:end])
+            except NOT_JSON as error:
+                raise UnexpectedResponse(f"not JSON: {error}", path=f"records[{number}]") from None
+            found += enrollments([value], start=number)
+            between = _BETWEEN.match(text, end)
+            start = between.end() if between else end
+        return found, end
 
     def _step_over_comma(self) -> None:
         self._rest = self._rest.lstrip()
@@ -165,44 +223,3 @@ class ListingReader:
 
     def _garbled(self) -> UnexpectedResponse:
         return UnexpectedResponse("expected a record", path=f"records[{self.count}]")
-
-
-def _complete_values(data: bytes) -> tuple[list[Any], bytes]:
-    """Split `data` into its leading complete values and the rest.
-
-    A ``}`` ends a record exactly if everything up to it parses as the items of an array.
-    Otherwise it is inside a record or after the last one, and the ``}`` before it is tried.
-    After a few tries, the values are parsed one by one, which is slower.
-    """
-    end = len(data)
-    for _ in range(_TRIES):
-        end = data.rfind(b"}", 0, end)
-        if end < 0:
-            return [], data
-        if (values := _values(data[: end + 1])) is not None:
-            return values, data[end + 1 :]
-    end = _end_of_values(data)
-    return _values(data[:end]) or [], data[end:]
-
-
-def _values(data: bytes) -> list[Any] | None:
-    """The values in `data`, separated by commas or lines; None if it does not parse."""
-    try:
-        values: list[Any] = msgspec.json.decode(b"[%b]" % _LINE_END.sub(b"},{", data))
-    except NOT_JSON:
-        return None
-    return values
-
-
-def _end_of_values(data: bytes) -> int:
-    """The offset at which the last of the leading complete objects ends."""
-    text = data.decode("latin-1")  # one character per byte; JSON's syntax is ASCII
-    end = start = 0
-    while text.startswith("{", start):
-        try:
-            _, end = _read_value(text, start)
-        except (ValueError, RecursionError):
-            break
-        between = _BETWEEN.match(text, end)
-        start = between.end() if between else end
-    return end

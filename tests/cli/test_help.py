@@ -1,11 +1,14 @@
 """Help that teaches, and arguments that make no sense."""
 
+import inspect
 import subprocess
 import sys
+from importlib import import_module
 from importlib.metadata import version
 
 import pytest
 
+from async_enroll.cli import app
 from tests.cli.command import environment, run
 
 COMMANDS = ("apply", "demo", "doctor", "enrollments", "sandbox")
@@ -24,6 +27,12 @@ async def test_help_of_a_command(command: str) -> None:
     assert ended.status == 0
     assert f"async-enroll {command}" in ended.out
     assert "Examples:" in ended.out
+
+
+@pytest.mark.parametrize("command", app.COMMANDS)
+def test_the_common_help_has_the_first_line_of_each_command(command: str) -> None:
+    function = getattr(import_module(f"async_enroll.cli.commands.{command}"), command)
+    assert app.COMMANDS[command] == f"{inspect.getdoc(function)}".partition("\n")[0]
 
 
 async def test_version() -> None:
@@ -53,5 +62,17 @@ def test_the_library_does_without_the_command_line() -> None:
     code = (
         "import sys, async_enroll, async_enroll.roster\n"
         "assert not {'cyclopts', 'rich', 'async_enroll.cli'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_loads_no_command() -> None:
+    code = (
+        "import sys\n"
+        "from async_enroll.cli import main\n"
+        "sys.argv[1:] = ['--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {'aiohttp', 'jinja2', 'async_enroll.sandbox'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -6,7 +6,7 @@ import aiohttp
 import anyio
 import pytest
 
-from async_enroll import ConfigurationError, EnrollmentClient, RosterEntry
+from async_enroll import BatchLimits, ConfigurationError, EnrollmentClient, RosterEntry
 from async_enroll.sandbox import Platform
 
 C0 = "course-v1:Org+C0+2026"
@@ -25,13 +25,15 @@ async def test_a_client_without_a_block(platform: Platform) -> None:
     """As in a notebook, and as often as it is opened."""
     async with aiohttp.ClientSession() as session:
         for given in (None, session):
-            client = EnrollmentClient(platform.url, platform.token, session=given)
+            client = EnrollmentClient(
+                platform.url, platform.token, session=given, batch=BatchLimits(1)
+            )
             for number in range(2):
                 assert await client.open() is client
                 assert (await client.bulk_enroll([f"learner{number}"], [C0])).ok
                 with pytest.raises(ConfigurationError, match="open already"):
                     await client.open()
-                results = client.stream([RosterEntry(f"new{n}@example.org", C0) for n in range(9)])
+                results = client.stream([RosterEntry(f"new{n}@example.org", C0) for n in range(40)])
                 await anext(results)
                 await client.aclose()
                 with pytest.raises(ConfigurationError, match="closed while"):

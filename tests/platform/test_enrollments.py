@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -283,7 +283,7 @@ def record(number: int, created: datetime) -> dict[str, Any]:
 
 @asynccontextmanager
 async def pages(*said: bytes | dict[str, Any]) -> AsyncIterator[tuple[EnrollmentClient, list[str]]]:
-    """A client of a site that says these pages in turn, and what it is asked for.
+    """A client of a site that says these pages, in turn or by number, and what it is asked for.
 
     The site tells of no accounts.
     """
@@ -297,7 +297,8 @@ async def pages(*said: bytes | dict[str, Any]) -> AsyncIterator[tuple[Enrollment
                 writer.write(PAGE)
                 continue
             targets.append(target)
-            page = next(coming)
+            number = dict(parse_qsl(urlsplit(target).query)).get("page", "")
+            page = said[int(number) - 1] if number.isdigit() else next(coming)
             writer.write(
                 page if isinstance(page, bytes) else answer("200 OK", json.dumps(page).encode())
             )
@@ -391,6 +392,67 @@ async def test_a_list_is_whole_with_its_addresses_or_an_error() -> None:
             assert (await anext(records)).email == "one@example.org"
             with pytest.raises(PlatformError, match="503"):
                 await anext(records)
+
+
+def numbered_pages(count: int) -> list[dict[str, Any]]:
+    """Pages of one record each."""
+    counts = {"count": count, "num_pages": count}
+    leads = [f"/api/x?page={number + 2}" for number in range(count - 1)]
+    return [
+        page(record(number, NOW), lead=lead, **counts) for number, lead in enumerate([*leads, None])
+    ]
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+async def test_numbered_pages_are_fetched_one_ahead(numbered: bool) -> None:
+    listing = numbered_pages(5)
+    if not numbered:
+        listing = [{**one, "num_pages": None} for one in listing]
+    async with pages(*listing) as (client, targets):
+        records = client.enrollments()
+        for expected in (1, 3, 4, 5, 5) if numbered else (1, 2, 3, 4, 5):
+            await anext(records)
+            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(5):
+                while len(targets) < expected:
+                    await anyio.sleep(0.001)
+            assert len(targets) == expected
+        assert await anext(records, None) is None
+    assert sorted(targets[1:]) == [f"/api/x?page={number}" for number in range(2, 6)]
+
+
+async def test_a_site_may_link_to_other_pages_than_expected() -> None:
+    listing = numbered_pages(6)
+    listing[2]["next"] = "/api/x?page=4&token=1"
+    listing[3]["next"] = "/api/x?page=5&token=1"
+    async with pages(*listing) as (client, targets):
+        found = [one.username async for one in client.enrollments()]
+    assert found == [f"learner{number}" for number in range(6)]
+    assert targets.count("/api/x?page=4") == 1  # ahead, and in vain
+    assert targets.count("/api/x?page=4&token=1") == 1
+    assert len(targets) == 7
+
+
+async def test_a_page_ahead_that_fails_does_so_in_its_place() -> None:
+    listing: list[Any] = numbered_pages(3)
+    listing[2] = {}
+    async with pages(*listing) as (client, _):
+        records = client.enrollments()
+        assert (await anext(records)).username == "learner0"
+        assert (await anext(records)).username == "learner1"
+        with pytest.raises(UnexpectedResponse):
+            await anext(records)
+
+
+async def test_whoever_leaves_a_listing_leaves_no_page_behind() -> None:
+    async with pages(*numbered_pages(9)) as (client, targets):
+        async with aclosing(client.enrollments()) as records:
+            await anext(records)
+            await anext(records)
+        assert not [task for task in asyncio.all_tasks() if "_body" in repr(task)]
+        seen = len(targets)
+        await anyio.sleep(0.05)
+        assert len(targets) == seen <= 3
 
 
 async def test_numbered_pages_are_in_no_sure_order() -> None:

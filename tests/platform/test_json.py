@@ -3,18 +3,21 @@
 import json
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
+from attrs.exceptions import FrozenInstanceError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Enrollment, EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
 from async_enroll.http.token_answer import TokenAnswer, is_token, token_answer
 from async_enroll.models import Action, Batch
+from async_enroll.platform.explain import enrollments
 from async_enroll.platform.json import (
     PairAnswer,
     StateAnswer,
@@ -22,7 +25,7 @@ from async_enroll.platform.json import (
     bulk_answer,
     bulk_body,
     bulk_object,
-    enrollments,
+    decoded,
     page,
     result_object,
 )
@@ -161,6 +164,52 @@ def test_created_is_read_in_both_forms(text: str, moment: datetime) -> None:
     assert record.created.tzinfo == moment.tzinfo
 
 
+times = st.sampled_from(
+    ["2021-03-09 20:15", "2021-03-09", "20210309T2015Z", "2021-03-09T20:15:30.5+02:00", "soon", ""]
+)
+junk: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+)
+texts = st.text(max_size=5)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"username": texts, "course_id": texts, "created": times | st.datetimes().map(str)},
+        optional={"email": texts | st.none(), "more": junk},
+    ),
+    st.dictionaries(st.sampled_from(list(RECORD)), junk, max_size=1),
+    st.sampled_from(["", *RECORD]),
+    st.booleans(),
+)
+def test_both_ways_to_read_a_record_agree(
+    told: dict[str, Any], wrong: dict[str, Any], missing: str, lines: bool
+) -> None:
+    record = {"is_active": True, "mode": "audit", **told, **wrong}
+    record.pop(missing, None)
+    try:
+        expected = enrollments([record.copy()], start=0)
+    except UnexpectedResponse:
+        expected = []
+    found = []
+    with suppress(msgspec.ValidationError):
+        found = decoded(msgspec.json.encode(record), lines=lines)
+    assert found == expected
+    assert [one.created and one.created.tzinfo for one in found] == [
+        one.created and one.created.tzinfo for one in expected
+    ]
+
+
+def test_what_is_read_is_the_model_itself() -> None:
+    (record,) = decoded(msgspec.json.encode(RECORD))
+    created = datetime(2021, 3, 9, 20, 15)
+    expected = Enrollment("jane", "jane@example.org", COURSE, True, "audit", created)
+    assert type(record) is Enrollment
+    assert (record, hash(record), repr(record)) == (expected, hash(expected), repr(expected))
+    with pytest.raises(FrozenInstanceError):
+        record.mode = "honor"  # type: ignore[misc]
+
+
 def test_an_enrollment_without_an_address() -> None:
     (record,) = enrollments([{k: v for k, v in RECORD.items() if k != "email"}], start=0)
     assert record.email is None
@@ -200,6 +249,20 @@ def test_a_page_of_the_core_list() -> None:
 def test_a_page_of_the_core_list_that_names_the_next_in_its_pagination() -> None:
     told = {"pagination": {"next": "/x", "count": 300, "num_pages": 3}, "results": [CORE]}
     assert page(msgspec.json.encode(told), start=0).next == "/x"
+
+
+def test_a_page_of_the_core_list_that_is_odd() -> None:
+    odd = {**CORE, "username": CORE["user"]}
+    odd.pop("user")
+    found = page(msgspec.json.encode({"results": [CORE, odd], "next": None}), start=0)
+    assert [record.username for record in found.records] == ["jane", "jane"]
+
+
+@pytest.mark.parametrize("results", [None, {}, "[]", 3])
+def test_a_page_without_a_list(results: Any) -> None:
+    with pytest.raises(UnexpectedResponse, match="expected a list") as raised:
+        page(msgspec.json.encode({"next": None, "results": results}), start=0)
+    assert raised.value.path == "results"
 
 
 @pytest.mark.parametrize("missing", CORE)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from async_enroll import UnexpectedResponse
-from async_enroll.platform.pagination import PageLinks
+from async_enroll.platform.pagination import PageLinks, page_after
 
 START = URL("https://courses.example.org/openedx/api/list?course_id=a%2Bb")
 
@@ -76,3 +76,27 @@ def test_whatever_is_named_the_host_is_the_site(address: str) -> None:
     assert str(links.page).isprintable()
     assert links.page.origin() == START.origin()
     assert links.page.authority == START.authority
+
+
+@pytest.mark.parametrize(
+    ("query", "pages", "following"),
+    [
+        ("page=2", 3, "page=3"),
+        ("course_id=a%2Bb&page=9&page_size=100", 10, "course_id=a%2Bb&page=10&page_size=100"),
+        ("page=3", 3, None),
+        ("page=2", None, None),
+        ("page=last", 3, None),
+        ("page=", 3, None),
+        ("page_size=2", 3, None),
+        ("mypage=2", 3, None),
+        ("cursor=cD0yMDIx", 3, None),
+        ("", 3, None),
+    ],
+)
+def test_the_page_after_one_that_is_numbered(
+    query: str, pages: int | None, following: str | None
+) -> None:
+    def page(query: str) -> URL:
+        return URL(f"https://courses.example.org/api/list?{query}", encoded=True)
+
+    assert page_after(page(query), pages) == (following and page(following))

@@ -188,6 +188,36 @@ def test_a_record_without_end_is_given_up() -> None:
         reader.feed(b"x" * 20)
 
 
+@pytest.mark.parametrize("odd", [b"NaN", b'"\\ud800"', b'"\\x"'])
+@pytest.mark.parametrize("after", [1, 4, 5, 9])
+@pytest.mark.parametrize("brackets", [(b"[", b"]"), (b"", b"")])
+def test_no_record_is_lost_beside_one_that_is_not_json(
+    odd: bytes, after: int, brackets: tuple[bytes, bytes]
+) -> None:
+    record = json.dumps(RECORD).encode()
+    listed = [record, record[:-1] + b', "more": %b}' % odd, *[record] * after]
+    with pytest.raises(UnexpectedResponse, match=r"records\[1\]|after 1 records"):
+        read(brackets[0] + b",".join(listed) + brackets[1])
+
+
+@given(st.data())
+def test_commas_and_lines_mixed(data: st.DataObject) -> None:
+    separators = st.sampled_from([b",", b"\n", b" ,\n", b",\r\n", b"\r\n\n"])
+    body = record = json.dumps({**RECORD, "more": [{"a": "},\n{"}]}, indent=1).encode()
+    between = data.draw(st.lists(separators, max_size=8))
+    for separator in between:
+        body += separator + record
+    found, _ = read(body, *data.draw(st.lists(st.integers(0, len(body)), max_size=3)))
+    assert len(found) == len(between) + 1
+
+
+@pytest.mark.parametrize("form", ["array", "commas", "lines", "page"])
+def test_a_record_that_does_not_fit_is_named(form: str) -> None:
+    records = [json.dumps(RECORD)] * 9 + [json.dumps({**RECORD, "created": "soon"})]
+    with pytest.raises(UnexpectedResponse, match=r"records\[9\].created: expected a date"):
+        read(FORMS[form](records).encode())
+
+
 def test_a_later_page_goes_on_counting() -> None:
     reader = ListingReader(start=100)
     with pytest.raises(UnexpectedResponse, match=r"records\[100\].username"):

@@ -71,7 +71,7 @@ def sync(
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
-    """Make courses equal to a roster: enroll who is missing and, with --remove, unenroll others.
+    """Make courses equal to a roster: enroll who is missing, and unenroll others if asked.
 
     Shows what differs before it sends anything. Enrolls first; unenrolls once everybody is
     enrolled, and only from courses where nothing is in doubt.
