@@ -53,8 +53,8 @@ async def compared(pairs: int, missing: int) -> Cost:
     ]
     before, since = peak(), time.process_time()
     course = CourseComparison(COURSE)
-    for identifier, assignment in desired.pairs():
-        course.add(identifier, assignment)
+    (assignment,) = desired.assignments
+    course.add(assignment, [identifier for identifier, _ in desired.learners()])
     for start in range(0, pairs, _CHUNK):
         course.feed(records[start : start + _CHUNK])
     course.resolve({})

@@ -214,13 +214,15 @@ def _comparisons(desired: Desired, options: DiffOptions) -> list[CourseCompariso
     """A comparison for each course that is given, or else named by the roster."""
     given = options.courses
     courses = {course_id: CourseComparison(course_id) for course_id in given or ()}
-    for identifier, assignment in desired.pairs():
-        course = courses.get(assignment.course_id)
-        if course is None:
-            if given is not None:
-                continue
-            course = courses[assignment.course_id] = CourseComparison(assignment.course_id)
-        course.add(identifier, assignment)
+    identifiers: list[list[str]] = [[] for _ in desired.assignments]
+    for identifier, numbers in desired.learners():
+        for number in numbers:
+            identifiers[number].append(identifier)
+    for assignment, some in zip(desired.assignments, identifiers, strict=True):
+        if given is None and assignment.course_id not in courses:
+            courses[assignment.course_id] = CourseComparison(assignment.course_id)
+        if assignment.course_id in courses:
+            courses[assignment.course_id].add(assignment, some)
     return list(courses.values())
 
 

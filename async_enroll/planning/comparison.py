@@ -103,28 +103,36 @@ class CourseComparison:
         self._repeated: set[str] = set()
         self._kept: dict[str, str] = {}
 
-    def add(self, identifier: str, assignment: Assignment) -> None:
-        """Add a row of the roster. All have to be there before the first record."""
-        key = identifier.lower() if identifier.isascii() else identity_key(identifier)
+    def add(self, assignment: Assignment, identifiers: Iterable[str]) -> None:
+        """Add rows of the roster. All have to be there before the first record."""
         if assignment.action is Action.UNENROLL:
-            self._absent[key] = identifier
-        elif key not in self._states:
-            self._states[identifier if key == identifier else key] = _UNSEEN
-            self._identifiers.append(identifier)
-            self._assignments.append(assignment)
-            if not key.isascii():  # else both keys are the same
-                self._loose.add(loose_key(key))
+            self._absent.update(
+                (identity_key(identifier), identifier) for identifier in identifiers
+            )
+            return
+        states, added = self._states, self._identifiers
+        for identifier in identifiers:
+            if identifier.isascii():
+                key = identifier.lower()
+            else:
+                key = identity_key(identifier)
+                self._loose.add(loose_key(key))  # else both keys are the same
+            if key not in states:
+                states[identifier if key == identifier else key] = _UNSEEN
+                added.append(identifier)
+        self._assignments += [assignment] * (len(added) - len(self._assignments))
 
     def feed(self, records: Iterable[Enrollment]) -> None:
         """Take records of the listing; those of other courses are ignored."""
         states, course_id = self._states, self.course_id
+        get = states.get
         for record in records:
             if record.course_id != course_id and identity_key(record.course_id) != self._key:
                 continue
             username, email = record.username, record.email
             name = username.lower() if username.isascii() else identity_key(username)
             address = (email.lower() if email.isascii() else identity_key(email)) if email else ""
-            by_name, by_address = states.get(name), states.get(address)
+            by_name, by_address = get(name), get(address)
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
             elif record.is_active:

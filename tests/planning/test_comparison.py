@@ -98,7 +98,7 @@ class Case:
         world = world or self.world
         course = CourseComparison(COURSE)
         for identifier, assignment in self.desired.pairs():
-            course.add(identifier, assignment)
+            course.add(assignment, [identifier])
         records = list(world.records(addresses=self.addresses))
         course.feed(records)
         course.feed(records[:2])  # pages may overlap
