@@ -129,10 +129,15 @@ class CourseComparison:
         for record in records:
             if record.course_id != course_id and identity_key(record.course_id) != self._key:
                 continue
-            username, email = record.username, record.email
-            name = username.lower() if username.isascii() else identity_key(username)
-            address = (email.lower() if email.isascii() else identity_key(email)) if email else ""
+            # Most names are their own keys: looking them up first saves making these.
+            name, address = record.username, record.email or ""
             by_name, by_address = get(name), get(address)
+            if by_name is None:
+                name = name.lower() if name.isascii() else identity_key(name)
+                by_name = get(name)
+            if by_address is None and address:
+                address = address.lower() if address.isascii() else identity_key(address)
+                by_address = get(address)
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
             elif record.is_active:
@@ -143,12 +148,12 @@ class CourseComparison:
                 if by_address is not None:
                     states[address] = _ACTIVE
                 if self._absent and not self._absent.keys().isdisjoint((name, address)):
-                    self._contradict(username, name, address)
+                    self._contradict(record.username, name, address)
             else:
                 for key, state in ((name, by_name), (address, by_address)):
                     if state == _UNSEEN:
                         states[key] = _FORMER
-                        self._former[key] = username
+                        self._former[key] = record.username
 
     def _feed_other(self, record: Enrollment, name: str, address: str) -> None:
         """Take the record of somebody who is not wanted, as far as the record tells."""
