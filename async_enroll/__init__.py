@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         PermissionDenied,
         PlatformError,
         RosterError,
+        SyncRefused,
         TransportError,
         UnexpectedResponse,
     )
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         RequestWindow,
         RosterEntry,
     )
+    from async_enroll.planning.comparison import CourseDiff
+    from async_enroll.planning.diff import RosterDiff
     from async_enroll.planning.inverse import LeftAlone
     from async_enroll.planning.plan import Plan
     from async_enroll.reports.report import CourseReport, EnrollmentReport
@@ -50,6 +53,7 @@ __all__ = [
     "BearerToken",
     "ClientCredentials",
     "ConfigurationError",
+    "CourseDiff",
     "CourseReport",
     "EnrollError",
     "Enrollment",
@@ -69,8 +73,10 @@ __all__ = [
     "PlatformError",
     "RequestWindow",
     "Roster",
+    "RosterDiff",
     "RosterEntry",
     "RosterError",
+    "SyncRefused",
     "TransportError",
     "UndoPlan",
     "UnexpectedResponse",
@@ -93,6 +99,7 @@ _NAMES = {
         "PermissionDenied",
         "PlatformError",
         "RosterError",
+        "SyncRefused",
         "TransportError",
         "UnexpectedResponse",
     ],
@@ -110,6 +117,8 @@ _NAMES = {
         "RequestWindow",
         "RosterEntry",
     ],
+    "planning.comparison": ["CourseDiff"],
+    "planning.diff": ["RosterDiff"],
     "planning.inverse": ["LeftAlone"],
     "planning.plan": ["Plan"],
     "reports.report": ["CourseReport", "EnrollmentReport"],

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from async_enroll.reports.report import EnrollmentReport
 
 
+_SHOWN = 100
+
+
 class EnrollError(Exception):
     """Base class of all exceptions of async_enroll.
 
@@ -38,9 +41,30 @@ class RosterError(EnrollError):
         """The source, the number of problems, and the first hundred of them."""
         count = self.count
         lines = [f"{self.source}: {count:,} problem{'s' if count != 1 else ''}; nothing was sent"]
-        lines += [f"  {problem}" for problem in self.problems[:100]]
-        if count > 100:
-            lines.append(f"  … and {count - 100:,} more")
+        lines += [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        if count > _SHOWN:
+            lines.append(f"  … and {count - _SHOWN:,} more")
+        return "\n".join(lines)
+
+
+class SyncRefused(EnrollError):
+    """A sync would remove more than it may. Nothing was sent, no additions either.
+
+    `problems`: one sentence for each course, with both counts and the option to pass.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__(problems)
+
+    def __str__(self) -> str:
+        """All problems, or how many there are and the first hundred."""
+        lines = [f"sync refused, nothing was sent: {self.problems[0]}"]
+        if (count := len(self.problems)) > 1:
+            shown = self.problems[:_SHOWN]
+            lines = [f"sync refused, nothing was sent: {count:,} problems"]
+            lines += [f"  {problem}" for problem in shown]
+            lines += [f"  … and {count - _SHOWN:,} more"] if count > _SHOWN else []
         return "\n".join(lines)
 
 

@@ -134,3 +134,12 @@ def unnotified(detail: ResultDetail) -> bool:
 
 UNNOTIFIED = "may not have been notified"
 """The words for such a learner in output."""
+
+
+WITHHELD = "not sent: removals are withheld: "
+"""How the error of a removal begins that a sync did not send."""
+
+
+def withheld(detail: ResultDetail) -> bool:
+    """Whether a sync did not send this removal, to be safe."""
+    return detail.error is not None and detail.error.startswith(WITHHELD)

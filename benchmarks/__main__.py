@@ -18,6 +18,7 @@ BENCHMARKS = (
     "fitting",
     "listing",
     "batching",
+    "diff",
     "importing",
 )
 """Modules, each with `run`, and in SHORT the arguments that make it end soon."""

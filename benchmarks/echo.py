@@ -52,13 +52,13 @@ def listing(records: int) -> bytes:
     return b"[%b]" % b",".join(_records(records))
 
 
-def _records(records: int) -> list[bytes]:
+def _records(records: int, courses: int = 120) -> list[bytes]:
     return [
         msgspec.json.encode(
             {
                 "username": f"learner{number:06}",
                 "email": f"learner{number:06}@example.org",
-                "course_id": f"course-v1:Org+C{number % 120:04}+2026",
+                "course_id": f"course-v1:Org+C{number % courses:04}+2026",
                 "is_active": True,
                 "mode": "audit",
                 "created": f"20{number % 25:02}-{number % 12 + 1:02}-09 20:{number % 60:02}",
@@ -68,9 +68,9 @@ def _records(records: int) -> list[bytes]:
     ]
 
 
-def _listings(records: int) -> dict[bytes, bytes]:
+def _listings(records: int, courses: int) -> dict[bytes, bytes]:
     """The answer to a GET, by the target of the request up to what all have in common."""
-    found = _records(records)
+    found = _records(records, courses)
     answers = {
         b"/array": b"[%b]" % b",".join(found),
         b"/commas": b",\n".join(found),
@@ -119,6 +119,8 @@ class Conversation(asyncio.Protocol):
             del self._received[:end]
 
     def _listed(self, head: bytes) -> bytes:
+        if b"/user/v1/me " in head:
+            return b'{"username":"staff"}'
         target = _TARGET.match(head)
         assert target
         form, page = target.groups(b"")
@@ -131,9 +133,9 @@ class Conversation(asyncio.Protocol):
         self._transport.writelines((head % len(body), body))
 
 
-async def main(records: int) -> None:
-    """Serve a listing of so many records in all forms, and any bulk call."""
-    listings = _listings(records)
+async def main(records: int = 0, courses: int = 120) -> None:
+    """Serve a listing of so many records in so many courses in all forms, and any bulk call."""
+    listings = _listings(records, courses)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Conversation(listings), "127.0.0.1", 0)
     async with server:
@@ -142,4 +144,5 @@ async def main(records: int) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    numbers = map(int, sys.argv[1:])
+    anyio.run(lambda: main(*numbers))

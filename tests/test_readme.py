@@ -188,7 +188,10 @@ def test_tables_have_what_there_is() -> None:
         if isinstance(kind := getattr(async_enroll, name), type)
         and issubclass(kind, errors.EnrollError)
     }
-    assert set(re.findall(r"`(\w+(?:Error|Denied|Response|Stopped|Failures))`", README)) >= public
+    assert (
+        set(re.findall(r"`(\w+(?:Error|Denied|Response|Stopped|Failures|Refused))`", README))
+        >= public
+    )
     assert all(f"`{kind.__name__}`" in README for kind in get_args(events.Event))
     assert all(f"`{name}`" in section("Test your application") for name in RELEASES)
 
@@ -207,7 +210,9 @@ def test_arguments_are_those_of_the_client() -> None:
     assert RequestWindow(calls=120, seconds=60) == RequestWindow()
 
 
-@pytest.mark.parametrize("name", ["bulk_enroll", "bulk_unenroll", "apply", "resume", "enrollments"])
+@pytest.mark.parametrize(
+    "name", ["bulk_enroll", "bulk_unenroll", "apply", "diff", "sync", "resume", "enrollments"]
+)
 def test_methods_take_what_the_table_says(name: str) -> None:
     """None is what an argument without a default in the table has."""
     (told,) = re.findall(rf"^\| `(?:await )?{name}\((.*?)\)`", README, re.MULTILINE)

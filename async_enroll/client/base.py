@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from itertools import chain
 from types import TracebackType
@@ -26,7 +26,8 @@ from async_enroll.events import SharedWindowLost, SharedWindowRestored
 from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
 from async_enroll.http.transport import Transport
-from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
+from async_enroll.jobs.jobs import EmitBlocks, Jobs, RunJob
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.producers import Background
 from async_enroll.models import BatchLimits, EnrollmentResult, ListingKind, RequestWindow
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
@@ -192,7 +193,13 @@ class ClientBase:
             self._lost_at = now
             await self._event_log.record(SharedWindowLost(job=0, url=url, reason=lost))
 
-    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
+    async def _report(
+        self,
+        run_job: RunJob,
+        options: Options,
+        complete: Callable[[EnrollmentReport], EnrollmentReport] = lambda report: report,
+    ) -> EnrollmentReport:
+        """Run a job; return its report, passed through `complete`, as is that of an exception."""
         from async_enroll.reports.report import ReportBuilder  # streams do without
 
         cut_off: list[Block] = []
@@ -207,9 +214,9 @@ class ClientBase:
             finished_earlier = await run_job(add, cut_off)
         except (Exception, asyncio.CancelledError) as error:
             builder.add(cut_off)
-            error.report = builder.report()  # type: ignore[union-attr]  # documented
+            error.report = complete(builder.report())  # type: ignore[union-attr]  # documented
             raise
-        report = builder.report()
+        report = complete(builder.report())
         if finished_earlier is None:
             return report
         return evolve(report, finished_earlier=finished_earlier)

@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from async_enroll.client.base import ClientBase
+from async_enroll.client.sync import SyncClient
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.jobs import Options
+from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Signal
 from async_enroll.jobs.undo import UndoPlan
 from async_enroll.jobs.verify import Verified
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from async_enroll.reports.report import EnrollmentReport
 
 
-class EnrollmentClient(ClientBase):
+class EnrollmentClient(SyncClient):
     """Enrolls and unenrolls learners, and lists who is enrolled.
 
     Use it as an asynchronous context manager. Create one per site and share it between tasks:

@@ -16,7 +16,7 @@ from async_enroll.errors import EnrollError
 from async_enroll.http.client_credentials import ClientCredentials
 from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn, from_source
 from async_enroll.http.transport import Transport
-from async_enroll.platform.accounts import own_username
+from async_enroll.platform.accounts import token_username
 
 _ASKING = 5.0
 """Seconds after which a site that does not tell the token's user is not waited for."""
@@ -26,7 +26,7 @@ async def window_name(transport: Transport, auth: Auth | SignIn) -> str:
     """The name of the window of a site and the user of its token; the transport is open."""
     username = None
     with anyio.move_on_after(min(_ASKING, transport.timeout)):
-        username = await own_username(transport)
+        username = await token_username(transport)
     if username is not None:
         return _digest(transport.site, "user", Secret(username))
     if isinstance(auth, BearerToken | ClientCredentials):

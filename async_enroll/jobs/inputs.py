@@ -19,6 +19,7 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import Action, BatchLimits, RosterEntry
 from async_enroll.planning.desired import Lines
+from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import CrossProduct, RosterIntake, Work
 from async_enroll.roster import Roster
@@ -61,6 +62,22 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
         ConfigurationError: if it is a path, a table or a mapping instead of entries.
 
     """
+    if isinstance(roster, Plan):
+        return roster
+    found = await roster_of(roster)
+    return await to_thread.run_sync(
+        lambda: Plan.of(
+            found.desired,
+            limits,
+            source=found.source,
+            skipped=found.skipped,
+            lines=found.lines or None,
+        )
+    )
+
+
+async def roster_of(roster: AnyIterable[RosterEntry] | RosterDiff) -> Roster:
+    """Read a whole roster; that of a plan or a diff is known. Raises as `plan_of`."""
     if isinstance(roster, str | bytes | os.PathLike):
         raise ConfigurationError(
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: "
@@ -71,21 +88,14 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: make one of each "
             "row, or write a file and use Roster.read(path)"
         )
-    if isinstance(roster, Plan):
-        return roster
-    skipped: tuple[str, ...] = ()
-    lines: Lines | None = None
     if isinstance(roster, Roster):
-        source, desired, skipped = roster.source, roster.desired, roster.skipped
-        lines = roster.lines
-    else:
-        intake = RosterIntake()
-        async for entry in each(roster, "roster"):
-            intake.feed(entry)
-        source, desired = "entries", intake.desired
-    return await to_thread.run_sync(
-        lambda: Plan.of(desired, limits, source=source, skipped=skipped, lines=lines)
-    )
+        return roster
+    if isinstance(roster, Plan | RosterDiff):
+        return Roster(roster.source, roster.desired, roster.skipped, lines=roster.lines or Lines())
+    intake = RosterIntake()
+    async for entry in each(roster, "roster"):
+        intake.feed(entry)
+    return Roster("entries", intake.desired)
 
 
 async def each(items: AnyIterable[T], name: str) -> AsyncIterator[T]:

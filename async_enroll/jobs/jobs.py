@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from attrs import Attribute, define, field, frozen
-from attrs.validators import optional
+from attrs import define, field
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
@@ -26,9 +25,12 @@ from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
-from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.errors import EnrollError
+from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
-from async_enroll.jobs.runner import Job, Signal
+from async_enroll.jobs.options import Options
+from async_enroll.jobs.runner import Job, JobWork, Signal
+from async_enroll.jobs.sync import Sync, numbered
 from async_enroll.jobs.undo import (
     UndoPlan,
     check_apart,
@@ -41,17 +43,20 @@ from async_enroll.jobs.undo import (
     unless_stopped,
 )
 from async_enroll.jobs.verify import Verified, verify
-from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, checked_reason
+from async_enroll.models import BatchLimits, Emit, RosterEntry
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.desired import Lines
+from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
+from async_enroll.planning.sync import SyncTerms
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import Reader
 from async_enroll.results import Block
+from async_enroll.roster import Roster
 
 if TYPE_CHECKING:
     from async_enroll.journal import Description, Journal
@@ -62,42 +67,6 @@ RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
 
 Returns when an earlier run finished the job, if nothing was left to do; else None.
 """
-
-
-def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        found = type(value).__name__
-        raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
-
-
-def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
-    if not isinstance(value, bool) and value != "changed":
-        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
-        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
-
-
-def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
-    if not hasattr(value, "wait"):
-        found = type(value).__name__
-        raise ConfigurationError(f"{stop.name} is a {found}; expected an event to wait for")
-
-
-@frozen
-class Options:
-    """The options of a job, as given to `EnrollmentClient.apply`.
-
-    Raises:
-        ConfigurationError: for a flag that is not a boolean (some releases take it for false,
-            others refuse it), a `reason` that the platform cannot store, and a `stop` that is
-            not an event to wait for.
-
-    """
-
-    auto_enroll: bool = field(validator=_boolean)
-    email_students: EmailStudents = field(validator=_email)
-    reason: str | None = field(default=None, converter=checked_reason)
-    preflight: bool | None = field(default=None, validator=optional(_boolean))
-    stop: Signal | None = field(default=None, validator=optional(_signal))
 
 
 def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
@@ -141,7 +110,7 @@ class Jobs:
             raise delivery.dispatch.stopped_by
         return delivery.preflight.bad
 
-    def of_work(self, work: AsyncGenerator[Work], options: Options) -> RunJob:
+    def of_work(self, work: AsyncGenerator[JobWork], options: Options) -> RunJob:
         """Return a job that delivers a stream of work."""
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
@@ -168,6 +137,45 @@ class Jobs:
             )
 
         return run_job
+
+    def of_sync(
+        self, sync: Sync, journal: str | os.PathLike[str] | None, options: Options
+    ) -> RunJob:
+        """Return a job that syncs a roster; it emits results of earlier runs, too."""
+
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+            if journal is None:
+                plan = await sync.begin()
+                work, emit = sync.gated(numbered(plan.work, options.email_students), emit)
+                await self._run(
+                    work, emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines
+                )
+                return None
+            flags, reason = (options.auto_enroll, options.email_students), options.reason
+            async with sync.journal(journal, *flags, reason) as opened:
+                async for some in opened.earlier():
+                    await emit(some)
+                preflight, stop = options.preflight, options.stop
+                return await self._resume(
+                    opened,
+                    emit,
+                    cut_off,
+                    preflight=preflight,
+                    stop=stop,
+                    lines=sync.roster.lines,
+                    sync=sync,
+                )
+
+        return run_job
+
+    def sync(self, roster: Roster, terms: SyncTerms, diff: RosterDiff | None = None) -> Sync:
+        """Make a sync of this client's site."""
+        return Sync(self.comparer, self._limits, roster, terms, diff)
+
+    @property
+    def comparer(self) -> Comparer:
+        """Compares rosters with who is enrolled."""
+        return Comparer(self.site, self._reader, self._accounts, self._concurrency)
 
     def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
         """Return a job that resumes that of a journal."""
@@ -280,7 +288,7 @@ class Jobs:
     ) -> None:
         plan = await plan_of(roster, self._limits)
 
-        async def work() -> AsyncGenerator[Work]:
+        async def work() -> AsyncGenerator[JobWork]:
             for item in plan.work:
                 yield item
 
@@ -329,6 +337,7 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
+        sync: Sync | None = None,
         lines: Lines | None = None,
     ) -> datetime | None:
         job = journal.description
@@ -337,8 +346,13 @@ class Jobs:
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
+        work: AsyncGenerator[JobWork] = journal.work()
+        if job.sync is not None:
+            sync = sync or self.sync(Roster(job.roster, await journal.rows()), job.sync)
+            await sync.note_earlier(journal)
+            work, emit = sync.gated(journal.work(), emit)
         await self._run(
-            journal.work(),
+            work,
             emit,
             cut_off,
             options,
@@ -352,9 +366,7 @@ class Jobs:
 
     async def _run(
         self,
-        work: AsyncGenerator[Work | Attempt | Changed]
-        | AsyncGenerator[Work]
-        | AsyncGenerator[Attempt | Changed],
+        work: AsyncGenerator[JobWork],
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,

@@ -12,7 +12,9 @@ from itertools import count
 from typing import Protocol
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
+from attrs import frozen
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
@@ -32,6 +34,23 @@ class Signal(Protocol):
 
     async def wait(self) -> object:
         """Return once it is set."""
+
+
+@frozen
+class AllAnswered:
+    """An item of work: what follows is not asked for before all calls so far are answered."""
+
+
+@frozen
+class NotSent:
+    """An item of work: results for pairs of a planned batch that are not sent."""
+
+    planned: int | None
+    blocks: tuple[Block, ...]
+
+
+JobWork = Work | Attempt | Changed | AllAnswered | NotSent
+"""An item of work for a job: what is planned, what an earlier run has left, results of pairs."""
 
 
 class Job:
@@ -65,7 +84,7 @@ class Job:
 
     async def run(
         self,
-        work: AsyncIterator[Work | Attempt | Changed],
+        work: AsyncIterator[JobWork],
         *,
         pairs: int | None = None,
         done: int | None = None,
@@ -95,31 +114,39 @@ class Job:
         if stopped_by:
             raise stopped_by
 
-    async def _run(self, work: AsyncIterator[Work | Attempt | Changed]) -> Exception | None:
+    async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
         async with self._watching_stop():
-            async with anyio.create_task_group() as calls:
-                only: Attempt | None = None
-                try:
-                    only = await self._feed(work, calls)
-                except Exception as error:  # noqa: BLE001  # raised when the calls have ended
-                    broken = error
-                except anyio.get_cancelled_exc_class():
-                    if is_cancelled():
-                        raise
-                    broken = EnrollError("the source of the work was cancelled; the job was not")
-                if only:
-                    await self._start(only, calls, alone=True)
-            if attempts := self._delivery.mailing.rest():
+            more = True
+            while more and not self._stopped_for_resume:
+                more = False
                 async with anyio.create_task_group() as calls:
-                    await self._mail(attempts, calls)
+                    only: Attempt | None = None
+                    try:
+                        only, more = await self._feed(work, calls)
+                    except Exception as error:  # noqa: BLE001  # raised when the calls have ended
+                        broken = error
+                    except anyio.get_cancelled_exc_class():
+                        if is_cancelled():
+                            raise
+                        words = "the source of the work was cancelled; the job was not"
+                        broken = EnrollError(words)
+                    if only:
+                        await self._start(only, calls, alone=True)
+                if attempts := self._delivery.mailing.rest():
+                    async with anyio.create_task_group() as calls:
+                        await self._mail(attempts, calls)
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
     async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
         """Start to mail learners for whom earlier calls have changed something."""
         for attempt in attempts:
             await self._start(attempt, calls)
+
+    @property
+    def _stopped_for_resume(self) -> bool:
+        return self._delivery.dispatch.stopped_by is not None and self._event_log.durable
 
     def _unaccounted(self) -> EnrollError | None:
         """Return an error if pairs have no result: a safeguard against defects of this library."""
@@ -143,6 +170,8 @@ class Job:
             return
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._watch_stop, self._stop)
+            for _ in range(2):  # a signal that is set already stops the job before its first call
+                await anyio.lowlevel.checkpoint()
             yield
             watch.cancel_scope.cancel()
 
@@ -151,15 +180,19 @@ class Job:
         self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
     async def _feed(
-        self, work: AsyncIterator[Work | Attempt | Changed], calls: TaskGroup
-    ) -> Attempt | None:
-        """Start delivering all work; return instead the only attempt of a job that has no other."""
+        self, work: AsyncIterator[JobWork], calls: TaskGroup
+    ) -> tuple[Attempt | None, bool]:
+        """Start delivering the work up to the next `AllAnswered`.
+
+        Returns the only attempt of a part that has no other, which is not started, and whether
+        more work follows.
+        """
         scope = Scope(())
         first: Attempt | None = None  # held back until it is known whether another follows
-        started = False
+        started = more = False
         async for item in work:
-            if self._delivery.dispatch.stopped_by and self._event_log.durable:
-                return None
+            if self._stopped_for_resume:
+                return None, False
             await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
             match item:
                 case Block():
@@ -170,6 +203,13 @@ class Job:
                     self._fed += pairs_in([*item.to_mail, *item.final])
                     await self._delivery.changed_earlier(item)
                     continue
+                case NotSent():
+                    self._fed += pairs_in(item.blocks)
+                    await self._delivery.settled(item.planned, list(item.blocks))
+                    continue
+                case AllAnswered():
+                    more = True
+                    break
                 case Scope():
                     scope = item
                     continue
@@ -189,7 +229,7 @@ class Job:
                 started = True
                 await self._start(first, calls)
             await self._start(attempt, calls)
-        return None if started else first
+        return None if started else first, more
 
     async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
         """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""

@@ -34,7 +34,7 @@ from async_enroll.platform.enrollments import Reader
 from async_enroll.results import Block, pairs_in
 
 if TYPE_CHECKING:
-    from async_enroll.jobs.jobs import Options
+    from async_enroll.jobs.options import Options
     from async_enroll.journal import Description, Journal
 
 T = TypeVar("T")

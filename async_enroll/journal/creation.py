@@ -17,9 +17,10 @@ from attrs import asdict
 from async_enroll.errors import JournalError
 from async_enroll.journal.database import OURS, SCHEMA, VERSION
 from async_enroll.journal.results import encode_lines
+from async_enroll.journal.rows import pack
 from async_enroll.journal.store import BATCH, Description, LeftAlonePairs
 from async_enroll.models import Batch
-from async_enroll.planning.desired import Lines
+from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.validation import Work
 from async_enroll.results import Block
 
@@ -29,11 +30,13 @@ def create(
     description: Description,
     work: Iterable[Work],
     lines: Lines | None = None,
+    rows: Desired | None = None,
     left_alone: Iterable[LeftAlonePairs] = (),
 ) -> None:
     """Write a new journal, completely or not at all.
 
-    `lines` tells where in the roster's file the pairs stand; `left_alone`, whom an undo leaves so.
+    `lines` tells where in the roster's file the pairs stand; `rows` is the roster of a sync;
+    `left_alone`, whom an undo leaves so.
 
     Raises:
         JournalError: if it cannot be written.
@@ -44,7 +47,7 @@ def create(
         draft.unlink(missing_ok=True)  # left by a process that was killed
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         with closing(sqlite3.connect(draft, isolation_level=None)) as database:
-            _fill(database, description, work, lines, left_alone)
+            _fill(database, description, work, lines, rows, left_alone)
         draft.rename(path)
         _sync(path.parent)
     except (sqlite3.Error, OSError) as error:
@@ -59,6 +62,7 @@ def _fill(
     description: Description,
     work: Iterable[Work],
     lines: Lines | None,
+    rows: Desired | None,
     left_alone: Iterable[LeftAlonePairs],
 ) -> None:
     database.execute(f"PRAGMA application_id = {OURS}")
@@ -66,6 +70,7 @@ def _fill(
     database.executescript(SCHEMA)
     database.execute("BEGIN")
     database.execute("INSERT INTO job VALUES (?)", (json.dumps(asdict(description)),))
+    database.executemany("INSERT INTO synced VALUES (?, ?)", pack(rows) if rows else ())
     database.executemany("INSERT INTO left_alone VALUES (?, ?, ?)", left_alone)
     for item in work:
         match item:

@@ -32,6 +32,8 @@ INSERT INTO total VALUES (0);
 CREATE TABLE job (description TEXT NOT NULL);
 -- The results of pairs that could not be sent.
 CREATE TABLE unsent (results TEXT NOT NULL);
+-- The rows to enroll of a synced roster, by course: a packed list of identifiers.
+CREATE TABLE synced (course TEXT NOT NULL, identifiers BLOB NOT NULL);
 -- The pairs that an undo leaves alone, and why; identifiers are a JSON list.
 CREATE TABLE left_alone (reason TEXT NOT NULL, course TEXT NOT NULL, identifiers TEXT NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.

@@ -99,6 +99,10 @@ class Journal:
         """Return how many pairs have no result yet."""
         return await in_thread(self._reader.pending)
 
+    async def rows(self) -> Desired:
+        """Return the rows to enroll of a synced roster."""
+        return await in_thread(self._reader.rows)
+
     async def finished(self) -> datetime:
         """Return when the last result was recorded, for a job without `pending` pairs."""
         return await in_thread(self._reader.finished)
@@ -272,6 +276,7 @@ async def open_journal(
     expected: str | None = None,
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
     lines: Lines | None = None,
+    rows: Desired | None = None,
     left_alone: Iterable[LeftAlonePairs] = (),
     undone: bool = False,
 ) -> AsyncIterator[Journal]:
@@ -283,6 +288,7 @@ async def open_journal(
         expected: The digest that it must have; None for any.
         new: Makes the description and work of a new journal; None if the file must exist.
         lines: The lines of the roster's file in which the pairs of a new journal stand.
+        rows: The roster of a new journal, if it is of a sync.
         left_alone: The pairs that the job of a new journal, an undo, leaves alone.
         undone: Whether to open it also if its job was undone, which is not to be continued.
 
@@ -308,7 +314,7 @@ async def open_journal(
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await in_thread(create, file, description, work, lines, left_alone)
+            await in_thread(create, file, description, work, lines, rows, left_alone)
         # Two connections, since reading and writing run in two threads at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description

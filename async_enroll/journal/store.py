@@ -33,8 +33,11 @@ from async_enroll.http.failures import FailureKind
 from async_enroll.journal.database import Database
 from async_enroll.journal.recovery import Sending
 from async_enroll.journal.results import decode, encode, positions
+from async_enroll.journal.rows import unpack
 from async_enroll.models import Action, Batch, EmailStudents, Outcome
 from async_enroll.planning.batching import Place
+from async_enroll.planning.desired import Desired
+from async_enroll.planning.sync import SyncTerms
 from async_enroll.planning.validation import Scope
 from async_enroll.results import Block, ResultDetail
 
@@ -51,7 +54,8 @@ class Description:
     `roster` names the source of the roster, `pairs` is the number of pairs in all, `created` an
     ISO 8601 time. `digest` identifies roster and options; `skipped` describes the rows of the
     roster that were left out. `undoes` is the `identity` of the job that this one undoes;
-    `undone` is the time since which this job is being undone, or has been.
+    `undone` is the time since which this job is being undone, or has been. `sync` has the terms
+    of a sync, None for another job.
     """
 
     site: str
@@ -65,6 +69,7 @@ class Description:
     reason: str | None = None
     undoes: str | None = None
     undone: str | None = None
+    sync: SyncTerms | None = None
 
     @property
     def identity(self) -> str:
@@ -137,8 +142,13 @@ class Store:
             with self._database.reading(ConfigurationError):
                 ((description,),) = self._database.rows("SELECT description FROM job")
                 values = json.loads(description)
+                terms = values.get("sync")
                 self.description: Description = Description(
-                    **{**values, "skipped": tuple(values["skipped"])}
+                    **{
+                        **values,
+                        "skipped": tuple(values["skipped"]),
+                        "sync": None if terms is None else SyncTerms.read(terms),
+                    }
                 )
             opened.pop_all()  # nothing has failed: it stays open
 
@@ -297,6 +307,11 @@ class Store:
                 for (data,) in self._database.rows("SELECT results FROM unsent")
                 for who, key, action, outcome, error in json.loads(data)
             ]
+
+    def rows(self) -> Desired:
+        """Return the rows to enroll of a synced roster."""
+        with self._database.reading():
+            return unpack(self._database.rows("SELECT course, identifiers FROM synced"))
 
     def settled(self) -> Iterator[tuple[float, Batch, list[Block]]]:
         """Yield the results of pairs that were sent, each with Unix time and planned batch.

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import anyio
 from attrs import field, frozen
+from yarl import URL
 
 from async_enroll.errors import (
     ConfigurationError,
@@ -28,7 +29,7 @@ from async_enroll.http.transport import Transport
 from async_enroll.models import identity_key
 from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
-from async_enroll.platform.json import Account, accounts
+from async_enroll.platform.json import Account, accounts, own_username
 
 ACCOUNTS = "api/user/v1/accounts"
 ME = "api/user/v1/me"
@@ -74,6 +75,26 @@ class Accounts:
             raise UnexpectedResponse("expected the one account that has the address")
         return matches[0].username
 
+    async def own(self) -> str:
+        """The username of the token's own user.
+
+        Raises:
+            EnrollError: if the site does not tell, or the request fails.
+
+        """
+        answer = await self._get(self._transport.site / ME)
+        if answer is None:
+            raise UnexpectedResponse("the site does not know the token's user")
+        return own_username(answer.body)
+
+    async def at(self, address: str) -> list[Account]:
+        """The accounts that the site finds for an address, unverified; empty if it has none."""
+        return await self._ask(email=address) or []
+
+    async def called(self, usernames: Iterable[str]) -> list[Account]:
+        """The accounts that the site finds for up to 100 usernames, unverified."""
+        return await self._ask(username=",".join(usernames)) or []
+
     async def addresses(self, usernames: Iterable[str]) -> dict[str, str]:
         """The e-mail addresses of accounts by username; one request per 100 usernames.
 
@@ -86,7 +107,7 @@ class Accounts:
 
         """
         email_of: dict[str, str] = {}
-        for some in _groups(usernames):
+        for some in groups(usernames):
             async with self._finding if self._discloses_addresses is None else nullcontext():
                 email_of.update(await self._addresses(some))
         return email_of
@@ -109,7 +130,10 @@ class Accounts:
 
     async def _ask(self, **filters: str) -> list[Account] | None:
         """The accounts that match `filters`; None if there is none."""
-        url = (self._transport.site / ACCOUNTS).with_query(filters)
+        answer = await self._get((self._transport.site / ACCOUNTS).with_query(filters))
+        return None if answer is None else accounts(answer.body)
+
+    async def _get(self, url: URL) -> Answer | None:
         refusals = self._throttle.refusals()
         while True:
             async with self._slots.slot():
@@ -118,7 +142,7 @@ class Accounts:
                 if not answer.ok and await renewed(self._transport, answer):
                     answer = await self._transport.call("GET", url)
             if answer.ok:
-                return accounts(answer.body)
+                return answer
             if _is_no_account(answer):
                 return None
             failure = classify(answer)
@@ -127,12 +151,11 @@ class Accounts:
             self._throttle.hold(failure.retry_after)
 
 
-async def own_username(transport: Transport) -> str | None:
+async def token_username(transport: Transport) -> str | None:
     """The username of the token's own user; None if the site does not tell it."""
     try:
         answer = await transport.call("GET", transport.site / ME)
-        # An account like those that the other endpoint lists.
-        return accounts(b"[%b]" % answer.body)[0].username if answer.ok else None
+        return own_username(answer.body) if answer.ok else None
     except EnrollError:
         return None
 
@@ -157,7 +180,7 @@ def _is_lasting(error: EnrollError) -> bool:
     return isinstance(error, ConfigurationError | PermissionDenied | UnexpectedResponse)
 
 
-def _groups(usernames: Iterable[str]) -> Iterator[list[str]]:
+def groups(usernames: Iterable[str]) -> Iterator[list[str]]:
     """Divide distinct usernames into groups that fit into one request each."""
     group: list[str] = []
     size = 0

@@ -103,10 +103,15 @@ class Page:
 
 @frozen
 class Account:
-    """A learner's account. The platform discloses `email` to global staff only."""
+    """A learner's account.
+
+    The platform discloses `email`, and `is_active` (whether it is activated), to global staff
+    only.
+    """
 
     username: str
     email: str | None = None
+    is_active: bool | None = None
 
 
 def bulk_body(
@@ -283,6 +288,20 @@ def accounts(body: bytes) -> list[Account]:
         from async_enroll.platform.explain import structured
 
         return structured(_json(body), Account, "accounts")
+
+
+def own_username(body: bytes) -> str:
+    """Parse what the platform tells of the token's own user.
+
+    Raises:
+        UnexpectedResponse: if it names nobody.
+
+    """
+    value = _json(body)
+    username = value.get("username") if isinstance(value, dict) else None
+    if not isinstance(username, str) or not username:
+        raise UnexpectedResponse("expected a name", path="username")
+    return username
 
 
 def bulk_object(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
 from itertools import chain
@@ -21,7 +21,7 @@ from async_enroll.files import private_file
 from async_enroll.models import EmailStudents, EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
-from async_enroll.reports.summary import Summary, mail_in_words
+from async_enroll.reports.summary import Summary, mail_in_words, sync_in_words
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -72,12 +72,18 @@ class EnrollmentReport:
     `courses` maps each course key to its `CourseReport`. `finished_earlier` is None, or the
     time at which an earlier run of the journal finished the job: nothing was sent this time,
     and the report describes that time. `str` gives a summary and the first failures.
+
+    After a sync, `kept` has the learners who stay enrolled though they are not in the roster, and
+    `withheld` says why learners were not removed from a course, by course key; it is None for
+    another job.
     """
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
     email_students: EmailStudents = False
     finished_earlier: datetime | None = None
+    kept: tuple[RosterEntry, ...] = field(default=(), repr=False)
+    withheld: Mapping[str, str] | None = field(default=None, repr=False)
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
         return chain.from_iterable(self.courses.values())
@@ -142,6 +148,13 @@ class EnrollmentReport:
         """The report in a few numbers."""
         return Summary.of(chain.from_iterable(one.blocks for one in self.courses.values()))
 
+    @property
+    def sync_in_words(self) -> list[str]:
+        """What a sync has done, in sentences; empty for another job."""
+        if self.withheld is None:
+            return []
+        return sync_in_words(self.summary(), len(self.kept), self.withheld)
+
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write one row per pair as CSV, UTF-8 with a byte order mark, mode 0600. Blocks.
 
@@ -188,7 +201,8 @@ class EnrollmentReport:
             "e-mail to learners": mail_in_words(self.email_students),
         }
         with private_file(path) as file:
-            write_page(file, self.summary(), title=title, settings=settings)
+            notes = self.sync_in_words
+            write_page(file, self.summary(), title=title, settings=settings, notes=notes)
 
     def json_pieces(self) -> Iterator[str]:
         """Yield the whole report as JSON text: results, counts by outcome, `ok`, `pending`."""
@@ -196,7 +210,7 @@ class EnrollmentReport:
 
     def __str__(self) -> str:
         """Give the summary and the first 20 failures; say if an earlier run finished the job."""
-        lines = [*self._finished(), str(self.summary())]
+        lines = [*self._finished(), str(self.summary()), *self.sync_in_words]
         failures = self.failures
         if failures:
             lines.append("failed:")

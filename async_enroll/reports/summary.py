@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Self
 
 from attrs import define, field
 
 from async_enroll.models import EmailStudents, EnrollmentResult, Outcome
-from async_enroll.results import UNNOTIFIED, Block, failing, unnotified
+from async_enroll.results import UNNOTIFIED, Block, ResultDetail, failing, unnotified, withheld
 
 MOST_REASONS = 200
 MOST_FAILURES = 10_000
@@ -41,7 +41,9 @@ class Summary:
     """Counts of results, added as they come or taken from a report.
 
     `courses` counts outcomes by course key. `notification_unknown` is the number of pairs
-    that succeeded, but whose learners may not have been notified. `started` and `ended` are
+    that succeeded, but whose learners may not have been notified. `added` and `removed` are the
+    numbers of learners who are newly in or out of a course; `withheld` is the number
+    of removals that a sync did not send, to be safe. `started` and `ended` are
     when the first and the last results arrived, in seconds since the epoch, or None if
     unknown.
     """
@@ -49,6 +51,9 @@ class Summary:
     def __init__(self) -> None:
         self.courses: dict[str, Counter[Outcome]] = {}
         self.notification_unknown: int = 0
+        self.added: int = 0
+        self.removed: int = 0
+        self.withheld: int = 0
         self.started: float | None = None
         self.ended: float | None = None
         self._reasons: dict[tuple[Outcome, str], Reason] = {}
@@ -69,8 +74,11 @@ class Summary:
             failed = False
             for detail, count in block.runs():
                 counts[detail.outcome] += count
+                self.added += count if _is_added(detail) else 0
+                self.removed += count if detail.outcome in _REMOVED else 0
                 if failing(detail):
                     failed = True
+                    self.withheld += count if withheld(detail) else 0
                 elif unnotified(detail):
                     self.notification_unknown += count
             if failed:
@@ -156,6 +164,20 @@ class Summary:
         reason.failures.append(result)
 
 
+def sync_in_words(summary: Summary, kept: int, withheld: Mapping[str, str]) -> list[str]:
+    """What a sync has done, in sentences. `withheld` says why nobody is removed, by course key."""
+    counts = {
+        "added": summary.added,
+        "removed": summary.removed,
+        "kept": kept,
+        "withheld": summary.withheld,
+    }
+    return [
+        f"sync: {', '.join(f'{count:,} {name}' for name, count in counts.items())}",
+        *(f"nobody is removed from {course_id}: {why}" for course_id, why in withheld.items()),
+    ]
+
+
 def failed(counts: dict[Outcome, int]) -> int:
     """The number of pairs that failed, from counts by outcome."""
     return sum(count for outcome, count in counts.items() if not outcome.ok)
@@ -171,6 +193,16 @@ def mail_in_words(email_students: EmailStudents) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun, as in "1 course" and "2,000 courses"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+_REMOVED = frozenset({Outcome.UNENROLLED, Outcome.WITHDRAWN})
+
+
+def _is_added(detail: ResultDetail) -> bool:
+    """Whether a learner is newly enrolled, or newly waits for registration or activation."""
+    if detail.outcome is Outcome.ALLOWED:
+        return detail.before is None or not detail.before.allowed
+    return detail.outcome is Outcome.ENROLLED
 
 
 def _without_names(result: EnrollmentResult) -> str:

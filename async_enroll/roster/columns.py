@@ -93,6 +93,9 @@ def columns_of(header: Sequence[Cell], choice: Choice) -> Columns:
     return columns
 
 
+GIVEN_TOO = "given for all rows; expected one of the two"
+"""How a problem ends if a field has a column, and a value for all rows."""
+
 _NEEDED: Final = {
     "identifier": "a column identifier, email or username",
     "course_id": "a column course_id",
@@ -122,8 +125,7 @@ def _find(name: str, names: list[str], columns: Columns, choice: Choice) -> None
         columns.problems.append(f"found {some}; expected one of them: choose with {ways}")
     if name in choice.given:
         columns.problems.append(
-            f"found a column {columns.names[name]!r}, and {choice.given[name]!r} given for all "
-            "rows; expected one of the two"
+            f"found a column {columns.names[name]!r}, and {choice.given[name]!r} {GIVEN_TOO}"
         )
 
 

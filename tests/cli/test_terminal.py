@@ -76,3 +76,25 @@ async def test_the_question(tmp_path: Path, typed: bytes, sent: bool) -> None:
         assert "with e-mail?" in " ".join(seen.split())
         assert platform.is_enrolled("learner0", C0) == sent
         assert ("nothing was sent" in seen) != sent
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
+@pytest.mark.parametrize(("typed", "sent"), [(b"y\n", True), (b"n\n", False)])
+async def test_the_question_of_a_sync(tmp_path: Path, typed: bytes, sent: bool) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}", f"learner1,{C0}")
+    async with Platform() as platform:
+        platform.add_course(C0)
+        for number in range(3):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        platform.enroll("learner1", C0)
+        platform.enroll("learner2", C0)
+        arguments = ("sync", str(roster), "--remove", "--email-students")
+        status, seen = await at_a_terminal(*arguments, env=environment(platform), typed=typed)
+        assert status == 0
+        assert (
+            "Add 1 enrollment with e-mail and remove 1 enrollment without e-mail in 1 course on "
+            "127.0.0.1"
+        ) in " ".join(seen.split())
+        assert platform.is_enrolled("learner0", C0) == sent
+        assert platform.is_enrolled("learner2", C0) != sent
+        assert ("nothing was sent" in seen) != sent

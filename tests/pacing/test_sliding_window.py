@@ -110,9 +110,9 @@ def test_nothing_is_wasted_where_the_network_is_fast(window: RequestWindow, call
 def test_a_window_that_is_narrower_than_told_is_found_out(calls: int, concurrency: int) -> None:
     log = WindowLog(RequestWindow(10, 60), concurrency)
     counted, refusals = simulate(log, calls, [(0.01, 0.01)] * 60)
-    assert calls <= log.share.calls <= calls + 2  # once a window it is tried whether there is more
+    assert calls <= log.share.calls <= calls + 4  # once a window it is tried whether there is more
     windows = math.ceil(60 / calls)
-    assert refusals <= concurrency + 3 * windows  # once a window it is tried whether it is wider
+    assert refusals <= concurrency + 4 * windows
     assert counted[-1] <= 1.05 * windows * 60
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll import Action, EnrollmentResult, Outcome
-from async_enroll.reports.summary import MOST_FAILURES, MOST_REASONS, Summary
+from async_enroll import Action, EnrollmentResult, EnrollmentState, Outcome
+from async_enroll.reports.summary import MOST_FAILURES, MOST_REASONS, Summary, sync_in_words
+from async_enroll.results import WITHHELD, Block, ResultDetail
 from tests.blocks import block_of
 
 results = st.builds(
@@ -133,3 +134,25 @@ def test_failures_are_kept_up_to_a_bound_and_of_every_reason(*, common_first: bo
     assert sum(reason.count for reason in summary.reasons) == len(common) + len(rare)
     for reason in summary.reasons:
         assert len(reason.failures) >= min(reason.count, 49)
+
+
+def test_what_a_sync_has_done() -> None:
+    waiting = EnrollmentState(user=False, enrollment=False, allowed=True, auto_enroll=True)
+    out = EnrollmentState(user=False, enrollment=False, allowed=False, auto_enroll=False)
+    details = {
+        "new": ResultDetail(Outcome.ENROLLED, before=out),
+        "found": ResultDetail(Outcome.ENROLLED),
+        "invited": ResultDetail(Outcome.ALLOWED, before=out, after=waiting),
+        "invited before": ResultDetail(Outcome.ALLOWED, before=waiting, after=waiting),
+        "in": ResultDetail(Outcome.ALREADY_ENROLLED),
+        "gone": ResultDetail(Outcome.UNENROLLED),
+        "withdrawn": ResultDetail(Outcome.WITHDRAWN, before=waiting),
+        "was out": ResultDetail(Outcome.NOT_ENROLLED),
+        "stays": ResultDetail(Outcome.REJECTED, error=f"{WITHHELD}so", attempts=0),
+        "refused": ResultDetail(Outcome.REJECTED, error="the course does not exist"),
+    }
+    summary = Summary.of([Block("c1", Action.ENROLL, list(details), list(details.values()))])
+    assert sync_in_words(summary, 2, {"c2": "it broke off"}) == [
+        "sync: 3 added, 2 removed, 2 kept, 1 withheld",
+        "nobody is removed from c2: it broke off",
+    ]

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import assert_type
 
@@ -23,6 +23,7 @@ from async_enroll import (
     Plan,
     RequestWindow,
     Roster,
+    RosterDiff,
     RosterEntry,
     UndoPlan,
     Verified,
@@ -135,5 +136,14 @@ async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     for place, error in (await client.preflight(plan)).items():
         assert_type(place.course_id, str)
         assert_type(error, EnrollError)
+    diff = await client.diff(roster, courses=["course"], remove=True, keep=Path("keep.txt"))
+    assert_type(diff, RosterDiff)
+    assert_type(diff.to_enroll, tuple[RosterEntry, ...])
+    assert_type(diff.unchanged, int)
+    assert_type(diff.courses["course"].kept, Mapping[str, str])
+    assert_type(await client.sync(diff, journal="sync.db"), EnrollmentReport)
+    for bound in (20, 0.2, None):
+        await client.sync(roster, remove=True, max_removals=bound, keep={"jane"})
+    await client.sync(roster, max_removals="20%")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.apply(["jane"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await client.resume(journal)  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]

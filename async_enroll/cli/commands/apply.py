@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -19,12 +18,12 @@ from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.mail import whom_to_mail, with_or_without
 from async_enroll.cli.options.rosters import Reading
 from async_enroll.cli.options.tuning import Tuning
-from async_enroll.cli.output.account import hand_over, in_memory, settings_of
+from async_enroll.cli.output.account import settings_of
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.outlook import show_plan
-from async_enroll.cli.output.running import once_sent, run_job, run_with_journal
-from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.cli.output.running import run_in_memory, run_with_journal
+from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import Action, EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.planning.plan import Plan
@@ -138,34 +137,20 @@ def apply(
         email_students=mail,
         reason=reason,
     )
-    found_out = EnrollmentReport({}, auto_enroll, mail)
 
-    async def apply_plan(stop: Signal) -> None:
-        nonlocal found_out
-        try:
-            found_out = await client.apply(
-                made,
-                auto_enroll=auto_enroll,
-                email_students=mail,
-                reason=reason,
-                stop=stop,
-            )
-        except (EnrollError, asyncio.CancelledError) as error:
-            found_out = getattr(error, "report", found_out)
-            raise
+    async def start_in_memory(stop: Signal) -> EnrollmentReport:
+        return await client.apply(
+            made,
+            auto_enroll=auto_enroll,
+            email_students=mail,
+            reason=reason,
+            stop=stop,
+        )
 
-    with once_sent(job):
-        try:
-            run_job(client, apply_plan, job.progress)
-        except (EnrollError, KeyboardInterrupt):
-            if job.begun:
-                note("to go on: apply the roster again; with --journal, nothing is sent twice")
-            raise
-        finally:
-            account = in_memory(found_out, made, job.timeline, settings, report)
-            if job.begun:
-                hand_over(account, report, json=json)
-        return account.status
+    again = "to go on: apply the roster again; with --journal, nothing is sent twice"
+    return run_in_memory(
+        client, start_in_memory, made, job, settings, report, json=json, again=again
+    )
 
 
 def _at_a_terminal(roster: str) -> bool:

@@ -130,6 +130,8 @@ def report(
                 list_results(account.results())
             else:
                 show_account(account.summary, hint=account.hint, again=account.again)
+                for words in account.sync:
+                    note(words)
             if account.pending:
                 note(pending_in_words(account.pending))
             for words in remarks(kept):

@@ -88,6 +88,14 @@ class Reading:
         return found
 
 
+@Parameter(name="*", group=Group("Roster", sort_key=1))
+@frozen(kw_only=True)
+class ComparedReading(Reading):
+    """The options for reading a roster, where `Comparing` has --course-id."""
+
+    course_id: Annotated[str | None, Parameter(parse=False)] = None
+
+
 _COLUMNS = "our name, =, and theirs, as in identifier=Mail"
 _WHERE = "a column, =, and a value, as in status=active"
 

@@ -23,10 +23,17 @@ from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
 from async_enroll.models import EmailStudents, EnrollmentResult
 from async_enroll.planning.plan import Plan
+from async_enroll.planning.sync import SyncTerms
 from async_enroll.reports.export import json_pieces, write
 from async_enroll.reports.html import write_page
 from async_enroll.reports.report import EnrollmentReport
-from async_enroll.reports.summary import Reason, Summary, counted, mail_in_words
+from async_enroll.reports.summary import (
+    Reason,
+    Summary,
+    counted,
+    mail_in_words,
+    sync_in_words,
+)
 from async_enroll.reports.timeline import Timeline
 from async_enroll.results import UNNOTIFIED
 
@@ -39,7 +46,7 @@ class Account:
 
     Each call of `results` iterates over all of them. `settings` and `notes` are for the HTML
     page. `hint` says how to list all failures, `again` how to mail learners who may not have
-    been notified; it is empty if there is no way.
+    been notified; it is empty if there is no way. `sync` says what a sync has done.
     """
 
     results: Callable[[], Iterable[EnrollmentResult]]
@@ -50,6 +57,7 @@ class Account:
     notes: Sequence[str]
     hint: str
     again: str = ""
+    sync: Sequence[str] = ()
 
     @property
     def status(self) -> ExitStatus:
@@ -81,6 +89,7 @@ def in_memory(
         settings,
         _notes(plan.skipped),
         f"see {path} for all" if path else "use --report FILE.csv to list all",
+        sync=report.sync_in_words,
     )
 
 
@@ -105,7 +114,14 @@ def journaled(path: Path, report: JournalReport) -> Account:
         f"to list all: async-enroll report {quote(str(path))} --only failures",
         f"to mail them anyway: async-enroll report {quote(str(path))} --only unnotified "
         "--as-roster --output mail-again.csv",
+        sync=_sync(summary, job.sync),
     )
+
+
+def _sync(summary: Summary, terms: SyncTerms | None) -> list[str]:
+    if terms is None:
+        return []
+    return sync_in_words(summary, sum(map(len, terms.kept.values())), terms.withheld)
 
 
 def settings_of(
@@ -132,6 +148,8 @@ def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = 
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
         elif shown:
             show_account(account.summary, hint=account.hint, again=account.again)
+            for words in account.sync:
+                note(words)
         if account.pending:
             note(pending_in_words(account.pending))
 
@@ -158,7 +176,7 @@ def print_page(file: IO[str], account: Account) -> None:
         title="Enrollment report",
         settings=account.settings,
         timeline=account.timeline,
-        notes=account.notes,
+        notes=[*account.sync, *account.notes],
         pending=account.pending,
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from async_enroll.cli.console import complain
-from async_enroll.errors import ConfigurationError, EnrollError, RosterError
+from async_enroll.errors import ConfigurationError, EnrollError, RosterError, SyncRefused
 
 
 class ExitStatus(IntEnum):
@@ -29,7 +29,7 @@ def ending(command: Callable[[], ExitStatus]) -> ExitStatus:
         status = command()
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
-    except (ConfigurationError, RosterError) as error:
+    except (ConfigurationError, RosterError, SyncRefused) as error:
         complain(str(error))
         return ExitStatus.UNUSABLE
     except EnrollError as error:

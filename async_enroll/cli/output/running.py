@@ -5,8 +5,9 @@ Hands the results over to `account`.
 
 from __future__ import annotations
 
+import asyncio
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from shlex import quote
@@ -14,15 +15,18 @@ from shlex import quote
 import anyio
 
 from async_enroll.cli.console import note, warn
-from async_enroll.cli.output.account import hand_over, journaled
+from async_enroll.cli.output.account import hand_over, in_memory, journaled
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.progress import JobProgress
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
+from async_enroll.jobs.runner import Signal
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
+from async_enroll.planning.plan import Plan
+from async_enroll.reports.report import EnrollmentReport
 
 _ASKING = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and the signal that stops services and containers."""
@@ -115,6 +119,45 @@ def _say_finished(journal: Path, path: Path | None, again: str, *, json: bool) -
         note(f"for its results: async-enroll report {quote(str(journal))}")
         note(again)
         hand_over(account, path, json=json, shown=False)
+        return account.status
+
+
+def run_in_memory(
+    client: EnrollmentClient,
+    start: Callable[[Signal], Awaitable[EnrollmentReport]],
+    plan: Plan,
+    display: JobDisplay,
+    settings: Sequence[tuple[str, str]],
+    report: Path | None,
+    *,
+    json: bool,
+    again: str,
+) -> ExitStatus:
+    """Run the job of `plan` that `start` begins, and output its results.
+
+    `again` says how to go on if it is stopped. Raises as `run_job`.
+    """
+    found = EnrollmentReport({})
+
+    async def job(stop: Signal) -> None:
+        nonlocal found
+        try:
+            found = await start(stop)
+        except (EnrollError, asyncio.CancelledError) as error:
+            found = getattr(error, "report", None) or found
+            raise
+
+    with once_sent(display):
+        try:
+            run_job(client, job, display.progress)
+        except (EnrollError, KeyboardInterrupt):
+            if display.begun:
+                note(again)
+            raise
+        finally:
+            account = in_memory(found, plan, display.timeline, settings, report)
+            if display.begun:
+                hand_over(account, report, json=json)
         return account.status
 
 

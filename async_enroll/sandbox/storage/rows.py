@@ -90,7 +90,7 @@ class Rows:
         return row is not None and row.is_active
 
     def enroll(self, user: User, created: datetime, mode: str = MODE) -> None:
-        """Enroll a user; an inactive enrollment becomes active and keeps its `created`."""
+        """Enroll a user; an inactive enrollment becomes active and keeps `created` and mode."""
         key = fold(user.username)
         row = self.enrollments.get(key)
         if row is None:

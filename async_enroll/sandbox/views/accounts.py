@@ -18,9 +18,10 @@ _RETIRED = "This email is associated to a retired account."
 class AccountsView:
     """The endpoints, not throttled: one ``email`` a request, or several ``username``.
 
-    Of the fields of an account, only its names are included. Addresses are visible to global staff
-    if `tells_addresses`: whether real sites show them is not verified. Unknown usernames are left
-    out; a request without names returns the caller's own account.
+    Of the fields of an account, only its names and whether it is activated are included. That and
+    addresses are visible to global staff if `tells_addresses`: whether real sites show them is not
+    verified. Unknown usernames are left out; a request without names returns the caller's own
+    account.
     """
 
     database: Database
@@ -43,7 +44,10 @@ class AccountsView:
         tells = caller.staff and self.tells_addresses
         return json_answer(
             [
-                {"username": user.username, **({"email": user.email} if tells else {})}
+                {
+                    "username": user.username,
+                    **({"email": user.email, "is_active": user.active} if tells else {}),
+                }
                 for user in found
             ]
         )

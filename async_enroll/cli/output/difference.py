@@ -1,0 +1,131 @@
+"""Output of a `RosterDiff`: as a table, as JSON, and as a file to apply or to sync."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from async_enroll.cli.console import printable, say
+from async_enroll.files import private_file, safe_cell
+from async_enroll.models import RosterEntry
+from async_enroll.planning.comparison import CourseDiff
+from async_enroll.planning.diff import RosterDiff
+from async_enroll.planning.sync_file import sync_file
+from async_enroll.reports.summary import counted
+
+CHANGES = ".csv"
+SYNC = ".json"
+_NAMES = 5
+_COURSES = 20
+
+
+def show_diff(console: Console, diff: RosterDiff) -> None:
+    """Print how many learners differ in each course, and the first of them by name."""
+    say(console, Text(printable(diff.source), "bold"))
+    table = Table(box=box.SIMPLE_HEAD, show_footer=len(diff.courses) > 1, pad_edge=False)
+    courses = list(diff.courses.values())
+    table.add_column("course", footer="total", overflow="fold")
+    for name, counts in _columns(diff):
+        table.add_column(name, justify="right", footer=f"{sum(counts):,}", no_wrap=True)
+    for number, course in enumerate(courses[:_COURSES]):
+        cells = [f"{counts[number]:,}" for _, counts in _columns(diff)]
+        table.add_row(printable(course.course_id), *cells)
+    console.print(table)
+    if len(courses) > _COURSES:
+        say(console, Text(f"… and {counted(len(courses) - _COURSES, 'more course')}", "dim"))
+    for course in courses[:_COURSES]:
+        _show_names(console, diff, course)
+    for course_id, why in diff.withheld.items():
+        say(console, Text(printable(f"nobody is removed from {course_id}: {why}"), "yellow"))
+    if diff.in_sync:
+        say(console, Text("in sync", "green"))
+
+
+def _columns(diff: RosterDiff) -> list[tuple[str, list[int]]]:
+    courses = diff.courses.values()
+    return [
+        ("enrolled", [course.enrolled for course in courses]),
+        ("enroll", [len(course.to_enroll) for course in courses]),
+        ("unenroll", [len(course.to_unenroll) for course in courses]),
+        ("unchanged", [course.unchanged for course in courses]),
+        ("not listed", [len(course.not_listed) for course in courses]),
+        ("kept", [len(course.kept) for course in courses]),
+    ]
+
+
+def _show_names(console: Console, diff: RosterDiff, course: CourseDiff) -> None:
+    removals = set(course.removals(remove=diff.options.remove))
+    others = [one for one in course.to_unenroll if one not in removals]
+    lists = [
+        ("to enroll", _identifiers(course.to_enroll)),
+        ("of these returning", _identifiers(course.returning)),
+        ("to unenroll", [one.identifier for one in course.to_unenroll if one in removals]),
+        ("not in the roster", _identifiers(others)),
+        ("not listed", _identifiers(course.not_listed)),
+        ("kept", [f"{who} ({why})" for who, why in course.kept.items()]),
+    ]
+    if not any(some for _, some in lists):
+        return
+    say(console, Text(printable(course.course_id), "bold"))
+    for words, some in lists:
+        if some:
+            more = f", and {len(some) - _NAMES:,} more" if len(some) > _NAMES else ""
+            say(console, Text(printable(f"  {words}: {', '.join(some[:_NAMES])}{more}")))
+
+
+def _identifiers(entries: Iterable[RosterEntry]) -> list[str]:
+    return [entry.identifier for entry in entries]
+
+
+def diff_object(diff: RosterDiff) -> dict[str, Any]:
+    """A diff as a JSON object: all identifiers, by course."""
+    return {
+        "roster": diff.source,
+        "site": diff.site,
+        "in_sync": diff.in_sync,
+        "refused": list(diff.refusals.values()),
+        "remove": diff.options.remove,
+        "courses": {
+            key: {
+                "enrolled": course.enrolled,
+                "to_enroll": _identifiers(course.to_enroll),
+                "returning": _identifiers(course.returning),
+                "to_unenroll": _identifiers(course.to_unenroll),
+                "unchanged": course.unchanged,
+                "not_listed": _identifiers(course.not_listed),
+                "kept": dict(course.kept),
+                "withheld": diff.withheld.get(key),
+            }
+            for key, course in diff.courses.items()
+        },
+    }
+
+
+def write_diff(path: Path, diff: RosterDiff) -> None:
+    """Write the changes as a roster (.csv), or everything for `sync --plan` (.json). Blocks.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    """
+    if path.suffix == SYNC:
+        with private_file(path) as file:
+            file.write(sync_file(diff))
+        return
+    with private_file(path, newline="", marked=True) as file:
+        rows = csv.writer(file)
+        rows.writerow(("identifier", "course_id", "action", "cohort"))
+        rows.writerows(_rows(diff.changes))
+
+
+def _rows(entries: Iterable[RosterEntry]) -> Iterator[tuple[str, ...]]:
+    for entry in entries:
+        cells = (entry.identifier, entry.course_id, entry.action.value, entry.cohort or "")
+        yield tuple(map(safe_cell, cells))

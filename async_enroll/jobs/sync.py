@@ -1,0 +1,231 @@
+"""Runs a sync: the diff, the guard, additions, and removals once all additions are answered.
+
+`jobs.jobs` runs the work as any job's. `Sync.gated` stands between the planned removals and the
+job: it lets through what is safe, by the results of the additions and, where the listing is no
+longer fresh, by another one.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager
+from itertools import chain, count
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from attrs import astuple, define, evolve, field
+
+from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.mailing import Changed, mails_at_once
+from async_enroll.delivery.outcomes import Pair, desired, pairs, rejected
+from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.jobs.diff import Comparer
+from async_enroll.jobs.runner import AllAnswered, JobWork, NotSent
+from async_enroll.models import Action, Batch, BatchLimits, EmailStudents, Emit, RosterEntry
+from async_enroll.planning.batching import plan
+from async_enroll.planning.diff import RosterDiff
+from async_enroll.planning.plan import Plan
+from async_enroll.planning.sync import Recheck, SyncTerms, recheck_of, suspects, sync_plan
+from async_enroll.planning.validation import Work
+from async_enroll.reports.report import EnrollmentReport
+from async_enroll.results import WITHHELD, Block
+from async_enroll.roster import Roster
+
+if TYPE_CHECKING:
+    from async_enroll.journal import Description, Journal
+
+WhyWithheld = Callable[[str, str], str | None]
+"""Why a learner is not removed from a course, by identifier and course key; None if they are."""
+
+FRESH = 600.0
+"""For how many seconds a listing is good enough to remove learners by."""
+
+
+@define(eq=False)
+class Sync:
+    """A sync of a roster. `diff` is the last one made of it, None for none so far.
+
+    `terms` are complete once it has begun. `withheld` says why learners are not removed, by course
+    key; complete once the job has ended.
+    """
+
+    _comparer: Comparer
+    _limits: BatchLimits
+    roster: Roster
+    terms: SyncTerms
+    diff: RosterDiff | None = None
+    withheld: dict[str, str] = field(factory=dict, init=False)
+    _suspects: dict[str, str] = field(factory=dict, init=False)
+
+    async def begin(self) -> Plan:
+        """Compare, unless that was done before; return the plan.
+
+        Raises:
+            SyncRefused: if it would remove too many.
+            EnrollError: if the site cannot be read.
+
+        """
+        if self.diff is None:
+            self.diff = await self._comparer.diff(self.roster, self.terms.options, partial=True)
+        if self.diff.refused:
+            raise self.diff.refused
+        self.terms = self.terms.found(self.diff)
+        return await to_thread.run_sync(sync_plan, self.diff, self._limits)
+
+    @asynccontextmanager
+    async def journal(
+        self,
+        path: str | os.PathLike[str],
+        auto_enroll: bool,
+        email_students: EmailStudents,
+        reason: str | None,
+    ) -> AsyncIterator[Journal]:
+        """Open the journal of this sync; begin it where there is none yet.
+
+        A journal has the plan of its job: what was agreed to, not what would be planned now.
+        """
+        from async_enroll.journal import Description, digest_of, now, open_journal, path_of
+
+        site, roster = self._comparer.site, self.roster
+        flags = (auto_enroll, email_students, reason)
+        asked = ("sync", astuple(self.terms.options), self.terms.email_removed)
+        digest = await to_thread.run_sync(lambda: digest_of(roster.desired, site, *flags, *asked))
+        begun = await to_thread.run_sync(path_of(path).exists)
+        if begun:
+            self.diff = None  # the journal's plan was made by another one
+        plan = None if begun else await self.begin()
+
+        def new() -> tuple[Description, list[Work]]:
+            if plan is None:
+                raise ConfigurationError(f"journal {path}: was removed meanwhile")
+            description = Description(
+                site,
+                plan.source,
+                plan.pairs,
+                auto_enroll,
+                email_students,
+                digest,
+                now(),
+                plan.skipped,
+                reason,
+                sync=self.terms,
+            )
+            return description, plan.work
+
+        async with open_journal(
+            path,
+            self._limits,
+            expected=digest,
+            new=new,
+            lines=roster.lines,
+            rows=roster.desired,
+        ) as opened:
+            self.terms = opened.description.sync or self.terms
+            yield opened
+
+    def told(self, report: EnrollmentReport) -> EnrollmentReport:
+        """Return the report of the job with what else there is to tell."""
+        kept = tuple(
+            RosterEntry(username, course_id)
+            for course_id, some in self.terms.kept.items()
+            for username in some
+        )
+        return evolve(report, kept=kept, withheld={**self.terms.withheld, **self.withheld})
+
+    async def note_earlier(self, journal: Journal) -> None:
+        """Take the results of earlier runs."""
+        async for blocks in journal.earlier():
+            self._note(blocks)
+
+    def _note(self, blocks: Iterable[Block]) -> None:
+        self._suspects = suspects(blocks, self.terms.repeated) | self._suspects
+
+    def gated(
+        self, planned: AsyncGenerator[Work | Attempt | Changed], emit: Emit[list[Block]]
+    ) -> tuple[AsyncGenerator[JobWork], Emit[list[Block]]]:
+        """Return planned work with its removals held back, and `emit` that takes note of results.
+
+        The removals come last, once everything else is answered, as far as they are safe.
+        """
+
+        async def noted(blocks: list[Block]) -> None:
+            self._note(blocks)
+            await emit(blocks)
+
+        return self._gated(planned), noted
+
+    async def _gated(
+        self, planned: AsyncGenerator[Work | Attempt | Changed]
+    ) -> AsyncGenerator[JobWork]:
+        removals: list[Attempt] = []
+        async with aclosing(planned):
+            async for item in planned:
+                if isinstance(item, Attempt) and item.batch.action is Action.UNENROLL:
+                    removals.append(evolve(item, email=self.terms.email_removed))
+                else:
+                    yield item
+        if removals:
+            yield AllAnswered()
+            why_withheld = await self._decide(removals)
+            for attempt in removals:
+                for part in self._parts(attempt, why_withheld):
+                    yield part
+
+    async def _decide(self, removals: list[Attempt]) -> WhyWithheld:
+        why_withheld = await self._recheck(removals)
+
+        def why(identifier: str, course_id: str) -> str | None:
+            return self._suspects.get(course_id) or why_withheld(identifier, course_id)
+
+        return why
+
+    async def _recheck(self, removals: list[Attempt]) -> WhyWithheld:
+        """Read who is enrolled once more, unless that was read a moment ago."""
+        diff = self.diff
+        if diff is not None and time.monotonic() - diff.read <= FRESH:
+            return lambda _identifier, _course_id: None
+        some = chain.from_iterable(pairs(attempt.batch) for attempt in removals)
+        rows, options = await to_thread.run_sync(
+            recheck_of, self.roster.desired, self.terms.options, some
+        )
+        roster = Roster(self.roster.source, rows)
+        try:
+            diff = await self._comparer.diff(roster, options, partial=True)
+        except EnrollError as error:
+            words = f"who is enrolled could not be read again: {error}"
+            return lambda _identifier, _course_id: words
+        return Recheck(diff).why_withheld
+
+    def _parts(self, attempt: Attempt, why_withheld: WhyWithheld) -> Iterator[Attempt | NotSent]:
+        """Divide a batch of removals into those that are sent, and the results of the others."""
+        safe: list[Pair] = []
+        withheld: dict[str, list[Pair]] = {}
+        for pair in pairs(attempt.batch):
+            if why := why_withheld(*pair):
+                withheld.setdefault(why, []).append(pair)
+                self.withheld.setdefault(pair[1], why)
+            else:
+                safe.append(pair)
+        if not withheld:
+            yield attempt
+            return
+        for batch in plan(desired(attempt.batch, safe), self._limits):
+            yield attempt.with_batch(batch)
+        for why, some in withheld.items():
+            for batch in plan(desired(attempt.batch, some), self._limits):
+                blocks = rejected(attempt.with_batch(batch), f"{WITHHELD}{why}")
+                yield NotSent(attempt.planned, tuple(blocks))
+
+
+async def numbered(
+    work: list[Work], email_students: EmailStudents
+) -> AsyncGenerator[Work | Attempt | Changed]:
+    """Yield work with its batches numbered, as that of a journal is."""
+    numbers = count(1)
+    for item in work:
+        if isinstance(item, Batch):
+            yield Attempt(item, mails_at_once(email_students, item), next(numbers))
+        else:
+            yield item
