@@ -16,6 +16,7 @@ from async_enroll.cli.commands import (
     resume,
     sandbox,
 )
+from async_enroll.cli.options.config import from_profile
 
 app: App = App(
     name="async-enroll",
@@ -38,6 +39,7 @@ Exit status:
   3    stopped before the end; with a journal, `resume` continues
   130  interrupted; with a journal, `resume` continues""",
     help_format="plaintext",
+    config=from_profile,
     version=version("async_enroll"),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
@@ -50,3 +52,6 @@ app.command(report.report, help_epilogue=report.EXAMPLES)
 app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
 app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)
 app.command(demo.demo, help_epilogue=demo.EXAMPLES)
+app.register_install_completion_command(
+    help="Install completion for your shell (bash, zsh or fish), and load it at its start."
+)

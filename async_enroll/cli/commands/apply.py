@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 from rich.prompt import Confirm
 
+from async_enroll.cli.commands.plan import plan
 from async_enroll.cli.console import ERR, note, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
@@ -62,6 +63,7 @@ def apply(
     journal: Path | None = None,
     report: Path | None = None,
     json: Flag = False,
+    dry_run: Flag = False,
     yes: Flag = False,
     quiet: Flag = False,
     reading: Reading = Reading(),
@@ -80,6 +82,7 @@ def apply(
         journal: File that records the job, so that `resume` can continue it.
         report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
         json: Print the full report as JSON instead of a summary.
+        dry_run: Show the plan and send nothing, as `plan` does.
         yes: Do not ask for confirmation.
         quiet: Show neither the plan nor progress.
         reading: How to read the roster.
@@ -87,6 +90,15 @@ def apply(
         tuning: Rate and size of calls.
 
     """
+    if dry_run:
+        return plan(
+            roster,
+            email_students=email_students,
+            json=json,
+            reading=reading,
+            connection=connection,
+            tuning=tuning,
+        )
     reason = checked_reason(reason)
     check_report(report, "--report")
     if journal:
