@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Literal, TypeVar
 from unicodedata import normalize
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from async_enroll.errors import ConfigurationError
 
@@ -114,6 +114,10 @@ class Batch:
         """Number of pairs in the call."""
         return len(self.courses) * len(self.identifiers)
 
+    def cohort_in(self, course_id: str) -> str | None:
+        """The cohort for one of the courses, or None."""
+        return None if self.cohorts is None else self.cohorts[self.courses.index(course_id)]
+
 
 @frozen
 class Enrollment:
@@ -206,7 +210,9 @@ class EnrollmentResult:
     was asked to mail the learner and answered 200; False where no mail was sent; None where
     it is unknown whether mail was sent. `attempts` counts the calls that carried the pair.
     `line` is the line of the roster's file that asked for the pair, in reports from a journal;
-    None where it is not known.
+    None where it is not known. `cohort` is the one asked for. `at` is when the result came, in
+    seconds since the epoch, None where that is not known; it does not count when two results are
+    compared.
     """
 
     identifier: str
@@ -219,6 +225,8 @@ class EnrollmentResult:
     notified: bool | None = False
     attempts: int = 1
     line: int | None = None
+    cohort: str | None = None
+    at: float | None = field(default=None, eq=False)
 
 
 @frozen

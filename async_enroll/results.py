@@ -8,10 +8,12 @@ blocks; `journal` and `reports` consume them. No I/O.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
 
@@ -33,7 +35,8 @@ class Block:
 
     These are built during iteration: building one costs more than all other work on a pair.
     `details` has one item for each of `identifiers`, in the same order. So has `lines`, their
-    lines in a roster, 0 where unknown; None if all are unknown.
+    lines in a roster, 0 where unknown; None if all are unknown. `cohort` is the one asked for,
+    `at` when the results came, in seconds since the epoch; None where unknown.
     """
 
     course_id: str
@@ -41,13 +44,21 @@ class Block:
     identifiers: Sequence[str]
     details: Sequence[ResultDetail]
     lines: Sequence[int] | None = None
+    cohort: str | None = None
+    at: float | None = field(default=None, eq=False)
 
     @classmethod
     def alike(
-        cls, course_id: str, action: Action, identifiers: Sequence[str], detail: ResultDetail
+        cls,
+        course_id: str,
+        action: Action,
+        identifiers: Sequence[str],
+        detail: ResultDetail,
+        *,
+        cohort: str | None = None,
     ) -> Self:
         """A block in which all identifiers share one detail."""
-        return cls(course_id, action, identifiers, [detail] * len(identifiers))
+        return cls(course_id, action, identifiers, [detail] * len(identifiers), cohort=cohort)
 
     @classmethod
     def known(
@@ -57,13 +68,16 @@ class Block:
         identifiers: Sequence[str],
         details: Sequence[ResultDetail | None],
         lines: Sequence[int] | None = None,
+        *,
+        cohort: str | None = None,
+        at: float | None = None,
     ) -> Self:
         """A block of the identifiers whose detail is not None."""
         present = [detail for detail in details if detail is not None]
         if len(present) < len(details):
             identifiers = list(compress(identifiers, details))
             lines = lines and list(compress(lines, details))
-        return cls(course_id, action, identifiers, present, lines)
+        return cls(course_id, action, identifiers, present, lines, cohort, at)
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -71,7 +85,9 @@ class Block:
     def __iter__(self) -> Iterator[EnrollmentResult]:
         lines = self.lines or repeat(0, len(self))
         for identifier, detail, line in zip(self.identifiers, self.details, lines, strict=True):
-            yield EnrollmentResult(identifier, self.course_id, self.action, *detail, line or None)
+            yield EnrollmentResult(
+                identifier, self.course_id, self.action, *detail, line or None, self.cohort, self.at
+            )
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
         """Run-length encode the details: pairs of a detail and the number of repeats in a row."""
@@ -89,7 +105,7 @@ class Block:
         identifiers = list(compress(self.identifiers, chosen))
         details = list(compress(self.details, chosen))
         lines = self.lines and list(compress(self.lines, chosen))
-        return Block(self.course_id, self.action, identifiers, details, lines)
+        return evolve(self, identifiers=identifiers, details=details, lines=lines)
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:
@@ -105,6 +121,12 @@ def failing(detail: ResultDetail) -> bool:
 def unnotified(detail: ResultDetail) -> bool:
     """Whether the pair is in the state asked for, but its mail may or may not have been sent."""
     return detail.outcome.ok and detail.notified is None
+
+
+@lru_cache(1024)
+def moment(at: float) -> str:
+    """A time in seconds since the epoch as ISO 8601 in UTC, to the second, for output."""
+    return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 UNNOTIFIED = "may not have been notified"

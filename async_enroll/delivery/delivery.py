@@ -8,6 +8,7 @@ that fail. Emits blocks of results, after the event log has recorded them.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 
@@ -99,7 +100,9 @@ class Delivery:
         if not blocks:
             return
         self.accounted += pairs_in(blocks)
-        event = BatchSettled(job=self._event_log.job, planned=planned, blocks=tuple(blocks))
+        now = time.time()
+        blocks = [evolve(block, at=now) for block in blocks]
+        event = BatchSettled(job=self._event_log.job, at=now, planned=planned, blocks=tuple(blocks))
         try:
             await self._record(event)
         except anyio.get_cancelled_exc_class():

@@ -107,7 +107,13 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
                     left = results.erroneous if _is_erroneous(pair) else results.undone
                 left.append((identifier, course_id))
             details.append(detail)
-        if block := Block.known(course_id, batch.action, batch.identifiers, details):
+        if block := Block.known(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            details,
+            cohort=batch.cohort_in(course_id),
+        ):
             results.blocks.append(block)
     return results
 
@@ -229,7 +235,13 @@ def _all(attempt: Attempt, outcome: Outcome, error: str, *, notified: bool | Non
     batch = attempt.batch
     detail = ResultDetail(outcome, error=error, notified=notified, attempts=attempt.attempts)
     return [
-        Block.alike(course_id, batch.action, batch.identifiers, detail)
+        Block.alike(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            detail,
+            cohort=batch.cohort_in(course_id),
+        )
         for course_id in batch.courses
     ]
 

@@ -85,7 +85,7 @@ class JournalReport:
     ) -> Iterator[tuple[EnrollmentResult, str | None]]:
         """Yield the results so far whose details match, each with the cohort asked for, or None."""
         for block in self._store.unsent():
-            yield from ((result, None) for result in block.only(like))
+            yield from ((result, result.cohort) for result in block.only(like))
         for _, batch, blocks in self._store.settled():
             names = batch.cohorts or [None] * len(batch.courses)
             cohort_in = dict(zip(batch.courses, names, strict=True))

@@ -250,9 +250,10 @@ class Store:
                     Action(action),
                     [who],
                     [ResultDetail(Outcome(outcome), error=error, attempts=0)],
+                    cohort=next(iter(cohort), None),  # older journals have none
                 )
                 for (data,) in self._database.rows("SELECT results FROM unsent")
-                for who, key, action, outcome, error in json.loads(data)
+                for who, key, action, outcome, error, *cohort in json.loads(data)
             ]
 
     def settled(self) -> Iterator[tuple[float, Batch, list[Block]]]:
@@ -280,7 +281,7 @@ class Store:
                     if batch is None or planned != number:
                         number, batch = planned, _batch(*columns)
                     after = one
-                    found.append((at, batch, decode(batch, data, lines)))
+                    found.append((at, batch, decode(batch, data, lines, at=at)))
             if not found:
                 return
             yield from found
@@ -344,7 +345,14 @@ def _fill(
         match item:
             case Block():
                 values = [
-                    (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
+                    (
+                        one.identifier,
+                        one.course_id,
+                        one.action.value,
+                        one.outcome.value,
+                        one.error,
+                        one.cohort,
+                    )
                     for one in item
                 ]
                 database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))

@@ -20,6 +20,7 @@ from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
 from async_enroll.reports.summary import Summary
+from async_enroll.reports.words import line_of
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -201,9 +202,7 @@ class EnrollmentReport:
         failures = self.failures
         if failures:
             lines.append("failed:")
-        for result in failures[:_SHOWN]:
-            pair = f"{result.identifier} in {result.course_id}"
-            lines.append(f"  {pair}: {result.outcome.value}, {result.error}")
+        lines += [f"  {line_of(result)}" for result in failures[:_SHOWN]]
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
         # A lone surrogate, which an identifier may contain, can be neither printed nor logged.

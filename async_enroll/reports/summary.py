@@ -14,6 +14,7 @@ from typing import Self
 from attrs import define, field
 
 from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.reports.words import name_of
 from async_enroll.results import UNNOTIFIED, Block, failing, unnotified
 
 MOST_REASONS = 200
@@ -131,8 +132,9 @@ class Summary:
     def __str__(self) -> str:
         """Give the headline, the counts, the largest first, and the `notification`, if any."""
         lines = [self.headline]
-        for outcome, count in sorted(self.counts.items(), key=lambda item: -item[1]):
-            lines.append(f"  {outcome.value:<18} {count:>9,}")
+        counts = sorted(self.counts.items(), key=lambda item: -item[1])
+        width = max((len(name_of(outcome)) for outcome, _ in counts), default=0)
+        lines += [f"  {name_of(outcome):<{width}} {count:>9,}" for outcome, count in counts]
         if self.notification:
             lines.append(self.notification)
         return "\n".join(lines)

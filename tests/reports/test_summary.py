@@ -64,8 +64,8 @@ def test_it_is_read_by_people() -> None:
     summary = summary_of([failure(1, "because"), enrolled, enrolled])
     assert str(summary).splitlines() == [
         "3 enrollments in 1 course: 1 failed",
-        "  enrolled                   2",
-        "  error                      1",
+        "  enrolled                       2",
+        "  failed on the platform         1",
     ]
 
 

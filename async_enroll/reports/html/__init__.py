@@ -23,9 +23,10 @@ from markupsafe import Markup
 
 from async_enroll.models import Outcome
 from async_enroll.reports.html import chart, rows
-from async_enroll.reports.html.words import OUTCOMES, duration, share, visible
+from async_enroll.reports.html.words import duration, share, visible
 from async_enroll.reports.summary import Summary
 from async_enroll.reports.timeline import Timeline
+from async_enroll.reports.words import OUTCOMES, title_of
 
 # Colour alone must not carry meaning: each of these has a hatching of its own.
 _PATTERNS = {
@@ -86,7 +87,7 @@ def write_page(
             worked=_worked(summary, timeline),
             bar=rows.bar(summary.counts),
             outcomes=_outcomes(summary),
-            names={outcome: name for outcome, (name, _) in OUTCOMES.items()},
+            names={outcome: title_of(outcome) for outcome in OUTCOMES},
             groups=rows.groups(reasons),
             kept=sum(len(reason.failures) for reason in reasons),
             courses=list(rows.courses(summary)),
@@ -111,7 +112,8 @@ def _outcomes(summary: Summary) -> list[_OutcomeRow]:
     return [
         _OutcomeRow(
             outcome.value,
-            *OUTCOMES[outcome],
+            title_of(outcome),
+            OUTCOMES[outcome][1],
             outcome.ok,
             counts.get(outcome, 0),
             share(counts.get(outcome, 0), pairs),
