@@ -129,5 +129,8 @@ def moment(at: float) -> str:
     return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+NO_SUCH_LEARNER = "neither a user of the platform nor a plausible e-mail address"
+"""The error of an identifier that the platform calls invalid."""
+
 UNNOTIFIED = "may not have been notified"
 """The words for such a learner in output."""

@@ -16,7 +16,7 @@ from async_enroll.errors import EnrollError
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
 from async_enroll.planning.desired import Desired
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
-from async_enroll.results import Block, ResultDetail
+from async_enroll.results import NO_SUCH_LEARNER, Block, ResultDetail
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
@@ -279,8 +279,7 @@ def _outcome(
     after: EnrollmentState | None,
 ) -> tuple[Outcome, str | None]:
     if pair.invalid_identifier:
-        words = "neither a user of the platform nor a plausible e-mail address"
-        return Outcome.INVALID_IDENTIFIER, words
+        return Outcome.INVALID_IDENTIFIER, NO_SUCH_LEARNER
     if pair.error or before is None or after is None:
         why = ": ".join(filter(None, (pair.error_type, pair.error_message)))
         return Outcome.ERROR, f"the platform failed on this identifier ({why or _ITS_LOG})"

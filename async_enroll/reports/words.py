@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.results import NO_SUCH_LEARNER
 
 OUTCOMES = {
     Outcome.ENROLLED: ("enrolled", "Was not enrolled before, and is enrolled now."),
@@ -49,8 +50,14 @@ def title_of(outcome: Outcome) -> str:
     return name[0].upper() + name[1:]
 
 
-def line_of(result: EnrollmentResult, why: str | None = None) -> str:
-    """A result in one line: learner, course, outcome and `why`, by default its error."""
-    why = why or result.error
-    words = name_of(result.outcome) + (f": {why}" if why else "")
+def why(outcome: Outcome, error: str | None) -> str:
+    """An outcome and its error in words."""
+    if not error or error == NO_SUCH_LEARNER:  # the name says it
+        return name_of(outcome)
+    return f"{name_of(outcome)}: {error}"
+
+
+def line_of(result: EnrollmentResult, error: str | None = None) -> str:
+    """A result in one line: learner, course, outcome and error, by default its own."""
+    words = why(result.outcome, error or result.error)
     return f"{result.identifier} in {result.course_id}: {words}"

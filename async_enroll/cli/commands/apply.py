@@ -107,7 +107,7 @@ def apply(
         check_apart(path, option, roster)
     if not yes and not _at_a_terminal(roster):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     found = reading.read(roster)
     made = Plan.of(
@@ -170,7 +170,7 @@ def apply(
                 note("to go on: apply the roster again; with --journal, nothing is sent twice")
             raise
         finally:
-            account = in_memory(found_out, made, job.timeline, settings, report)
+            account = in_memory(found_out, made, job.timeline, settings, roster, report)
             if job.begun:
                 hand_over(account, report, json=json)
         return account.status

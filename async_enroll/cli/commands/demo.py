@@ -68,7 +68,7 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
     ):
         with progress.shown():
             report = await client.apply(roster)
-        show_account(report.summary(), hint="")
+        show_account(report.summary())
         note("These three fail on purpose. Comparing the report with the platform's enrollments:")
         listed = await _listed(client, population.courses)
     return _compare(report, listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import IO, Annotated, Literal
 
 from attrs import evolve
@@ -22,6 +23,7 @@ from async_enroll.cli.output.account import (
     Account,
     journaled,
     list_results,
+    naming,
     pending_in_words,
     print_page,
     show_account,
@@ -50,7 +52,11 @@ Examples:
   async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
       then: async-enroll apply mail-again.csv --email-students   may mail some twice
 
-Exit status: 0 no failures, or roster written · 1 some failed · 2 invalid arguments"""
+Exit status:
+  0  no failures, or roster written
+  1  some failed
+  2  invalid arguments
+  3  the output cannot be written"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
 
@@ -98,16 +104,17 @@ def report(
             if as_roster:
                 _write_roster(kept, output, unnotified if only == "unnotified" else failing)
             elif format:
-                with destination(output, marked=format == "csv") as file:
+                with naming(output), destination(output, marked=format == "csv") as file:
                     _write(format, account, file)
             elif output:
                 write_report(output, account)
             elif only:
                 list_results(account.results())
             else:
-                show_account(account.summary, hint=account.hint, again=account.again)
+                show_account(account.summary, steps=account.steps, most=account.shown)
             if account.pending:
                 note(pending_in_words(account.pending))
+                note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")
             return ExitStatus.OK if as_roster else account.status
     except JournalError as error:  # exit status 2: no job was stopped
         raise ConfigurationError(str(error)) from None
@@ -131,6 +138,7 @@ def _write_roster(
     if output is None:
         write_roster(kept.with_cohorts(like), sys.stdout)
     else:
-        write_roster_file(output, kept.with_cohorts(like))
+        with naming(output):
+            write_roster_file(output, kept.with_cohorts(like))
         whose = "learners who may not have been notified" if like is unnotified else "failures"
         note(f"roster of {whose}: {output}")

@@ -47,7 +47,7 @@ def resume(
 
     """
     check_report(report, "--report")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
 
     def start(stop: Signal) -> AsyncGenerator[EnrollmentResult]:

@@ -26,8 +26,17 @@ class JobDisplay:
     `sent`: whether a call with learners has been sent.
     """
 
-    def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
-        self.progress: JobProgress = JobProgress(window, quiet=quiet)
+    def __init__(
+        self,
+        window: RequestWindow,
+        *,
+        quiet: bool,
+        patience: float = 300.0,
+        settle: float = 60.0,
+    ) -> None:
+        self.progress: JobProgress = JobProgress(
+            window, quiet=quiet, patience=patience, settle=settle
+        )
         self.timeline: Timeline = Timeline()
         self.begun: bool = False
         self.sent: bool = False

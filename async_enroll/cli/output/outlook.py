@@ -9,7 +9,7 @@ from rich.text import Text
 
 from async_enroll.cli.console import printable, say
 from async_enroll.cli.options.tuning import Tuning
-from async_enroll.cli.output.progress import clock
+from async_enroll.cli.output.job_state import clock
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import SECONDS_PER_PAIR, Plan
 from async_enroll.reports.summary import counted
