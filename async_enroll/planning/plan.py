@@ -10,12 +10,13 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from async_enroll.models import (
     Action,
     Batch,
     BatchLimits,
+    EnrollmentResult,
     RequestWindow,
     RosterEntry,
 )
@@ -88,6 +89,14 @@ class Plan:
     def unsendable(self) -> int:
         """Number of pairs that cannot be sent; they have results already."""
         return sum(len(item) for item in self.work if isinstance(item, Block))
+
+    def unsent(self) -> Iterator[EnrollmentResult]:
+        """Yield the results of the pairs that cannot be sent, each with its line."""
+        for result in chain.from_iterable(item for item in self.work if isinstance(item, Block)):
+            if self.lines is not None:
+                line = self.lines.of(result.identifier, result.course_id)
+                result = evolve(result, line=line)
+            yield result
 
     @property
     def calls(self) -> int:

@@ -17,7 +17,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.outlook import place_in_words, plan_object, show_plan
 from async_enroll.client import EnrollmentClient
-from async_enroll.errors import EnrollError
+from async_enroll.errors import EnrollError, RosterError
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
 
@@ -59,7 +59,12 @@ def plan(
     """
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
-    found = reading.read(roster)
+    try:
+        found = reading.read(roster)
+    except RosterError as error:
+        if json:
+            print(_json({"roster": error.source, "problems": error.problems, "count": error.count}))
+        raise
     made = Plan.of(
         found.desired,
         limits,
@@ -76,12 +81,16 @@ def plan(
         told: dict[str, Any] = plan_object(made, tuning, (*found.warnings, *warnings))
         if preflight:
             told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
-        print(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print(_json(told))
     else:
         show_plan(OUT, made, tuning)
         if preflight:
             _show_checked(made, bad)
     return ExitStatus.FAILED_PAIRS if bad else ExitStatus.OK
+
+
+def _json(told: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(told)).decode()
 
 
 async def _checked(client: EnrollmentClient, made: Plan) -> dict[Place, EnrollError]:

@@ -29,8 +29,8 @@ def start_logging(path: Path | None, *, verbose: bool) -> None:
         ConfigurationError: the file cannot be opened.
 
     """
-    if path is None and not verbose:
-        return
+    if _LOG.level or (path is None and not verbose):
+        return  # as wanted already, or not wanted
     _LOG.setLevel(logging.DEBUG if verbose else logging.INFO)
     if verbose:
         _LOG.addHandler(_Terminal())
