@@ -99,7 +99,7 @@ class JournalReport:
         summary.add(self._store.unsent())
         known: list[tuple[float, int, int]] = []
         for at, _, blocks in self._store.settled():
-            summary.add(blocks, at)
+            summary.add(blocks)
             failed = pairs_in([block.only(failing) for block in blocks])
             known.append((at, pairs_in(blocks), failed))
         return summary, self._timeline(known)

@@ -63,8 +63,8 @@ class Summary:
         summary.add(blocks)
         return summary
 
-    def add(self, blocks: Iterable[Block], at: float | None = None) -> None:
-        """Add results, which arrived `at`, in seconds since the epoch."""
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Add results."""
         for block in blocks:
             counts = self.courses.setdefault(block.course_id, Counter())
             failed = False
@@ -77,9 +77,9 @@ class Summary:
             if failed:
                 for result in block.only(failing):
                     self._fail(result)
-        if at is not None:
-            self.started = at if self.started is None else min(self.started, at)
-            self.ended = at if self.ended is None else max(self.ended, at)
+            if (at := block.at) is not None:
+                self.started = at if self.started is None else min(self.started, at)
+                self.ended = at if self.ended is None else max(self.ended, at)
 
     @property
     def counts(self) -> dict[Outcome, int]:

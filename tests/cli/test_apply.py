@@ -41,7 +41,7 @@ async def test_all_well(platform: Platform, roster: Path) -> None:
 async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
     ended = await run(*APPLY, faulty, env=environment(platform))
     assert ended.status == 1
-    assert "Failed\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\n1 not a valid address or user\n" in ended.out
     assert f"\n  nobody  {C1}\n" in ended.out
     assert platform.is_enrolled("learner0", C0)
 
@@ -78,10 +78,13 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
 
 async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: Path) -> None:
     rows = [f"nobody{number},{C0}" for number in range(53)]
-    ended = await run(*APPLY, roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
+    roster = roster_file(tmp_path / "r.csv", *rows)
+    ended = await run(*APPLY, roster, env=environment(platform))
     assert ended.status == 1
     assert ended.out.count(C0) == 50
-    assert "… and 3 more; use --report" in ended.out
+    assert "  … and 3 more\n" in ended.out
+    again = f"to have all failures in a file:\n  async-enroll apply {roster} --report FILE.csv\n"
+    assert again in ended.out
 
 
 async def test_words_of_others_are_no_commands_to_a_terminal(
@@ -229,23 +232,37 @@ async def test_a_token_that_will_not_do(
     token = "wrong-token" if staff is None else platform.add_token(staff=staff)
     env = {**environment(platform), "ASYNC_ENROLL_TOKEN": token}
     ended = await run(*APPLY, roster, env=env)
-    assert ended.status == 3
+    assert ended.status == 2
     assert f"error: {words}" in ended.err.replace("the token's user ", "")
-    assert "rejected" in ended.out
+    assert "; nothing was sent" in ended.err
+    assert "2  not done" in ended.out
 
 
 async def test_an_endpoint_switched_off(roster: Path) -> None:
     async with Platform(bulk_enrollment_view=False) as platform:
         ended = await run(*APPLY, roster, env=environment(platform))
-    assert ended.status == 3
+    assert ended.status == 2
     assert "error: the site has no such endpoint" in ended.err
 
 
 async def test_nobody_listens(platform: Platform, roster: Path) -> None:
     env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
     ended = await run(*APPLY, roster, env=env)
-    assert ended.status == 3
+    assert ended.status == 2
     assert "error: no connection to http://127.0.0.1:1" in ended.err
+    assert ended.err.endswith("; nothing was sent\n")
+
+
+async def test_nobody_listens_to_a_job_with_a_journal(
+    platform: Platform, roster: Path, tmp_path: Path
+) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
+    journal = tmp_path / "job.db"
+    for status in (2, 3):  # what an earlier run has sent is not known
+        ended = await run(*APPLY, roster, "--journal", journal, env=env)
+        assert ended.status == status
+        assert f"to continue: async-enroll resume {journal}" in ended.err
+    assert (await run("resume", journal, env=env)).status == 3
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
@@ -302,7 +319,7 @@ async def test_the_plan_is_shown_before(platform: Platform, roster: Path) -> Non
 
 async def test_failures_are_told_as_they_happen(platform: Platform, faulty: Path) -> None:
     ended = await run("apply", faulty, "--yes", env=environment(platform))
-    assert f"✗ nobody in {C1}: invalid_identifier, neither a user" in ended.err
+    assert f"✗ nobody in {C1}: not a valid address or user\n" in ended.err
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".html"])
@@ -350,9 +367,14 @@ async def test_where_to_find_all_failures(platform: Platform, tmp_path: Path) ->
     out, journal = tmp_path / "out.csv", tmp_path / "my job.db"
     env = environment(platform)
     ended = await run("apply", roster, "--yes", "--report", out, env=env)
-    assert f"… and 10 more; see {out} for all" in ended.out
+    assert "  … and 48 more\n" in ended.out
+    assert "--report FILE.csv" not in ended.out
     ended = await run("apply", roster, "--yes", "--journal", journal, env=env)
-    assert f"to list all: async-enroll report '{journal}' --only failures" in ended.out
+    assert (
+        f"to list all failures:\n  async-enroll report '{journal}' --only failures\n"
+        "to correct the failures, and apply them again:\n"
+        f"  async-enroll report '{journal}' --as-roster --output mend.csv\n"
+    ) in ended.out
     ended = await run("report", journal, "--only", "failures", "--format", "csv", env=env)
     assert len(ended.out.splitlines()) == 61
     ended = await run("report", journal, "--only", "failures", env=env)

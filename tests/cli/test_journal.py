@@ -37,7 +37,7 @@ async def journal(platform: Platform, roster: Path, tmp_path: Path) -> Path:
     command = ("apply", roster, "--yes", "--quiet", "--journal", journal)
     ended = await run(*command, env=environment(platform))
     assert (ended.status, ended.err) == (1, "")
-    assert "Failed\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\n1 not a valid address or user\n  nobody  " in ended.out
     return journal
 
 
@@ -215,9 +215,10 @@ async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
         command = ("apply", roster, "--yes", "--quiet", "--email-students", "--journal", journal)
         ended = await run(*command, env=environment(platform))
         assert ended.status == 1
+        assert "\nThe learners of 4 enrollments may not have been notified\n" in ended.out
         assert (
-            "the learners of 4 enrollments may not have been notified; to mail them anyway: "
-            f"async-enroll report {journal} --only unnotified --as-roster "
+            "to mail those who may not have been notified; some may get a second mail:\n"
+            f"  async-enroll report {journal} --only unnotified --as-roster "
             "--output mail-again.csv\n"
         ) in ended.out
         yield platform, journal
@@ -251,7 +252,7 @@ async def test_those_who_may_not_have_been_notified_are_listed(
     ended = await run("report", journal, "--only", "unnotified", env={})
     assert (ended.status, ended.err) == (1, "")
     assert sorted(ended.out.splitlines()) == [
-        f"learner{number} in {C0}: enrolled, may not have been notified" for number in range(4)
+        f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(4)
     ]
     ended = await run("report", journal, "--only", "unnotified", "--format", "csv", env={})
     assert [row["notified"] for row in csv_rows(ended.out)] == [""] * 4
@@ -278,9 +279,11 @@ async def test_a_journal_of_another_roster(
     platform: Platform, journal: Path, tmp_path: Path
 ) -> None:
     other = roster_file(tmp_path / "other.csv", f"learner1,{C1}")
-    ended = await run("apply", "--yes", other, "--journal", journal, env=environment(platform))
+    command = ("apply", "--yes", other, "--email-students", "--journal", journal)
+    ended = await run(*command, env=environment(platform))
     assert ended.status == 2
     assert "belongs to another job" in ended.err
+    assert "e-mail to learners was off, and is on; the roster had " in ended.err
     assert ended.out == ""
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,7 +98,7 @@ def test_when_things_became_known() -> None:
     summary.add([block_of(failure(1, None))])
     assert (summary.started, summary.ended) == (None, None)
     for at in (20.0, 10.0, 30.0):
-        summary.add([], at)
+        summary.add([block_of(evolve(failure(1, None), at=at))])
     assert (summary.started, summary.ended) == (10.0, 30.0)
 
 

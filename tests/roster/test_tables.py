@@ -247,11 +247,11 @@ def test_an_encoding_without_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('[{"email": "%s", "course": "%s"}, {"email": 1.5}]', "line 1: found 'email'; expected"),
+        ('[{"email": "%s", "course": "%s"}, {"email": 1.5}]', "item 2: found 'email'; expected"),
         ('[\n{"email": "%s", "course": "%s"},\n{"course": "x"}\n]', "line 3: found 'course'"),
         ('[{"email": "%s", "course": "%s"} {}]', "expected a comma or the end of the array"),
-        ('[{"email": "%s", "course": "%s"},', "line 1: not readable as JSON"),
-        ('[{"email": "%s", "course": "%s"}, 7]', "line 1: found '7', expected a JSON object"),
+        ('[{"email": "%s", "course": "%s"},', "item 2: not readable as JSON"),
+        ('[{"email": "%s", "course": "%s"}, 7]', "item 2: found '7', expected a JSON object"),
         ('{"user": {"email": "%s"}, "course": "%s"}', "line 1, column user: found an object"),
         ('{"email": "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),
         ('{"email" : "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),

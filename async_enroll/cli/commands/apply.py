@@ -138,7 +138,8 @@ def apply(
                 stop=stop,
             )
 
-        return run_with_journal(client, start, journal, job, report, json=json)
+        earlier = journal.exists()
+        return run_with_journal(client, start, journal, job, report, json=json, earlier=earlier)
     settings = settings_of(
         connection.site(),
         made.source,
@@ -166,7 +167,7 @@ def apply(
         try:
             run_job(client, apply_plan, job.progress)
         except (EnrollError, KeyboardInterrupt):
-            if job.begun:
+            if job.sent:
                 note("to go on: apply the roster again; with --journal, nothing is sent twice")
             raise
         finally:

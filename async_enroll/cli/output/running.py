@@ -32,14 +32,15 @@ Job = Callable[[anyio.Event], Awaitable[object]]
 
 
 @contextmanager
-def once_sent(display: JobDisplay) -> Iterator[None]:
-    """Report a job as stopped if its configuration proves invalid after calls were sent.
+def once_sent(display: JobDisplay, *, earlier: bool = False) -> Iterator[None]:
+    """Raise the errors of a job as what their exit status says: whether anything was sent.
 
-    The exit status of ConfigurationError means that nothing was sent. If something was, its
-    message is raised as EnrollError instead.
+    The exit status of ConfigurationError means that nothing was sent. `earlier`: an earlier run
+    of the job may have sent something.
 
     Raises:
-        EnrollError: The error of the body.
+        ConfigurationError: The message of the error that stopped the body; nothing was sent.
+        EnrollError: The same if something was, or an earlier run was to be continued.
 
     """
     try:
@@ -48,6 +49,10 @@ def once_sent(display: JobDisplay) -> Iterator[None]:
         if display.sent:
             raise EnrollError(str(error)) from None
         raise
+    except EnrollError as error:
+        if display.sent or earlier:
+            raise
+        raise ConfigurationError(f"{error}; nothing was sent") from None
 
 
 def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
@@ -72,11 +77,12 @@ def run_with_journal(
     report: Path | None,
     *,
     json: bool,
+    earlier: bool = True,
 ) -> ExitStatus:
     """Run the job that `start` begins with a journal, output its results, and say how to resume.
 
     If an earlier run finished the job, say so; write the report and the JSON all the same.
-    Raises as `run_job`.
+    `earlier`: whether there may be an earlier run. Raises as `run_job` and `once_sent`.
     """
 
     async def job(stop: anyio.Event) -> None:
@@ -84,7 +90,7 @@ def run_with_journal(
             async for _ in results:  # the journal has them
                 pass
 
-    with once_sent(display):
+    with once_sent(display, earlier=earlier):
         try:
             run_job(client, job, display.progress)
         except (EnrollError, KeyboardInterrupt):

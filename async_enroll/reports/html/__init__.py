@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -56,6 +57,15 @@ class _Moment:
     people: str
 
 
+@frozen
+class _Span:
+    """When the job ran, in seconds since the epoch, and for how many seconds of that it worked."""
+
+    started: float
+    ended: float
+    worked: float
+
+
 def write_page(
     file: IO[str],
     summary: Summary,
@@ -84,7 +94,7 @@ def write_page(
             whole=summary.pairs + pending,
             pending=pending,
             waiting=summary.counts.get(Outcome.ALLOWED, 0),
-            worked=_worked(summary, timeline),
+            span=_span(summary, timeline),
             bar=rows.bar(summary.counts),
             outcomes=_outcomes(summary),
             names={outcome: title_of(outcome) for outcome in OUTCOMES},
@@ -99,12 +109,16 @@ def write_page(
     )
 
 
-def _worked(summary: Summary, timeline: Timeline | None) -> float | None:
-    if timeline and timeline.buckets:
-        return timeline.worked
-    if summary.started is None or summary.ended is None:
+def _span(summary: Summary, timeline: Timeline | None) -> _Span | None:
+    if timeline and timeline.buckets and timeline.started is not None:
+        started, worked = timeline.started, timeline.worked
+        away = sum(interruption.seconds for interruption in timeline.interruptions)
+    elif summary.started is not None and summary.ended is not None:
+        started, worked, away = summary.started, summary.ended - summary.started, 0.0
+    else:
         return None
-    return summary.ended - summary.started
+    # Times are shown to the second: rounded apart, they would not agree with the duration.
+    return _Span(math.floor(started), math.floor(started) + round(worked + away), worked)
 
 
 def _outcomes(summary: Summary) -> list[_OutcomeRow]:
