@@ -17,11 +17,9 @@ from async_enroll.cli.commands import (
     sandbox,
 )
 from async_enroll.cli.options.config import from_profile
+from async_enroll.cli.options.profiles import config_path
 
-app: App = App(
-    name="async-enroll",
-    help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
-    help_epilogue="""\
+_EPILOGUE = f"""\
 Start here:
   async-enroll demo                      try it on an embedded platform
   export ASYNC_ENROLL_URL=https://courses.example.org
@@ -32,12 +30,23 @@ Start here:
   async-enroll plan roster.csv           show what would be sent
   async-enroll apply roster.csv          enroll and unenroll learners
 
+Instead of the environment, {config_path()}:
+  [site.school]                          then: async-enroll doctor --site school
+  url = "https://courses.example.org"
+  token_file = "school.token"            or client_id and client_secret_file
+  patience = "2h"                        or any other option for that site
+
 Exit status:
   0    success
   1    some enrollments failed; the report lists them
   2    nothing was sent: invalid arguments, configuration or roster
   3    stopped before the end; with a journal, `resume` continues
-  130  interrupted; with a journal, `resume` continues""",
+  130  interrupted; with a journal, `resume` continues"""
+
+app: App = App(
+    name="async-enroll",
+    help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
+    help_epilogue=_EPILOGUE,
     help_format="plaintext",
     config=from_profile,
     version=version("async_enroll"),

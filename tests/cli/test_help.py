@@ -3,12 +3,16 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tests.cli.command import environment, run
 
-COMMANDS = ("apply", "demo", "doctor", "enrollments", "sandbox")
+COMMANDS = (
+    *("apply", "demo", "doctor", "enrollments", "plan", "report", "resume", "sandbox"),
+    "--install-completion",
+)
 
 
 async def test_help_lists_the_commands() -> None:
@@ -23,7 +27,10 @@ async def test_help_of_a_command(command: str) -> None:
     ended = await run(command, "--help", env=environment())
     assert ended.status == 0
     assert f"async-enroll {command}" in ended.out
-    assert "Examples:" in ended.out
+    assert ("Examples:" in ended.out) == (not command.startswith("-"))
+    # At 80 columns, no line of an example is broken, and no paragraph in its middle.
+    examples = ended.out[ended.out.rindex("╯") :]
+    assert all(len(line) < 80 for line in examples.splitlines())
 
 
 async def test_version() -> None:
@@ -55,3 +62,12 @@ def test_the_library_does_without_the_command_line() -> None:
         "assert not {'cyclopts', 'rich', 'async_enroll.cli'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_completion_for_a_shell(tmp_path: Path, shell: str) -> None:
+    script = tmp_path / "completion"
+    arguments = ("--install-completion", "--shell", shell, "--output", script)
+    ended = await run(*arguments, env={**environment(), "HOME": str(tmp_path)})
+    assert ended.status == 0
+    assert all(word in script.read_text() for word in ("enrollments", "email-students", "patience"))

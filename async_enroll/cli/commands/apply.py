@@ -36,12 +36,15 @@ A roster is a CSV, TSV, JSON, Parquet or Excel file with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-Column names in eight languages are recognized. Action and cohort are optional. A cell that cannot
-be understood for certain is reported with its line, and nothing is sent.
+Column names in eight languages are recognized. Action and cohort are optional.
+A cell that cannot be understood for certain is reported with its line, and
+nothing is sent.
 
 Examples:
+  async-enroll apply roster.csv --dry-run             show the plan only
   async-enroll apply roster.csv --report outcome.html
-  async-enroll apply roster.xlsx --journal job.db      to continue: async-enroll resume job.db
+  async-enroll apply roster.xlsx --journal job.db     so that it can be resumed
+  async-enroll resume job.db
   async-enroll apply roster.csv --yes --json | jq .counts
   grep -v unenroll roster.csv | async-enroll apply - --yes
 

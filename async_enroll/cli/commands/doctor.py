@@ -50,7 +50,10 @@ Examples:
   async-enroll doctor --course-id course-v1:Org+C1+2026
   async-enroll doctor --json | jq '.[] | select(.state == "failed")'
 
-Exit status: 0 no check failed · 2 invalid URL or no credentials · 3 some checks failed"""
+Exit status:
+  0  no check failed
+  2  invalid configuration, or no credentials
+  3  some checks failed"""
 
 _NO_COURSE = "preflight"
 _ROUTED = (FailureKind.REFUSED, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED)

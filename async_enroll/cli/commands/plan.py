@@ -25,7 +25,9 @@ EXAMPLES = """\
 Examples:
   async-enroll plan roster.xlsx
   async-enroll plan roster.csv --preflight       check courses and cohorts
-  async-enroll plan list.txt --columns identifier=Mail --course-id course-v1:Org+C1+2026
+  async-enroll plan roster.csv --json      with all rows that cannot be sent
+  async-enroll plan list.txt --columns identifier=Mail \\
+    --course-id course-v1:Org+C1+2026
 
 Exit status:
   0    the roster can be applied

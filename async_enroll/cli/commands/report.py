@@ -45,12 +45,17 @@ from async_enroll.results import ResultDetail, failing, unnotified
 
 EXAMPLES = """\
 Examples:
-  async-enroll report job.db                                 a summary
+  async-enroll report job.db                             a summary
   async-enroll report job.db --format csv > outcome.csv
   async-enroll report job.db --output outcome.html
-  async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
-  async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
-      then: async-enroll apply mail-again.csv --email-students   may mail some twice
+
+To correct what failed, and apply it again:
+  async-enroll report job.db --as-roster --output mend.csv
+  async-enroll apply mend.csv
+
+To mail those who may not have been notified; some may get a second mail:
+  async-enroll report job.db --only unnotified --as-roster --output again.csv
+  async-enroll apply again.csv --email-students
 
 Exit status:
   0  no failures, or roster written
