@@ -5,6 +5,7 @@ import json
 import signal
 import stat
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -290,7 +291,7 @@ async def test_interrupted(tmp_path: Path, twice: bool) -> None:
     assert "Traceback" not in err
     assert "finishing the calls in flight; press Ctrl-C again to cancel them" in err
     assert err.endswith("error: interrupted\n")
-    assert "allowed" in out
+    assert "waiting for registration or activation" in out
     outcomes = Counter(
         row["outcome"] for row in csv.DictReader(report.read_text("utf-8-sig").splitlines())
     )
@@ -396,3 +397,75 @@ async def test_terminated_as_by_ctrl_c(tmp_path: Path) -> None:
             said = (await process.stderr.receive()).decode()
     assert process.returncode == 130
     assert "apply the roster again" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--email-students",), ("--skip-bad-rows",)])
+async def test_a_dry_run_is_a_plan(
+    platform: Platform, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    good = roster_file(tmp_path / "good.csv", f"learner0,{C0}")
+    bad = roster_file(tmp_path / "bad.csv", f"learner0,{C0}", f",{C0}")
+    for roster in (good, bad):
+        planned = await run("plan", roster, *options, env=environment(platform))
+        applied = await run("apply", "--dry-run", roster, *options, env=environment(platform))
+        assert applied == planned
+    assert platform.requests == []
+
+
+async def test_what_the_report_says_of_a_pair(platform: Platform, tmp_path: Path) -> None:
+    header = "identifier,course_id,cohort"
+    rows = (f"learner0,{C0},red", f"new@example.org,{C1},", f"nobody,{C1},")
+    roster, report = roster_file(tmp_path / "r.csv", *rows, header=header), tmp_path / "out.csv"
+    before = datetime.now(UTC).replace(microsecond=0)
+    for job in ((), ("--journal", tmp_path / "job.db")):
+        command = (*APPLY, roster, "--report", report, *job)
+        assert (await run(*command, env=environment(platform))).status == 1
+        found = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
+        told = {
+            row["identifier"]: [row[name] for name in ("line", "cohort", "before", "after")]
+            for row in found
+        }
+        done = ["enrolled", "allowed"] if job else ["none", "none"]
+        assert told == {
+            "learner0": ["2", "red", done[0], "enrolled"],
+            "new@example.org": ["3", "", done[1], "allowed"],
+            "nobody": ["4", "", "", ""],
+        }
+        times = {datetime.fromisoformat(row["time"]) for row in found}
+        assert before <= min(times)
+        assert max(times) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "with a journal"])
+async def test_a_report_that_cannot_be_written_costs_nothing(
+    platform: Platform, roster: Path, tmp_path: Path, kept: bool
+) -> None:
+    report, journal = tmp_path / "full.csv", tmp_path / "job.db"
+    report.symlink_to("/dev/full")
+    job = ("--journal", journal) if kept else ()
+    ended = await run(*APPLY, roster, "--report", report, *job, env=environment(platform))
+    assert ended.status == 0
+    again = f"report {journal} --output FILE" if kept else f"apply {roster} --report FILE"
+    assert ended.err == (
+        f"error: {report} cannot be written: No space left on device\n"
+        f"to write the report elsewhere: async-enroll {again}\n"
+    )
+    assert "2 enrollments in 2 courses: all as requested" in ended.out
+
+
+async def test_a_directory_that_is_gone_meanwhile(tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    directory = tmp_path / "reports"
+    directory.mkdir()
+    async with Platform(seconds_per_call=0.5) as platform:
+        platform.add_course(C0)
+        platform.add_user("learner0", "learner0@example.org")
+        command = [*COMMAND, *APPLY, str(roster), "--report", str(directory / "out.html")]
+        async with await anyio.open_process(command, env=environment(platform)) as process:
+            while not platform.requests:
+                await anyio.sleep(0.01)
+            directory.rmdir()
+            assert process.stderr
+            said = b"".join([piece async for piece in process.stderr]).decode()
+            assert await process.wait() == 0
+    assert f"error: {directory}/out.html cannot be written: No such file or directory" in said

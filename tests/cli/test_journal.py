@@ -332,3 +332,23 @@ async def test_a_damaged_journal_is_named(
             assert f"error: journal {damaged}: damaged, or not all of it is here" in ended.err
             assert "take it once more" in ended.err
     assert len(platform.requests) == calls
+
+
+async def test_a_roster_to_mend_is_not_written_over(journal: Path, tmp_path: Path) -> None:
+    mend = tmp_path / "mend.csv"
+    mend.write_text("what somebody has worked on")
+    for _ in range(2):
+        command = ("report", journal, "--as-roster", "--output", mend)
+        ended = await run(*command, env=environment())
+        assert ended.status == 2
+        assert f"--output {mend}: exists already" in ended.err
+        assert mend.read_text() == "what somebody has worked on"
+
+
+async def test_an_output_that_cannot_be_written(journal: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full.csv"
+    full.symlink_to("/dev/full")
+    for how in ((), ("--format", "jsonl")):
+        ended = await run("report", journal, "--output", full, *how, env=environment())
+        assert (ended.status, ended.out) == (3, "")
+        assert ended.err == f"error: {full} cannot be written: No space left on device\n"

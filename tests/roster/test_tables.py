@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from async_enroll import Action, ConfigurationError, Roster, RosterEntry, RosterError
+from async_enroll.roster import forms
 
 KEY = "course-v1:Org+C1+2026"
 JANE, JOE = "jane@example.org", "joe@example.org"
@@ -285,3 +286,14 @@ def test_json_that_may_mean_something_else(tmp_path: Path, content: str, words: 
 def test_a_file_is_named_for_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
     (told,) = problems(tmp_path, content)
     assert words in told
+
+
+def test_a_pipe_needs_no_directory_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(forms, "TemporaryFile", none)
+    packed = gzip.compress(f"email,course\n{JANE},{KEY}\n".encode())
+    assert people(read(tmp_path, packed)) == [JANE]

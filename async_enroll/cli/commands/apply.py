@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.prompt import Confirm
 
 from async_enroll.cli.commands.plan import plan
-from async_enroll.cli.console import ERR, note, warn
+from async_enroll.cli.console import ERR, busy, note, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
 from async_enroll.cli.options.flag import Flag
@@ -112,15 +112,16 @@ def apply(
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
-    found = reading.read(roster)
-    made = Plan.of(
-        found.desired,
-        tuning.limits(),
-        source=found.source,
-        skipped=found.skipped,
-        unused=found.unused,
-        lines=found.lines,
-    )
+    with busy(f"reading {roster}", quiet=quiet):
+        found = reading.read(roster)
+        made = Plan.of(
+            found.desired,
+            tuning.limits(),
+            source=found.source,
+            skipped=found.skipped,
+            unused=found.unused,
+            lines=found.lines,
+        )
     for warning in made.warnings(email_students=email_students):
         warn(warning)
     if not quiet:

@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from async_enroll.cli.console import OUT, printable, say, warn
+from async_enroll.cli.console import OUT, busy, printable, say, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import Reading
@@ -62,19 +62,20 @@ def plan(
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
     try:
-        found = reading.read(roster)
+        with busy(f"reading {roster}"):
+            found = reading.read(roster)
+            made = Plan.of(
+                found.desired,
+                limits,
+                source=found.source,
+                skipped=found.skipped,
+                unused=found.unused,
+                lines=found.lines,
+            )
     except RosterError as error:
         if json:
             print(_json({"roster": error.source, "problems": error.problems, "count": error.count}))
         raise
-    made = Plan.of(
-        found.desired,
-        limits,
-        source=found.source,
-        skipped=found.skipped,
-        unused=found.unused,
-        lines=found.lines,
-    )
     warnings = made.warnings(email_students=email_students)
     for warning in warnings:
         warn(warning)

@@ -15,7 +15,7 @@ from typing import IO
 from attrs import evolve, frozen
 from rich.text import Text
 
-from async_enroll.cli.console import OUT, complain, note, printable, say
+from async_enroll.cli.console import OUT, busy, complain, note, printable, say
 from async_enroll.cli.options.destination import PAGE
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.errors import EnrollError
@@ -170,7 +170,8 @@ def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = 
     """
     try:
         if path:
-            write_report(path, account)
+            with busy(f"writing {path}", quiet=not shown):
+                write_report(path, account)
             note(f"report of {counted(account.summary.pairs, 'enrollment')}: {path}")
     except NotWritten as error:
         complain(f"{error}\nto write the report elsewhere: {account.again}")

@@ -60,7 +60,7 @@ class JobState:
     _lost: dict[int, float] = field(factory=dict)
     _calls: int = 0
     _idle: float = 0.0
-    _estimate: tuple[float, float] | None = None
+    _held_since: float = 0.0
 
     def take(self, event: Event) -> None:
         """Update the state with an event."""
@@ -81,26 +81,18 @@ class JobState:
             case BatchSettled():
                 self._settle(event)
             case Throttled(seconds=float() as seconds):
-                longer = event.at + seconds - max(self.held_until, event.at)
-                if longer > 0:
-                    self.held_until = event.at + seconds
-                    self._postpone(longer)
+                if self.held_until <= event.at:
+                    self._held_since = event.at
+                self.held_until = max(self.held_until, event.at + seconds)
             case Paused() if self.down_since is None:
                 self.down_since = event.at
             case Continued() if self.down_since is not None:
                 self._idle += event.at - self.down_since
-                self._postpone(event.at - self.down_since)
                 self.down_since = None
 
     def stood_still(self, seconds: float) -> None:
         """The whole program was suspended, as on a laptop that sleeps: no time of the job."""
         self._idle += seconds
-        self._postpone(seconds)
-
-    def _postpone(self, seconds: float) -> None:
-        if self._estimate is not None:
-            at, left = self._estimate
-            self._estimate = at + seconds, left
 
     def _settle(self, event: BatchSettled) -> None:
         self.done += event.pairs
@@ -113,15 +105,6 @@ class JobState:
                 self.failed += 1
                 if self.failed <= _FAILURES:
                     self.fresh_failures.append(result)
-        here = self.done - self._earlier
-        if here and self._calls:
-            left = self.pairs - self.done
-            calls_left = left * self._calls // here
-            # The window admits so many calls at once, and the others as it empties.
-            free = self.window.calls - self.in_window(event.at)
-            by_window = max(0, calls_left - free) / self.window.calls * self.window.seconds
-            held = max(0.0, self.held_until - event.at)
-            self._estimate = event.at, held + max(left / self.rate(event.at), by_window)
 
     @property
     def in_flight(self) -> int:
@@ -135,22 +118,28 @@ class JobState:
         return len(self._sent)
 
     def rate(self, now: float) -> float:
-        """Pairs per second of working time, averaged because results arrive in bursts."""
+        """Pairs per second of working time, averaged because results arrive in bursts.
+
+        It stands still while the platform is down, or calls are held.
+        """
         started = self.begun if self._started is None else self._started
-        until = now if self.down_since is None else self.down_since
-        return (self.done - self._earlier) / max(until - started - self._idle, 1e-9)
+        if self.down_since is not None:
+            now = self.down_since
+        elif self.held_until > now:
+            now = self._held_since
+        return (self.done - self._earlier) / max(now - started - self._idle, 1e-9)
 
     def seconds_left(self, now: float) -> float | None:
-        """The time left, in seconds: at the measured rate, but no less than the window allows.
-
-        Measured when results come, and counted down until the next ones: it stands still while
-        the platform is down. None while it is unknown, or when it has run out.
-        """
-        if self._estimate is None:
+        """The time left, in seconds: at the measured rate, but no less than the window allows."""
+        here = self.done - self._earlier
+        if not here or not self._calls:
             return None
-        at, left = self._estimate
-        left -= (now if self.down_since is None else self.down_since) - at
-        return left if left > 0 else None
+        left = self.pairs - self.done
+        calls_left = left * self._calls // here
+        # The window admits so many calls at once, and the others as it empties.
+        free = self.window.calls - self.in_window(now)
+        by_window = max(0, calls_left - free) / self.window.calls * self.window.seconds
+        return max(0.0, self.held_until - now) + max(left / self.rate(now), by_window)
 
     def sentence(self, now: float) -> str:
         """The progress in one line."""
