@@ -39,7 +39,7 @@ Instead of the environment, {config_path()}:
 Exit status:
   0    success
   1    some enrollments failed; the report lists them
-  2    nothing was sent: invalid arguments, configuration or roster
+  2    nothing was sent: unusable arguments, configuration, roster or site
   3    stopped before the end; with a journal, `resume` continues
   130  interrupted; with a journal, `resume` continues"""
 

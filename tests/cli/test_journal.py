@@ -215,7 +215,10 @@ async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
         command = ("apply", roster, "--yes", "--quiet", "--email-students", "--journal", journal)
         ended = await run(*command, env=environment(platform))
         assert ended.status == 1
-        assert "\nThe learners of 4 enrollments may not have been notified\n" in ended.out
+        assert (
+            "\nThe learners of 4 enrollments may not have been notified\n"
+            f"  learner0  {C0}\n  learner1  {C0}\n  learner2  {C0}\n  learner3  {C0}\n"
+        ) in ended.out
         assert (
             "to mail those who may not have been notified; some may get a second mail:\n"
             f"  async-enroll report {journal} --only unnotified --as-roster "

@@ -51,8 +51,8 @@ Examples:
 Exit status:
   0    every enrollment is as requested
   1    some enrollments failed; the report lists them
-  2    nothing was sent: invalid arguments, configuration or roster
-  3    stopped before the end; with --journal, `resume` continues
+  2    nothing was sent: unusable arguments, configuration, roster or site
+  3    stopped after something was sent; with --journal, `resume` continues
   130  interrupted; with --journal, `resume` continues"""
 
 

@@ -116,7 +116,7 @@ def report(
             elif only:
                 list_results(account.results())
             else:
-                show_account(account.summary, steps=account.steps, most=account.shown)
+                show_account(account)
             if account.pending:
                 note(pending_in_words(account.pending))
                 note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import IO
@@ -21,7 +22,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.errors import EnrollError
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
-from async_enroll.models import EnrollmentResult
+from async_enroll.models import EnrollmentResult, RosterEntry
 from async_enroll.planning.plan import Plan
 from async_enroll.reports.export import json_pieces, write
 from async_enroll.reports.html import write_page
@@ -34,6 +35,8 @@ from async_enroll.results import UNNOTIFIED
 _NOTES = 50
 _SHOWN = 12
 """How many failures are listed where a file has all of them; the summary fits a screen."""
+_FEW = 6
+"""How many of those who may not have been notified are listed."""
 _SHOWN_AT_MOST = 50
 """How many are listed where nothing else has them."""
 
@@ -52,7 +55,8 @@ class Account:
 
     Each call of `results` iterates over all of them. `settings` and `notes` are for the HTML
     page. `steps` are what the user can do next. `shown` is how many failures the terminal lists.
-    `again` is the command that writes the report, if writing it fails.
+    `again` is the command that writes the report, if writing it fails. `unnotified` iterates over
+    the learners and courses of those who may not have been notified.
     """
 
     results: Callable[[], Iterable[EnrollmentResult]]
@@ -64,6 +68,7 @@ class Account:
     steps: Sequence[Step]
     shown: int
     again: str
+    unnotified: Callable[[], Iterable[EnrollmentResult | RosterEntry]]
 
     @property
     def status(self) -> ExitStatus:
@@ -106,6 +111,7 @@ def in_memory(
         _SHOWN if path else _SHOWN_AT_MOST,
         # Without --email-students: nobody is to be mailed again for the sake of a report.
         f"{apply} --report FILE",
+        lambda: report.notification_unknown,
     )
 
 
@@ -131,6 +137,7 @@ def journaled(path: Path, report: JournalReport) -> Account:
         list(_steps(command, summary)),
         _SHOWN,
         f"{command} --output FILE",
+        report.unnotified,
     )
 
 
@@ -179,7 +186,7 @@ def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = 
         if json:
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
         elif shown:
-            show_account(account.summary, steps=account.steps, most=account.shown)
+            show_account(account)
         if account.pending:
             note(pending_in_words(account.pending))
 
@@ -247,22 +254,31 @@ def list_results(results: Iterable[EnrollmentResult]) -> None:
         say(OUT, Text(printable(line_of(result, words))))
 
 
-def show_account(summary: Summary, *, steps: Sequence[Step] = (), most: int = _SHOWN) -> None:
-    """Print the counts by outcome, the first `most` failures by reason, and what to do next."""
+def show_account(account: Account) -> None:
+    """Print what was done, what was not and why, who may not know, and what to do next."""
+    summary = account.summary
     if not summary.pairs:
         return
+    show_summary(summary, account.shown)
+    if summary.notification:
+        notification = summary.notification
+        say(OUT, Text(f"{notification[0].upper()}{notification[1:]}", "yellow"))
+        _show_pairs(list(islice(account.unnotified(), _FEW)))
+        if (more := summary.notification_unknown - _FEW) > 0:
+            say(OUT, Text(f"  … and {more:,} more"))
+    for step in account.steps:
+        # A terminal may wrap a command, but no line break may get into it.
+        OUT.print(Text(f"{step.purpose}:\n  {step.command}"), soft_wrap=True)
+
+
+def show_summary(summary: Summary, most: int = _SHOWN) -> None:
+    """Print the counts by outcome, and the first `most` failures by reason."""
     say(OUT, Text(summary.headline, "bold"))
     for outcome, count in sorted(summary.counts.items(), key=lambda item: -item[1]):
         style = "green" if outcome.ok else "red"
         say(OUT, Text(f"{count:>11,}  {name_of(outcome)}", style))
     if summary.failed:
         _show_failures(summary, most)
-    if summary.notification:
-        notification = summary.notification
-        say(OUT, Text(f"{notification[0].upper()}{notification[1:]}", "yellow"))
-    for step in steps:
-        # A terminal may wrap a command, but no line break may get into it.
-        OUT.print(Text(f"{step.purpose}:\n  {step.command}"), soft_wrap=True)
 
 
 def _show_failures(summary: Summary, most: int) -> None:
@@ -277,9 +293,12 @@ def _show_failures(summary: Summary, most: int) -> None:
         left -= len(failures)
         words = why(reason.outcome, reason.words) if reason.outcome else reason.words
         say(OUT, Text(printable(f"{reason.count:,} {words}"), "red"))
-        width = max((len(printable(result.identifier)) for result in failures), default=0)
-        for result in failures:
-            pair = f"  {printable(result.identifier):<{width}}  {printable(result.course_id)}"
-            say(OUT, Text(pair))
+        _show_pairs(failures)
     if (more := summary.failed - (most - left)) > 0:
         say(OUT, Text(f"  … and {more:,} more"))
+
+
+def _show_pairs(pairs: Sequence[EnrollmentResult | RosterEntry]) -> None:
+    width = max((len(printable(pair.identifier)) for pair in pairs), default=0)
+    for pair in pairs:
+        say(OUT, Text(f"  {printable(pair.identifier):<{width}}  {printable(pair.course_id)}"))
