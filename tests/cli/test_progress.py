@@ -103,6 +103,11 @@ def test_what_a_job_waits_for() -> None:
     state.take(Throttled(job=1, at=1000, call=1, seconds=30.0))
     assert list(state.waiting(1010)) == [f"throttled by the platform until {moment(1030)}"]
     assert list(state.waiting(1031)) == []
+    state.take(Throttled(job=1, at=1032, call=1, seconds=None))
+    words = "throttled by the platform, which does not say until when"
+    assert list(state.waiting(1033)) == [words]
+    state.take(sent(1034, 1))
+    assert list(state.waiting(1034)) == []
     state.take(Paused(job=1, at=1040))
     state.take(Paused(job=1, at=1045))  # one for each call that waits
     (words,) = state.waiting(1041)
@@ -110,6 +115,9 @@ def test_what_a_job_waits_for() -> None:
     state.take(Continued(job=1, at=1050, seconds=10))
     state.take(Continued(job=1, at=1050, seconds=5))
     assert list(state.waiting(1051)) == []
+    state.take(answered(1055, 1))
+    assert list(state.waiting(1055)) == ["waiting before the next call"]
+    state.take(sent(1056, 1))
     state.take(answered(1060, 1, FailureKind.UNKNOWN))
     assert list(state.waiting(1061)) == [f"finding out what 1 lost call did, until {moment(1090)}"]
     state.take(sent(1090, 2))

@@ -177,7 +177,7 @@ def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = 
     """
     try:
         if path:
-            with busy(f"writing {path}", quiet=not shown):
+            with busy(f"writing {path}"):
                 write_report(path, account)
             note(f"report of {counted(account.summary.pairs, 'enrollment')}: {path}")
     except NotWritten as error:

@@ -61,6 +61,7 @@ class JobState:
     _calls: int = 0
     _idle: float = 0.0
     _held_since: float = 0.0
+    _throttled: bool = False
 
     def take(self, event: Event) -> None:
         """Update the state with an event."""
@@ -73,6 +74,7 @@ class JobState:
                 self._sent.append(event.at)
                 self._in_flight[event.call] = event.at, event.batch.pairs
                 self._lost.pop(event.planned, None)
+                self._throttled = False
                 self._calls += 1
             case BatchAnswered():
                 self._in_flight.pop(event.call, None)
@@ -84,6 +86,8 @@ class JobState:
                 if self.held_until <= event.at:
                     self._held_since = event.at
                 self.held_until = max(self.held_until, event.at + seconds)
+            case Throttled():
+                self._throttled = True
             case Paused() if self.down_since is None:
                 self.down_since = event.at
             case Continued() if self.down_since is not None:
@@ -184,6 +188,8 @@ class JobState:
             )
         elif self.held_until > now:
             yield f"throttled by the platform until {_moment(self.held_until)}"
+        elif self._throttled:
+            yield "throttled by the platform, which does not say until when"
         elif self.done < self.pairs and not (self._calls or self.counts):
             earlier = " and calls of the earlier run" if self._earlier else ""
             yield f"checking courses{earlier}"
@@ -192,6 +198,8 @@ class JobState:
                 f"the window of {counted(self.window.calls, 'call')} in {self.window.seconds:g} s "
                 f"is full until {_moment(self._sent[0] + self.window.seconds)}"
             )
+        elif not (self._in_flight or self._lost) and self.done < self.pairs:
+            yield "waiting before the next call"
         lost = list(self._lost.values())
         if lost and self.down_since is None:
             yield (
