@@ -79,8 +79,8 @@ def secret_in(path: str | os.PathLike[str], what: str, *, strict: bool) -> tuple
 
 
 def is_exposed(descriptor: int) -> bool:
-    """Whether other users can read an open file."""
-    return bool(os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS)
+    """Whether other users can read an open file; False on Windows, which has no such modes."""
+    return os.name == "posix" and bool(os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS)
 
 
 def config_path() -> Path:
