@@ -64,7 +64,7 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
         ended = await run(*APPLY, roster, "--email-students", env=environment(platform))
         assert len(platform.outbox) == len({mail.to for mail in platform.outbox})
     assert ended.status == 1
-    failures = ended.out[ended.out.index("Failed") :]
+    failures = ended.out[ended.out.index("Failed") : ended.out.index("\nThe learners")]
     assert failures.count("nobody@example.org") == 3
     assert failures.count("  poison ") == 1
     assert "someone" not in failures
