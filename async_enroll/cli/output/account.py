@@ -43,10 +43,10 @@ _SHOWN_AT_MOST = 50
 
 @frozen
 class Step:
-    """What the user can do next: `purpose`, and the literal `command` for it."""
+    """What the user can do next: its `purpose`, and the literal `commands` for it, in order."""
 
     purpose: str
-    command: str
+    commands: Sequence[str]
 
 
 @frozen
@@ -99,7 +99,7 @@ def in_memory(
     apply = f"async-enroll apply {quote(roster)}"
     steps = []
     if summary.failed and path is None:
-        steps.append(Step("to have all failures in a file", f"{apply} --report FILE.csv"))
+        steps.append(Step("to have all failures in a file", [f"{apply} --report FILE.csv"]))
     return Account(
         results,
         summary,
@@ -143,16 +143,19 @@ def journaled(path: Path, report: JournalReport) -> Account:
 
 def _steps(command: str, summary: Summary) -> Iterator[Step]:
     if summary.failed > _SHOWN:
-        yield Step("to list all failures", f"{command} --only failures")
+        yield Step("to list all failures", [f"{command} --only failures"])
     if summary.failed:
         yield Step(
             "to correct the failures, and apply them again",
-            f"{command} --as-roster --output mend.csv",
+            [f"{command} --as-roster --output mend.csv", "async-enroll apply mend.csv"],
         )
     if summary.notification_unknown:
         yield Step(
             "to mail those who may not have been notified; some may get a second mail",
-            f"{command} --only unnotified --as-roster --output mail-again.csv",
+            [
+                f"{command} --only unnotified --as-roster --output mail-again.csv",
+                "async-enroll apply mail-again.csv --email-students",
+            ],
         )
 
 
@@ -267,8 +270,10 @@ def show_account(account: Account) -> None:
         if (more := summary.notification_unknown - _FEW) > 0:
             say(OUT, Text(f"  … and {more:,} more"))
     for step in account.steps:
-        # A terminal may wrap a command, but no line break may get into it.
-        OUT.print(Text(f"{step.purpose}:\n  {step.command}"), soft_wrap=True)
+        say(OUT, Text(f"{step.purpose}:"))
+        for command in step.commands:
+            # A terminal may wrap a command, but no line break may get into it.
+            OUT.print(Text(f"  {command}"), soft_wrap=True)
 
 
 def show_summary(summary: Summary, most: int = _SHOWN) -> None:
