@@ -31,7 +31,7 @@ Start here:
   async-enroll apply roster.csv          enroll and unenroll learners
 
 Instead of the environment, {config_path()}:
-  [site.school]                          then: async-enroll doctor --site school
+  [site.school]                          doctor --site school checks it
   url = "https://courses.example.org"
   token_file = "school.token"            or client_id and client_secret_file
   patience = "2h"                        or any other option for that site
