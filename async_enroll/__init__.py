@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     )
     from async_enroll.http.client_credentials import ClientCredentials
     from async_enroll.http.tokens import Auth, BearerToken
+    from async_enroll.jobs.undo import UndoPlan
+    from async_enroll.jobs.verify import Verified
     from async_enroll.journal import JournalReport
     from async_enroll.models import (
         Action,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         RequestWindow,
         RosterEntry,
     )
+    from async_enroll.planning.inverse import LeftAlone
     from async_enroll.planning.plan import Plan
     from async_enroll.reports.report import CourseReport, EnrollmentReport
     from async_enroll.roster import Roster
@@ -57,6 +60,7 @@ __all__ = [
     "JobStopped",
     "JournalError",
     "JournalReport",
+    "LeftAlone",
     "Outcome",
     "PermissionDenied",
     "Plan",
@@ -66,7 +70,9 @@ __all__ = [
     "RosterEntry",
     "RosterError",
     "TransportError",
+    "UndoPlan",
     "UnexpectedResponse",
+    "Verified",
 ]
 
 # Names are imported on first access: a program loads only what it uses, and pytest, which loads
@@ -88,6 +94,8 @@ _NAMES = {
         "TransportError",
         "UnexpectedResponse",
     ],
+    "jobs.undo": ["UndoPlan"],
+    "jobs.verify": ["Verified"],
     "journal": ["JournalReport"],
     "models": [
         "Action",
@@ -100,6 +108,7 @@ _NAMES = {
         "RequestWindow",
         "RosterEntry",
     ],
+    "planning.inverse": ["LeftAlone"],
     "planning.plan": ["Plan"],
     "reports.report": ["CourseReport", "EnrollmentReport"],
     "roster": ["Roster"],

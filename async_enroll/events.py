@@ -1,7 +1,8 @@
 """The events of a job, reported as they happen to `on_event`, progress, logs and the journal.
 
 Every event has `job`, a number unique within the client, and `at`, seconds since the epoch.
-`planned` numbers the batches of a job as they were planned, `call` its calls.
+`planned` numbers the batches of a job as they were planned, `call` its calls. It is None for a
+call that mails learners of several batches, after other calls have changed something for them.
 `delivery.event_log` emits them.
 """
 
@@ -35,14 +36,30 @@ class JobStarted(_Event):
 
 
 @frozen(kw_only=True)
-class BatchSent(_Event):
-    """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail."""
+class PlacesChecked(_Event):
+    """A preflight goes on, as some courses or cohorts are refused. Those are counted together.
 
-    planned: int
+    `checked` of `places` are known by now; the platform refuses `refused` of these.
+    """
+
+    places: int
+    checked: int
+    refused: int
+
+
+@frozen(kw_only=True)
+class BatchSent(_Event):
+    """A call is about to be sent, attempt number `attempt`. `email`: it asks for mail.
+
+    `changed_in` has the planned batches of a call that only mails their changed learners.
+    """
+
+    planned: int | None
     call: int
     batch: Batch
     attempt: int
     email: bool
+    changed_in: tuple[int, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -53,7 +70,7 @@ class BatchAnswered(_Event):
     describes it in words. `status` is the HTTP status, None without an answer.
     """
 
-    planned: int
+    planned: int | None
     call: int
     batch: Batch
     seconds: float
@@ -66,7 +83,7 @@ class BatchAnswered(_Event):
 class BatchSplit(_Event):
     """A batch is split in halves: it is too large, or one of its pairs makes the call fail."""
 
-    planned: int
+    planned: int | None
     batch: Batch
 
 
@@ -75,10 +92,13 @@ class BatchSettled(_Event):
     """Some pairs of a batch have their final results.
 
     `planned` is None for pairs that cannot be sent. `blocks` holds the results in compact form.
+    `changed` holds results so far of pairs that a call without mail has changed: their final ones
+    follow when their learners were mailed.
     """
 
     planned: int | None
     blocks: tuple[Block, ...]
+    changed: tuple[Block, ...] = ()
 
     @property
     def pairs(self) -> int:
@@ -120,6 +140,7 @@ class JobDone(_Event):
 
 Event = (
     JobStarted
+    | PlacesChecked
     | BatchSent
     | BatchAnswered
     | BatchSplit

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum
 from typing import Literal, TypeVar
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from attrs import asdict, field, frozen
 
@@ -81,6 +81,10 @@ _AS_ASKED = frozenset(
 )
 
 
+EmailStudents = bool | Literal["changed"]
+"""Whom the platform mails: everyone, nobody, or only those for whom a call changes something."""
+
+
 @frozen
 class RosterEntry:
     """One pair of a roster: the learner, the course, and the action.
@@ -101,13 +105,15 @@ class Batch:
     """The cross product of one bulk call: every identifier in every course.
 
     `cohorts` is None or holds one cohort for each course, in the order of `courses`: the
-    platform refuses a call in which only some courses have a cohort.
+    platform refuses a call in which only some courses have a cohort. `auto_enroll` is None
+    for that of the job.
     """
 
     action: Action
     courses: tuple[str, ...]
     identifiers: tuple[str, ...]
     cohorts: tuple[str, ...] | None = None
+    auto_enroll: bool | None = None
 
     @property
     def pairs(self) -> int:
@@ -209,8 +215,8 @@ class EnrollmentResult:
     none. `error` says in words why `outcome` is not ok. `notified`: True where the platform
     was asked to mail the learner and answered 200; False where no mail was sent; None where
     it is unknown whether mail was sent. `attempts` counts the calls that carried the pair.
-    `line` is the line of the roster's file that asked for the pair, in reports from a journal;
-    None where it is not known. `cohort` is the one asked for. `at` is when the result came, in
+    `line` is the line of the roster's file that asked for the pair first; None where no file
+    did, or it is not known. `cohort` is the one asked for. `at` is when the result came, in
     seconds since the epoch, None where that is not known; it does not count when two results are
     compared.
     """
@@ -335,3 +341,14 @@ def identity_key(identifier: str) -> str:
     Not `casefold`: on the platform, `straße` and `strasse` are different identifiers.
     """
     return normalize("NFC", identifier.lower())
+
+
+def loose_key(identifier: str) -> str:
+    """A key that is the same for all spellings that MySQL may take for one.
+
+    Unicode form NFKD, without marks, casefolded: `zoe` and `Zoë`.
+    """
+    if identifier.isascii():
+        return identifier.lower()
+    letters = (one for one in normalize("NFKD", identifier) if category(one)[0] != "M")
+    return "".join(letters).casefold()

@@ -7,6 +7,7 @@ blocks; `journal` and `reports` consume them. No I/O.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +20,11 @@ from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outco
 
 
 class ResultDetail(NamedTuple):
-    """The fields of an `EnrollmentResult` without identifier, course and action."""
+    """The fields of an `EnrollmentResult` without identifier, course and action.
+
+    `mail_missed`: the learner was to be mailed if the call changed something; it has, or may have,
+    and no mail was sent.
+    """
 
     outcome: Outcome
     before: EnrollmentState | None = None
@@ -27,6 +32,7 @@ class ResultDetail(NamedTuple):
     error: str | None = None
     notified: bool | None = False
     attempts: int = 1
+    mail_missed: bool = False
 
 
 @frozen
@@ -79,6 +85,16 @@ class Block:
             lines = lines and list(compress(lines, details))
         return cls(course_id, action, identifiers, present, lines, cohort, at)
 
+    def with_lines(self, line_of: Callable[[str, str], int | None]) -> Block:
+        """The block with the line that `line_of` gives for each identifier and the course.
+
+        A block that has lines keeps them.
+        """
+        if self.lines:
+            return self
+        lines = array("I", (line_of(who, self.course_id) or 0 for who in self.identifiers))
+        return evolve(self, lines=lines)
+
     def __len__(self) -> int:
         return len(self.identifiers)
 
@@ -86,7 +102,13 @@ class Block:
         lines = self.lines or repeat(0, len(self))
         for identifier, detail, line in zip(self.identifiers, self.details, lines, strict=True):
             yield EnrollmentResult(
-                identifier, self.course_id, self.action, *detail, line or None, self.cohort, self.at
+                identifier,
+                self.course_id,
+                self.action,
+                *detail[:6],
+                line or None,
+                self.cohort,
+                self.at,
             )
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
@@ -96,6 +118,13 @@ class Block:
             return
         for detail, alike in groupby(self.details):
             yield detail, sum(1 for _ in alike)
+
+    def grouped(self) -> Iterator[tuple[ResultDetail, Sequence[str]]]:
+        """Pairs of a detail and identifiers in a row that share it."""
+        start = 0
+        for detail, count in self.runs():
+            yield detail, self.identifiers[start : start + count]
+            start += count
 
     def only(self, like: Callable[[ResultDetail], bool]) -> Block:
         """A block of the identifiers whose detail satisfies `like`."""
@@ -119,8 +148,8 @@ def failing(detail: ResultDetail) -> bool:
 
 
 def unnotified(detail: ResultDetail) -> bool:
-    """Whether the pair is in the state asked for, but its mail may or may not have been sent."""
-    return detail.outcome.ok and detail.notified is None
+    """Whether the pair is in the state asked for, but mail for it is missing, or may be."""
+    return detail.outcome.ok and (detail.notified is None or detail.mail_missed)
 
 
 @lru_cache(1024)

@@ -1,7 +1,7 @@
 """Holds a report against the platform that it tells of."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from async_enroll import Action, EnrollmentReport, Outcome
 from async_enroll.sandbox import Platform
@@ -10,6 +10,27 @@ from async_enroll.sandbox import Platform
 def address(identifier: str) -> str:
     """Where mail for an identifier goes: learners' addresses are made from their names."""
     return identifier if "@" in identifier else f"{identifier}@example.org"
+
+
+def assert_mailed_if_changed(
+    report: EnrollmentReport, platform: Platform, were_in: Collection[tuple[str, str]]
+) -> None:
+    """Of a job that mails those for whom it changes something: they alone were mailed, once.
+
+    `were_in` has the pairs that were enrolled or waiting before. Whoever lacks a mail, or may
+    lack it, is told of.
+    """
+    mails = Counter((mail.to.lower(), mail.course_id) for mail in platform.outbox)
+    missing = {(entry.identifier, entry.course_id) for entry in report.notification_unknown}
+    for result in report:
+        pair = result.identifier, result.course_id
+        mailed = mails[address(result.identifier), result.course_id]
+        assert mailed <= (pair not in were_in), result
+        assert result.notified is not True or mailed, result
+        if result.outcome.ok and pair not in were_in and not mailed:
+            assert pair in missing, result
+        if result.before is not None and (result.before.enrollment or result.before.allowed):
+            assert pair not in missing, result
 
 
 def assert_account(

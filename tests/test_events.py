@@ -20,6 +20,7 @@ from async_enroll.events import (
     JobDone,
     JobStarted,
     Paused,
+    PlacesChecked,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
@@ -214,3 +215,17 @@ async def test_logs_tell_of_jobs_and_not_of_people(caplog: pytest.LogCaptureFixt
             await client.apply(ROSTER)
     assert "job 1: done" in caplog.text
     assert not any(who in caplog.text for who in LEARNERS)
+
+
+async def test_a_preflight_of_many_missing_courses_tells_how_far_it_is() -> None:
+    events: list[Event] = []
+    missing = [f"course-v1:Org+Missing{number}+2026" for number in range(5)]
+    async with (
+        site() as platform,
+        EnrollmentClient(platform.url, platform.token, on_event=events.append) as client,
+    ):
+        await client.bulk_enroll(LEARNERS, [COURSE, *missing])
+    told = [event for event in events if isinstance(event, PlacesChecked)]
+    assert [event.checked for event in told] == sorted(event.checked for event in told)
+    assert {event.places for event in told} == {6}
+    assert (told[-1].checked, told[-1].refused) == (5, 5)

@@ -15,6 +15,7 @@ from async_enroll.cli.commands import (
     report,
     resume,
     sandbox,
+    undo,
 )
 from async_enroll.cli.options.config import from_profile
 from async_enroll.cli.options.profiles import config_path
@@ -57,6 +58,7 @@ app.command(enrollments.enrollments, help_epilogue=enrollments.EXAMPLES)
 app.command(apply.apply, help_epilogue=apply.EXAMPLES)
 app.command(plan.plan, help_epilogue=plan.EXAMPLES)
 app.command(resume.resume, help_epilogue=resume.EXAMPLES)
+app.command(undo.undo, help_epilogue=undo.EXAMPLES)
 app.command(report.report, help_epilogue=report.EXAMPLES)
 app.command(doctor.doctor, help_epilogue=doctor.EXAMPLES)
 app.command(sandbox.sandbox, help_epilogue=sandbox.EXAMPLES)

@@ -9,7 +9,20 @@ from __future__ import annotations
 from attrs import evolve, frozen
 
 from async_enroll.errors import EnrollError
-from async_enroll.models import Batch, Outcome
+from async_enroll.http.failures import FailureKind
+from async_enroll.models import NOBODY, Batch, Outcome
+from async_enroll.planning.batching import halves
+
+
+@frozen
+class Doubt:
+    """Why nobody knows what a call has done: `error`. The pairs must be reconciled.
+
+    `otherwise` is the outcome of those that are not found as asked; None: they are sent again.
+    """
+
+    error: EnrollError
+    otherwise: Outcome | None = None
 
 
 @frozen
@@ -19,47 +32,79 @@ class Attempt:
     Attributes:
         batch: The pairs to send.
         email: Whether the job asks the platform to mail these learners.
-        planned: The number of the planned batch this is, or is part of. None for a preflight.
-        quiet: An earlier call was rolled back, but may have mailed the learners.
+        planned: The number of the planned batch this is, or is part of. None for a preflight, and
+            for an attempt that only mails.
+        changed_in: For an attempt that only mails (see `delivery.mailing`): all planned batches
+            that its pairs may belong to.
+        changed_at: When these were changed, or last seen to be in, by the event loop's clock.
+        undone: An earlier call was rolled back, but may have mailed the learners.
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.
         checked: A preflight accepted the courses after a call had failed.
         failed_alone: How often in a row the platform failed on it as a single pair.
         errors: How often in a row the platform flagged the pairs as errors.
         intercepted: A proxy or firewall in front of the site has rejected it before.
-        unsettled: The error of a lost call. The pairs must be reconciled before they are sent.
-        last_look: The outcome of pairs that reconciling does not find. None: send them again.
+        doubt: The pairs must be reconciled before they are sent; `lost` is set then, too.
 
     """
 
     batch: Batch
     email: bool
     planned: int | None = None
-    quiet: bool = False
+    changed_in: tuple[int, ...] = ()
+    changed_at: float = 0.0
+    undone: bool = False
     lost: bool = False
     attempts: int = 0
     checked: bool = False
     failed_alone: int = 0
     errors: int = 0
     intercepted: bool = False
-    unsettled: EnrollError | None = None
-    last_look: Outcome | None = None
+    doubt: Doubt | None = None
+
+    @property
+    def is_preflight(self) -> bool:
+        """Whether it has no effect: its only identifier is nobody's."""
+        return self.batch.identifiers == (NOBODY,)
+
+    @property
+    def weight(self) -> int:
+        """The size of a call's body in characters, less a constant and what JSON escapes."""
+        return sum(map(len, self.batch.identifiers)) + sum(map(len, self.batch.courses))
 
     @property
     def mails(self) -> bool:
         """Whether sending it now asks the platform to mail; never after mail may have gone out."""
-        return self.email and not (self.quiet or self.lost)
+        return self.email and not self.touched
 
     @property
     def touched(self) -> bool:
         """Whether an earlier call may have changed something, or mailed somebody."""
-        return self.lost or (self.email and self.quiet)
+        return self.lost or self.undone
 
     @property
     def notified_so_far(self) -> bool | None:
         """The `notified` of a result if no further call succeeds: False, or None where unknown."""
-        return None if self.email and (self.lost or self.quiet) else False
+        return None if self.email and self.touched else False
+
+    def after(self, kind: FailureKind | None, *, mailed: bool) -> Attempt:
+        """Return a copy that counts one more call; `kind` says how it failed, None if it did not.
+
+        `mailed`: the call asked the platform to mail.
+        """
+        return evolve(
+            self,
+            attempts=self.attempts + 1,
+            lost=self.lost or kind in (FailureKind.UNKNOWN, FailureKind.MASKED),
+            undone=self.undone or (mailed and kind is not None and kind.may_have_mailed),
+        )
 
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
         return evolve(self, batch=batch)
+
+    def halves(self) -> list[Attempt]:
+        """Return two copies with a half of the batch each; the attempt itself if it is one pair."""
+        if self.batch.pairs == 1:
+            return [self]
+        return [self.with_batch(half) for half in halves(self.batch)]

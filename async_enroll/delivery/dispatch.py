@@ -14,12 +14,13 @@ from weakref import WeakSet
 import anyio
 from attrs import evolve
 
+from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
 from async_enroll.http.failures import Failure, FailureKind
-from async_enroll.models import NOBODY
+from async_enroll.models import Batch
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Permit, Throttle
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -28,11 +29,13 @@ from async_enroll.platform.json import BulkAnswer
 Reply = BulkAnswer | Failure | None
 """The reply to a call; None where the job was stopped before it was sent."""
 
+CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
+
 _PAGES = (FailureKind.INTERCEPTED, FailureKind.MASKED)
 """A page in place of an answer: it came from something in front of the site."""
 
 
-class Hand:
+class InFlight:
     """The attempts that one task is working on, so that cancelling it leaves none without a result.
 
     `sent` is set when the next task may start: the first call has its place in the window.
@@ -43,12 +46,16 @@ class Hand:
         self.sent: anyio.Event = sent or anyio.Event()
 
     @contextmanager
-    def in_flight(self, attempt: Attempt) -> Iterator[None]:
+    def call(self, attempt: Attempt) -> Iterator[None]:
         """Mark an attempt as lost for the body; it stays so if the body is cancelled or raises."""
-        place = self.attempts.index(attempt)
-        self.attempts[place] = evolve(attempt, attempts=attempt.attempts + 1, lost=True)
+        lost = attempt.after(FailureKind.UNKNOWN, mailed=attempt.mails)
+        self.replace(attempt, lost)
         yield
-        self.attempts[place] = attempt
+        self.replace(lost, attempt)
+
+    def replace(self, attempt: Attempt, evolved: Attempt) -> None:
+        """Work on `evolved` instead of `attempt`."""
+        self.attempts[self.attempts.index(attempt)] = evolved
 
 
 class Dispatch:
@@ -93,14 +100,14 @@ class Dispatch:
         self._waits.add(wait)
         return wait
 
-    async def send(self, attempt: Attempt, hand: Hand) -> Reply:
+    async def send(self, attempt: Attempt, in_flight: InFlight) -> Reply:
         """Send one call; retry while it is sure to have had no effect. None once the job stops."""
         refusals = self._throttle.refusals()
         doubted = intercepted = False
         while self.stopped_by is None:
             try:
                 await self._wait_while_down()
-                reply = await self._send_with_permit(attempt, hand)
+                reply = await self._send_with_permit(attempt, in_flight)
             except EnrollError as error:  # circuit breaker, token, journal or closed client
                 self.stop(error)
                 break
@@ -109,7 +116,7 @@ class Dispatch:
             if isinstance(reply, BulkAnswer):
                 self._circuit_breaker.answered()
                 return reply
-            if reply.kind in _PAGES and await self._is_site_down(reply, attempt, hand):
+            if reply.kind in _PAGES and await self._is_site_down(reply, attempt, in_flight):
                 if reply.kind is FailureKind.MASKED:
                     return evolve(reply, kind=FailureKind.UNKNOWN)
                 if self.stopped_by or not intercepted:
@@ -142,13 +149,31 @@ class Dispatch:
             return reply
         return None
 
-    async def _is_site_down(self, page: Failure, attempt: Attempt, hand: Hand) -> bool:
+    async def preflight(self, batch: Batch, *, tries: int) -> BulkAnswer | Failure:
+        """Send a call without effect; repeat it, up to `tries`, while its outcome is unknown."""
+        for _ in range(tries):
+            attempt = Attempt(batch, email=False)
+            try:
+                reply = await self.send(attempt, InFlight([attempt]))
+            except anyio.get_cancelled_exc_class():
+                if is_cancelled():
+                    raise
+                self.stop(EnrollError(CANCELLED_BY_OTHERS))
+                reply = None
+            if reply is None or isinstance(reply, BulkAnswer):
+                break
+            if reply.kind is not FailureKind.UNKNOWN:
+                break
+        stopped = self.stopped_by or EnrollError("stopped")
+        return reply or Failure(FailureKind.FATAL, stopped)
+
+    async def _is_site_down(self, page: Failure, attempt: Attempt, in_flight: InFlight) -> bool:
         """Whether calls without effect fail like this one: then the site is down, not the call bad.
 
         True also where the job stops before that is known.
         """
         answers = False
-        with hand.in_flight(attempt), self.until_stopped():
+        with in_flight.call(attempt), self.until_stopped():
             try:
                 answers = await self._api.answers()
             except EnrollError as error:
@@ -169,7 +194,7 @@ class Dispatch:
             seconds = anyio.current_time() - since
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
-    async def _send_with_permit(self, attempt: Attempt, hand: Hand) -> Reply:
+    async def _send_with_permit(self, attempt: Attempt, in_flight: InFlight) -> Reply:
         async with AsyncExitStack() as stack:
             permit: Permit | None = None
             # Only one call of a job waits for a permit at a time, so that a large job does not
@@ -182,7 +207,7 @@ class Dispatch:
             if self.stopped_by:
                 permit.unsent()
                 return None
-            hand.sent.set()
+            in_flight.sent.set()
             try:
                 # A call recorded as sent is sent, even if the job stops meanwhile: otherwise
                 # resuming from the journal would take it for lost, and never mail its learners.
@@ -191,14 +216,15 @@ class Dispatch:
                 permit.unsent()
                 raise
             since = anyio.current_time()
-            with hand.in_flight(attempt):
-                if attempt.batch.identifiers == (NOBODY,):
+            with in_flight.call(attempt):
+                if attempt.is_preflight:
                     reply = await self._api.preflight(attempt.batch, permit)
                 else:
+                    of_batch = attempt.batch.auto_enroll
                     reply = await self._api.bulk_enroll(
                         attempt.batch,
                         permit,
-                        auto_enroll=self._auto_enroll,
+                        auto_enroll=self._auto_enroll if of_batch is None else of_batch,
                         email_students=attempt.mails,
                         reason=self._reason,
                     )
@@ -208,7 +234,7 @@ class Dispatch:
     async def _record_sent(self, attempt: Attempt) -> int:
         """Record that a call is about to be sent; return its number."""
         call = next(self._calls)
-        if attempt.planned is not None:
+        if not attempt.is_preflight:
             event = BatchSent(
                 job=self._event_log.job,
                 planned=attempt.planned,
@@ -216,6 +242,7 @@ class Dispatch:
                 batch=attempt.batch,
                 attempt=attempt.attempts + 1,
                 email=attempt.mails,
+                changed_in=attempt.changed_in,
             )
             await self._event_log.record(event)
         return call
@@ -227,7 +254,7 @@ class Dispatch:
         failure = reply if isinstance(reply, Failure) else None
         if failure and failure.kind is FailureKind.THROTTLED:
             await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
-        if attempt.planned is not None:
+        if not attempt.is_preflight:
             event = BatchAnswered(
                 job=job,
                 planned=attempt.planned,

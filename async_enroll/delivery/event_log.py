@@ -20,6 +20,7 @@ from async_enroll.events import (
     JobDone,
     JobStarted,
     Paused,
+    PlacesChecked,
     Throttled,
 )
 
@@ -86,6 +87,10 @@ def _write_log(event: Event) -> None:
     match event:
         case JobStarted():
             _log.info("job %d: %s pairs, %s done before", event.job, event.pairs, event.done)
+        case PlacesChecked():
+            checked, refused = event.checked, event.refused
+            words = "job %d: %d of %d courses and cohorts checked, %d refused"
+            _log.debug(words, event.job, checked, event.places, refused)
         case BatchAnswered(error=None):
             size, seconds = event.batch.pairs, event.seconds
             _log.debug("job %d, call %d: %d pairs, %.3f s", event.job, event.call, size, seconds)

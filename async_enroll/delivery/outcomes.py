@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.errors import EnrollError
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
 from async_enroll.planning.desired import Desired
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
@@ -33,7 +34,7 @@ def desired(batch: Batch, some: Iterable[Pair]) -> Desired:
     cohort_in = dict(zip(batch.courses, cohorts, strict=True))
     found = Desired()
     for identifier, key in some:
-        found.add(identifier, key, batch.action, cohort_in[key])
+        found.add(identifier, key, batch.action, cohort_in[key], batch.auto_enroll)
     return found
 
 
@@ -54,7 +55,7 @@ def outcome_of(action: Action, before: EnrollmentState, after: EnrollmentState) 
 
 
 CERTAIN = 3
-"""How often the platform must fail on a single pair: one failure may be transient."""
+"""How often the platform must fail on a single pair or course: one failure may be transient."""
 
 
 class AnswerResults(NamedTuple):
@@ -195,7 +196,7 @@ def found(attempt: Attempt, some: Iterable[Pair]) -> list[Block]:
     detail = ResultDetail(
         Outcome.ENROLLED if enrolled else Outcome.UNENROLLED,
         after=EnrollmentState(user=True, enrollment=enrolled, allowed=False, auto_enroll=False),
-        notified=None if attempt.email else False,
+        notified=attempt.notified_so_far,
         # The lookup counts as an attempt: the call alone did not settle the pair.
         attempts=attempt.attempts + 1,
     )
@@ -212,28 +213,28 @@ def rejected(attempt: Attempt, error: EnrollError | str) -> list[Block]:
     """Return results for a refused call: REJECTED, or UNCONFIRMED if an earlier one was lost."""
     if attempt.lost:
         return unconfirmed(attempt, error)
-    return _all(attempt, Outcome.REJECTED, str(error), notified=attempt.notified_so_far)
+    return failed(attempt, Outcome.REJECTED, error)
 
 
-def failed(attempt: Attempt, outcome: Outcome, error: EnrollError) -> list[Block]:
-    """Return results for pairs that were sent, and that the listing does not show as asked."""
-    return _all(attempt, outcome, str(error), notified=None if attempt.email else False)
+def rejected_culprit(attempt: Attempt, failure: Failure) -> list[Block]:
+    """Return results for a refused call that bisecting has found to be at fault."""
+    words = str(failure.error)
+    if failure.kind is FailureKind.UNDONE:
+        whom = "this learner" if len(attempt.batch.identifiers) == 1 else "a learner of this call"
+        words = f"the platform fails on {whom}; its log says why ({words})"
+    return rejected(attempt, words)
 
 
 def unconfirmed(attempt: Attempt, error: EnrollError | str) -> list[Block]:
     """Return UNCONFIRMED results: nobody can tell what the call has changed."""
-    notified = None if attempt.email else False
-    return _all(attempt, Outcome.UNCONFIRMED, str(error), notified=notified)
+    return failed(attempt, Outcome.UNCONFIRMED, error)
 
 
-def given_up(attempt: Attempt, why: EnrollError) -> list[Block]:
-    """Return results for an attempt that is not sent, or not again, since the job stopped."""
-    return rejected(attempt, why if attempt.lost else f"not sent: {why}")
-
-
-def _all(attempt: Attempt, outcome: Outcome, error: str, *, notified: bool | None) -> list[Block]:
+def failed(attempt: Attempt, outcome: Outcome, error: EnrollError | str) -> list[Block]:
+    """Return results of this outcome for all pairs of an attempt that is not sent again."""
     batch = attempt.batch
-    detail = ResultDetail(outcome, error=error, notified=notified, attempts=attempt.attempts)
+    notified, attempts = attempt.notified_so_far, attempt.attempts
+    detail = ResultDetail(outcome, error=str(error), notified=notified, attempts=attempts)
     return [
         Block.alike(
             course_id,
@@ -244,6 +245,11 @@ def _all(attempt: Attempt, outcome: Outcome, error: str, *, notified: bool | Non
         )
         for course_id in batch.courses
     ]
+
+
+def given_up(attempt: Attempt, why: EnrollError) -> list[Block]:
+    """Return results for an attempt that is not sent, or not again, since the job stopped."""
+    return rejected(attempt, why if attempt.lost else f"not sent: {why}")
 
 
 _UNMENTIONED = PairAnswer("")

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 import anyio
 
+from async_enroll.delivery.outcomes import CERTAIN
 from async_enroll.errors import EnrollError, PlatformError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
@@ -27,13 +28,12 @@ from async_enroll.planning.batching import (
 )
 from async_enroll.platform.json import BulkAnswer
 
-_CERTAIN = 3
-"""How often a call must fail for a single course: one failure may be transient."""
-
 _REMEMBERED = 600.0
 """For how many seconds later jobs of the client rely on a place that was found to be good."""
 
-_AT_FAULT = (FailureKind.MISSING, FailureKind.REFUSED, FailureKind.UNDONE)
+AT_FAULT = (FailureKind.REFUSED, FailureKind.MISSING, FailureKind.UNDONE)
+"""Kinds of failure that one course or learner of a call may cause."""
+
 _PASSING = (FailureKind.UNDONE, FailureKind.TOO_LARGE, FailureKind.INTERCEPTED, FailureKind.MASKED)
 _UNDECIDED = (
     FailureKind.UNKNOWN,
@@ -72,7 +72,8 @@ class Preflight:
 
     `call` sends a batch without effect, and repeats it while its outcome is unknown. `remembered`
     holds what other jobs have found out, and are checking now; `until_stopped` gives a scope to
-    wait for them in, cancelled when the job stops.
+    wait for them in, cancelled when the job stops. `progress` is awaited while a check takes
+    several calls: how many places are known, how many of these are bad, and how many there are.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Preflight:
         limits: BatchLimits,
         remembered: GoodPlaces,
         until_stopped: Callable[[], anyio.CancelScope] = anyio.CancelScope,
+        progress: Callable[[int, int, int], Awaitable[None]] | None = None,
     ) -> None:
         self._call = call
         self._limits = limits
         self._remembered = remembered
         self._until_stopped = until_stopped
+        self._progress = progress
         self.bad: dict[Place, EnrollError] = {}
         """The places that the platform refuses, each with the reason."""
         self._good: set[Place] = set()
@@ -130,30 +133,40 @@ class Preflight:
         self._remembered.asked.update(dict.fromkeys(some, answered))
         try:
             for batch in _preflights(some, self._limits):
-                await self._check(batch)
+                await self._check(batch, some)
         finally:
             for place in some:
                 del self._remembered.asked[place]
             answered.set()
         return all(map(self._is_known, some))
 
-    async def _check(self, batch: Batch) -> None:
+    async def _check(self, batch: Batch, some: list[Place]) -> None:
+        unchecked = [batch]  # no recursion: each missing course may cost a call
+        while unchecked:
+            unchecked = [*await self._check_once(unchecked[0]), *unchecked[1:]]
+            if unchecked and self._progress:
+                bad = sum(place in self.bad for place in some)
+                known = bad + sum(place in self._good for place in some)
+                await self._progress(known, bad, len(some))
+
+    async def _check_once(self, batch: Batch) -> Iterable[Batch]:
+        """Check a batch with one call; return the batches still to check."""
         alone = batch.pairs == 1
-        failure = await self._failure(batch, tries=_CERTAIN if alone else 1)
+        failure = await self._failure(batch, tries=CERTAIN if alone else 1)
         if failure is None:
-            self._good.update(places(batch))
-            self._remembered.add(places(batch))
-        elif failure.kind in _AT_FAULT + _UNDECIDED:
-            if not alone and self.blame(batch, failure):
-                rest = [place for place in places(batch) if place not in self.bad]
-                parts = _preflights(rest, self._limits)
-            elif not alone:
-                parts = iter(halves(batch))
-            else:
+            # A course with a good cohort is good itself.
+            good = [*places(batch), *(Place(course_id, None) for course_id in batch.courses)]
+            self._good.update(good)
+            self._remembered.add(good)
+        elif failure.kind in AT_FAULT + _UNDECIDED:
+            if alone:
                 self.bad.update(dict.fromkeys(places(batch), _place_error(failure)))
-                return
-            for part in parts:
-                await self._check(part)
+            elif self.blame(batch, failure):
+                rest = [place for place in places(batch) if place not in self.bad]
+                return _preflights(rest, self._limits)
+            else:
+                return halves(batch)
+        return ()
 
     async def _failure(self, batch: Batch, *, tries: int) -> Failure | None:
         reply = await self._call(batch)

@@ -15,7 +15,7 @@ import anyio
 from async_enroll.delivery.outcomes import Pair, pairs
 from async_enroll.errors import EnrollError
 from async_enroll.models import Action, Batch, Enrollment, identity_key
-from async_enroll.platform.accounts import Accounts, Lookup, Usernames
+from async_enroll.platform.accounts import Accounts, Usernames, lookups
 from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import Reader
 
@@ -50,21 +50,11 @@ class _Look:
         self, reader: Reader, accounts: Accounts, *, seconds: float, concurrency: int
     ) -> None:
         """Read for `seconds` at most; note which pairs are listed, and whether they are active."""
-        lookups = self._lookups(Usernames(accounts))
+        asked = {course_id: desired.values() for course_id, desired in self._desired.items()}
         with anyio.move_on_after(seconds) as limit, suppress(EnrollError):
-            await side_by_side(reader.about, lookups, self._note, concurrency=concurrency)
+            some = lookups(asked, Usernames(accounts))
+            await side_by_side(reader.about, some, self._note, concurrency=concurrency)
         self.given_up = limit.cancelled_caught
-
-    def _lookups(self, usernames: Usernames) -> list[Lookup]:
-        """Return one lookup for all courses if the learners are few, else one for each course."""
-        everybody = {key: who for of in self._desired.values() for key, who in of.items()}
-        lookup = Lookup(tuple(self._desired), tuple(everybody.values()), usernames)
-        if lookup.is_of_few:
-            return [lookup]
-        return [
-            Lookup((course_id,), tuple(desired.values()), usernames)
-            for course_id, desired in self._desired.items()
-        ]
 
     async def _note(self, records: list[Enrollment]) -> None:
         self.count += len(records)
@@ -128,6 +118,13 @@ class Reconciler:
                 break
             costly = look.count > _MANY
         return asked - left
+
+    async def listed(self, some: Iterable[Pair]) -> dict[Pair, bool]:
+        """Look once; return the pairs that are listed, and whether each is active."""
+        some = list(some)
+        active = (await self._look(some)).active
+        found = ((pair, active.get((identity_key(pair[0]), pair[1]))) for pair in some)
+        return {pair: is_active for pair, is_active in found if is_active is not None}
 
     async def _look(self, some: Iterable[Pair]) -> _Look:
         if self._next is not None:

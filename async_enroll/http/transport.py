@@ -89,7 +89,10 @@ def _running_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        raise ConfigurationError("the client works on asyncio; no loop of it runs here") from None
+        raise ConfigurationError(
+            "the client needs a running asyncio event loop, and there is none here; trio is not "
+            "supported"
+        ) from None
 
 
 def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
@@ -178,7 +181,10 @@ class Transport:
         self._renewing = anyio.Lock()
 
     async def __aenter__(self) -> Self:
+        if self._loop is not None:
+            raise ConfigurationError("the client is open already; close it first")
         self._loop = _running_loop()
+        self._session = self._session_for_fresh = self._given
         if self._given is None:
             tls = self._ssl_context or True
             # The throttle limits the calls in flight; a second limit could only deadlock.
@@ -197,7 +203,7 @@ class Transport:
         traceback: TracebackType | None,
     ) -> None:
         sessions = self._session, self._session_for_fresh
-        self._session = self._session_for_fresh = None
+        self._session = self._session_for_fresh = self._loop = None
         if self._given is None:
             # Close both even if this task is cancelled meanwhile.
             await ended(*[asyncio.ensure_future(one.close()) for one in filter(None, sessions)])
@@ -304,7 +310,9 @@ class Transport:
         self._check_loop()
         session = self._session_for_fresh if fresh else self._session
         if session is None:
-            raise ConfigurationError("the client is not open; use it in an `async with` block")
+            raise ConfigurationError(
+                "the client is not open; use it in an `async with` block, or call `open`"
+            )
         if session.closed:
             raise ConfigurationError(
                 "the session that the client was given is closed; leave it open for the client"

@@ -37,12 +37,16 @@ async def cross_product(
     cohorts: Mapping[str, str] | None,
     limits: BatchLimits,
 ) -> AsyncGenerator[Work]:
-    """Yield the work of every identifier in every course, while the identifiers are read."""
+    """Yield the work of every identifier in every course, while the identifiers are read.
+
+    Raises:
+        ConfigurationError: before it yields anything, if there are no courses.
+
+    """
     keys = [course_id async for course_id in each(courses, "courses")]
     intake = CrossProduct(action, keys, cohorts, limits)
-    lists = in_lists(identifiers, "identifiers")
     yield intake.scope
-    async for some in lists:
+    async for some in in_lists(identifiers, "identifiers"):
         for work in intake.feed(some):
             yield work
     for work in intake.flush():

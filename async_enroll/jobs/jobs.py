@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 from anyio import to_thread
 from attrs import Attribute, define, field, frozen
 from attrs.validators import optional
@@ -21,15 +23,29 @@ from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
+from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.runner import Job, Signal
-from async_enroll.models import BatchLimits, Emit, RosterEntry, checked_reason
+from async_enroll.jobs.undo import (
+    UndoPlan,
+    check_apart,
+    check_site,
+    check_undoes,
+    lost_calls,
+    plan_undo,
+    undo_description,
+    undo_journal_of,
+    unless_stopped,
+)
+from async_enroll.jobs.verify import Verified, verify
+from async_enroll.models import BatchLimits, EmailStudents, Emit, RosterEntry, checked_reason
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
+from async_enroll.planning.desired import Lines
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
@@ -54,6 +70,12 @@ def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
         raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
 
 
+def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
+    if not isinstance(value, bool) and value != "changed":
+        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
+
+
 def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
     if not hasattr(value, "wait"):
         found = type(value).__name__
@@ -72,10 +94,17 @@ class Options:
     """
 
     auto_enroll: bool = field(validator=_boolean)
-    email_students: bool = field(validator=_boolean)
+    email_students: EmailStudents = field(validator=_email)
     reason: str | None = field(default=None, converter=checked_reason)
     preflight: bool | None = field(default=None, validator=optional(_boolean))
     stop: Signal | None = field(default=None, validator=optional(_signal))
+
+
+def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
+    async def emit_with_lines(blocks: list[Block]) -> None:
+        await emit([block.with_lines(lines.of) for block in blocks])
+
+    return emit_with_lines
 
 
 @define(eq=False)
@@ -150,6 +179,98 @@ class Jobs:
 
         return run_job
 
+    async def plan_undo(self, path: str | os.PathLike[str]) -> UndoPlan:
+        """Return what undoing the job of a journal would do; changes nothing."""
+        from async_enroll.journal import open_journal
+
+        async with open_journal(path, self._limits, undone=True) as journal:
+            check_site(journal.description, self.site)
+            return await self._plan_undo(journal, path)
+
+    async def _plan_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
+        return await plan_undo(
+            journal,
+            self._reader,
+            self._accounts,
+            self._limits,
+            name=Path(path).name,
+            concurrency=self._concurrency,
+        )
+
+    def of_undo(
+        self,
+        path: str | os.PathLike[str],
+        undo_path: str | os.PathLike[str] | None,
+        options: Options,
+    ) -> RunJob:
+        """Return a job that undoes that of a journal, or continues to do so."""
+        # Imported here, so that only jobs with a journal load SQLite.
+        from async_enroll.journal import open_journal, path_of
+
+        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
+            own = undo_journal_of(path) if undo_path is None else path_of(undo_path)
+            check_apart(own, path)
+            async with AsyncExitStack() as opened:
+                enter = opened.enter_async_context
+                journal = await enter(open_journal(path, self._limits, undone=True))
+                check_site(journal.description, self.site)
+                if await anyio.Path(own).exists():
+                    undo = await enter(open_journal(own, self._limits))
+                    check_undoes(undo, journal, own)
+                else:
+                    made = await unless_stopped(
+                        options.stop, lambda: self._ready_to_undo(journal, path)
+                    )
+                    described = await to_thread.run_sync(
+                        undo_description, journal.description, made, options
+                    )
+                    undo = await enter(
+                        open_journal(
+                            own,
+                            self._limits,
+                            new=lambda: described,
+                            left_alone=made.left_alone_in_words,
+                        )
+                    )
+                async for some in undo.earlier():
+                    await emit(some)
+                return await self._resume(undo, emit, cut_off, stop=options.stop)
+
+        return run_job
+
+    async def _ready_to_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
+        """Plan an undo; reconcile lost calls, and mark the job, so that it is not continued."""
+        left: list[Attempt | Changed] = [*await lost_calls(journal, self._settle)]
+        left += [unmailed(changed) async for changed in journal.changed()]
+        made = await self._plan_undo(journal, path)
+        if left:
+            await self._settle_for_good(journal, left)
+        await journal.mark_undone()
+        return made
+
+    async def _settle_for_good(self, journal: Journal, left: list[Attempt | Changed]) -> None:
+        """Record the outcomes of lost calls and of unmailed pairs, without sending anything."""
+
+        async def work() -> AsyncGenerator[Attempt | Changed]:
+            for item in left:
+                yield item
+
+        async def emit(_: list[Block]) -> None:
+            """Leave the results to the journal."""
+
+        job = journal.description
+        options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
+        await self._run(work(), emit, [], options, journal=journal, told=False)
+
+    async def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
+        """Yield what a journal reports as asked for, and whether it still is."""
+        found = verify(
+            path, self._reader, self._accounts, site=self.site, concurrency=self._concurrency
+        )
+        async with aclosing(found):
+            async for some in found:
+                yield some
+
     async def _apply(
         self,
         roster: AnyIterable[RosterEntry],
@@ -163,7 +284,7 @@ class Jobs:
             for item in plan.work:
                 yield item
 
-        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0)
+        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
         self,
@@ -196,7 +317,9 @@ class Jobs:
                 async for some in opened.earlier():
                     await emit(some)
             preflight, stop = options.preflight, options.stop
-            return await self._resume(opened, emit, cut_off, preflight=preflight, stop=stop)
+            return await self._resume(
+                opened, emit, cut_off, preflight=preflight, stop=stop, lines=plan.lines
+            )
 
     async def _resume(
         self,
@@ -206,10 +329,10 @@ class Jobs:
         *,
         preflight: bool | None = None,
         stop: Signal | None = None,
+        lines: Lines | None = None,
     ) -> datetime | None:
         job = journal.description
-        if job.site != self.site:
-            raise ConfigurationError(f"the journal is of {job.site}; this client is of {self.site}")
+        check_site(journal.description, self.site)
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return await journal.finished()
@@ -223,12 +346,15 @@ class Jobs:
             pairs=job.pairs,
             done=0 if journal.fresh else job.pairs - pending,
             calls=await journal.calls(),
+            lines=lines,
         )
         return None
 
     async def _run(
         self,
-        work: AsyncGenerator[Work | Attempt] | AsyncGenerator[Work],
+        work: AsyncGenerator[Work | Attempt | Changed]
+        | AsyncGenerator[Work]
+        | AsyncGenerator[Attempt | Changed],
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,
@@ -237,15 +363,18 @@ class Jobs:
         pairs: int | None = None,
         done: int | None = None,
         calls: int = 0,
+        told: bool = True,
+        lines: Lines | None = None,
     ) -> None:
-        event_log = EventLog(next(self._numbers), journal, self._on_event)
+        event_log = EventLog(next(self._numbers), journal, self._on_event if told else None)
         delivery = self._delivery(
             event_log,
-            emit,
+            _with_lines(emit, lines) if lines else emit,
             cut_off,
             auto_enroll=options.auto_enroll,
             reason=options.reason,
             calls=calls,
+            mail_changed=options.email_students == "changed",
         )
         job = Job(
             delivery,
@@ -255,7 +384,13 @@ class Jobs:
             stop=options.stop,
         )
         async with aclosing(work):
-            await job.run(work, pairs=pairs, done=done)
+            if lines:
+                await to_thread.run_sync(lines.index)
+            try:
+                await job.run(work, pairs=pairs, done=done)
+            finally:
+                if lines:
+                    cut_off[:] = [block.with_lines(lines.of) for block in cut_off]
 
     def _delivery(
         self,
@@ -266,6 +401,7 @@ class Jobs:
         auto_enroll: bool,
         reason: str | None = None,
         calls: int = 0,
+        mail_changed: bool = False,
     ) -> Delivery:
         dispatch = Dispatch(
             self._api,
@@ -289,4 +425,5 @@ class Jobs:
             self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
+            mail_changed=mail_changed,
         )

@@ -17,12 +17,13 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.event_log import EventLog
+from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
-from async_enroll.models import Batch
+from async_enroll.models import Batch, EmailStudents
 from async_enroll.planning.batching import cut
 from async_enroll.planning.validation import Scope, Work
-from async_enroll.results import Block
+from async_enroll.results import Block, pairs_in
 
 
 class Signal(Protocol):
@@ -49,7 +50,7 @@ class Job:
         delivery: Delivery,
         event_log: EventLog,
         *,
-        email_students: bool,
+        email_students: EmailStudents,
         preflight: bool | None,
         stop: Signal | None = None,
     ) -> None:
@@ -63,7 +64,7 @@ class Job:
 
     async def run(
         self,
-        work: AsyncIterator[Work | Attempt],
+        work: AsyncIterator[Work | Attempt | Changed],
         *,
         pairs: int | None = None,
         done: int | None = None,
@@ -71,7 +72,8 @@ class Job:
         """Deliver all work.
 
         Args:
-            work: Batches, attempts of an earlier run, and results of pairs that are not sent.
+            work: Batches, attempts and changed pairs of an earlier run, and results of pairs that
+                are not sent.
             pairs: The number of pairs in all, for progress; None where unknown.
             done: How many of them earlier runs have completed; None where unknown.
 
@@ -84,6 +86,7 @@ class Job:
         try:
             stopped_by = await self._run(work)
         except BaseException as error:  # cancelled, for example
+            self._delivery.cut_off_unmailed()
             with anyio.CancelScope(shield=True):
                 await self._record_done(error)
             raise
@@ -91,7 +94,7 @@ class Job:
         if stopped_by:
             raise stopped_by
 
-    async def _run(self, work: AsyncIterator[Work | Attempt]) -> Exception | None:
+    async def _run(self, work: AsyncIterator[Work | Attempt | Changed]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
         broken: Exception | None = None
         async with anyio.create_task_group() as watch:
@@ -105,8 +108,15 @@ class Job:
                     if is_cancelled():
                         raise
                     broken = EnrollError("the source of the work was cancelled; the job was not")
+            async with anyio.create_task_group() as calls:
+                await self._mail(self._delivery.mailing.rest(), calls)
             watch.cancel_scope.cancel()
         return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
+
+    async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
+        """Start to mail learners for whom earlier calls have changed something."""
+        for attempt in attempts:
+            await self._start(attempt, calls)
 
     def _unaccounted(self) -> EnrollError | None:
         """Return an error if pairs have no result: a safeguard against defects of this library."""
@@ -127,23 +137,28 @@ class Job:
             await self._stop.wait()
             self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
-    async def _feed(self, work: AsyncIterator[Work | Attempt], calls: TaskGroup) -> None:
+    async def _feed(self, work: AsyncIterator[Work | Attempt | Changed], calls: TaskGroup) -> None:
         scope = Scope(())
         first: Attempt | None = None  # held back until it is known whether another follows
         started = False
         async for item in work:
             if self._delivery.dispatch.stopped_by and self._event_log.durable:
                 return
+            await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
             match item:
                 case Block():
                     self._fed += len(item)
                     await self._delivery.settled(None, [item])
                     continue
+                case Changed():
+                    self._fed += pairs_in([*item.to_mail, *item.final])
+                    await self._delivery.changed_earlier(item)
+                    continue
                 case Scope():
                     scope = item
                     continue
                 case Batch():
-                    email = self._email_students
+                    email = mails_at_once(self._email_students, item)
                     attempt = Attempt(item, email=email, planned=next(self._planned))
                 case Attempt():
                     attempt = item

@@ -20,7 +20,7 @@ from typing import Any
 
 from async_enroll.errors import ConfigurationError, EnrollError, JournalError
 
-VERSION = 3
+VERSION = 4
 OURS = int.from_bytes(b"aenj")
 _BUSY_TIMEOUT = 60.0
 """How many seconds to wait for another reader or writer; each takes milliseconds."""
@@ -35,22 +35,29 @@ INSERT INTO total VALUES (0);
 CREATE TABLE job (description TEXT NOT NULL);
 -- The results of pairs that could not be sent.
 CREATE TABLE unsent (results TEXT NOT NULL);
+-- The pairs that an undo leaves alone, and why; identifiers are a JSON list.
+CREATE TABLE left_alone (reason TEXT NOT NULL, course TEXT NOT NULL, identifiers TEXT NOT NULL);
 -- The planned batches. Together they hold every pair that can be sent, once.
 CREATE TABLE planned (
     number INTEGER PRIMARY KEY, action TEXT NOT NULL, courses TEXT NOT NULL, cohorts TEXT,
+    -- NULL for that of the job.
+    auto_enroll INTEGER,
     identifiers TEXT NOT NULL, pairs INTEGER NOT NULL,
     -- In which lines of the roster its pairs stand, course by course, packed; if that is known.
     lines BLOB
 );
--- The calls that were about to be sent. Courses and identifiers are NULL if they are those of
--- the planned batch.
+-- The calls that were about to be sent, with their pairs of a planned batch: a call that only mails
+-- may have pairs of several. Courses and identifiers are NULL if they are those of the batch.
 CREATE TABLE sent (
-    call INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
-    courses TEXT, identifiers TEXT
+    call INTEGER NOT NULL, planned INTEGER NOT NULL, at REAL NOT NULL, email INTEGER NOT NULL,
+    courses TEXT, identifiers TEXT, PRIMARY KEY (call, planned)
 );
 CREATE INDEX sent_planned ON sent (planned);
 -- The failure kinds of the calls that are known to have failed.
 CREATE TABLE failed (call INTEGER PRIMARY KEY, meaning TEXT NOT NULL);
+-- The results of pairs that calls without mail have changed, and whose learners are mailed next.
+CREATE TABLE changed (planned INTEGER NOT NULL, results TEXT NOT NULL);
+CREATE INDEX changed_planned ON changed (planned);
 -- The final results of pairs.
 CREATE TABLE settled (
     id INTEGER PRIMARY KEY, planned INTEGER NOT NULL, at REAL NOT NULL, pairs INTEGER NOT NULL,
@@ -65,7 +72,8 @@ CREATE TABLE run (started REAL NOT NULL, ended REAL, error TEXT);
 
 _RECORDS = """
 SELECT records, (SELECT count(*) FROM sent) + (SELECT count(*) FROM failed)
-    + (SELECT count(*) FROM settled) + (SELECT count(*) FROM pause) + (SELECT count(*) FROM run)
+    + (SELECT count(*) FROM changed) + (SELECT count(*) FROM settled)
+    + (SELECT count(*) FROM pause) + (SELECT count(*) FROM run)
 FROM total
 """
 

@@ -9,23 +9,26 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, field
+from attrs import define, evolve, field
 from filelock import FileLock, Timeout
 
 from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.journal.creation import create
 from async_enroll.journal.database import path_of
-from async_enroll.journal.recovery import left
-from async_enroll.journal.store import Description, Record, Store, create
+from async_enroll.journal.recovery import changed_earlier, left
+from async_enroll.journal.store import Description, LeftAlonePairs, Record, Store
 from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
 from async_enroll.planning.desired import Desired, Lines
@@ -42,8 +45,8 @@ _AWAITED = (BatchSent, BatchSettled, JobDone)
 def digest_of(desired: Desired, *options: object) -> str:
     """Return a digest of a roster and its options, the same for all spellings of an identifier."""
     assignments = [
-        (assignment.course_id, assignment.action.value, assignment.cohort)
-        for assignment in desired.assignments
+        (one.course_id, one.action.value, one.cohort, one.auto_enroll)
+        for one in desired.assignments
     ]
     digest = hashlib.sha256(ascii((options, assignments)).encode())
     shown: dict[tuple[int, ...], str] = {}  # many learners share their assignments
@@ -104,6 +107,14 @@ class Journal:
         """Return how many calls earlier runs have sent."""
         return await in_thread(self._reader.calls)
 
+    async def last_sent(self) -> float | None:
+        """Return when the last call was sent, as a Unix time; None if none was."""
+        return await in_thread(self._reader.last_sent)
+
+    async def mark_undone(self) -> None:
+        """Mark the job as undone: from now on, `open_journal` refuses to continue it."""
+        await in_thread(self._writer.mark_undone)
+
     async def record(self, event: Event) -> None:
         """Record an event; return once it is durable, if the job depends on that.
 
@@ -113,35 +124,59 @@ class Journal:
         """
         if self._broken:
             raise self._broken
-        entry = _Entry(Record(event, self._batch(event)))
-        self._entries.send_nowait(entry)
+        for record in self._records(event):
+            entry = _Entry(record)
+            self._entries.send_nowait(entry)
         if isinstance(event, _AWAITED):
             await entry.kept.wait()
             if self._broken:
                 raise self._broken
 
-    async def work(self) -> AsyncGenerator[Work | Attempt]:
+    async def work(self) -> AsyncGenerator[Work | Attempt | Changed]:
         """Yield the work that is left; in a fresh job, results of what cannot be sent first."""
-        email = self.description.email_students
         if self._new is not None:
+            mail = self.description.email_students
             numbers = count(1)
             for item in self._new:
                 if isinstance(item, Batch):
                     number = next(numbers)
                     self._planned[number] = item, item.pairs
-                    yield Attempt(item, email, number)
+                    yield Attempt(item, mails_at_once(mail, item), number)
                 else:
                     yield item
             return
         yield await in_thread(self._reader.scope)
+        async for remaining in self._left():
+            yield remaining
+
+    async def lost(self) -> AsyncGenerator[Attempt]:
+        """Yield the attempts whose calls were in flight when the job ended."""
+        async for item in self._left(sent=True):
+            if isinstance(item, Attempt) and item.lost:
+                yield item
+
+    async def changed(self) -> AsyncGenerator[Changed]:
+        """Yield the pairs that calls have changed, and whose learners the job was still to mail."""
+        async for item in self._left(sent=True):
+            if isinstance(item, Changed):
+                yield item
+
+    async def _left(self, *, sent: bool = False) -> AsyncGenerator[Attempt | Changed]:
+        """Yield the work that is left; `sent`: only of batches that were sent in part."""
+        mail = self.description.email_students
         after = 0
-        while some := await in_thread(self._reader.unfinished, after):
+        while some := await in_thread(partial(self._reader.unfinished, after, sent=sent)):
             for one in some:
                 after = one.number
                 self._planned[one.number] = one.batch, one.batch.pairs - len(one.settled)
-                whole = Attempt(one.batch, email, one.number)
+                whole = Attempt(one.batch, mails_at_once(mail, one.batch), one.number)
+                if one.changed:
+                    yield changed_earlier(one.number, one.changed, one.sendings, one.settled)
                 if one.sendings or one.settled:
-                    attempts = left(whole, one.sendings, one.settled, self._limits)
+                    known = one.settled | {
+                        (who, block.course_id) for block in one.changed for who in block.identifiers
+                    }
+                    attempts = left(whole, one.sendings, known, self._limits)
                 else:
                     attempts = [whole]
                 for attempt in attempts:
@@ -156,16 +191,30 @@ class Journal:
         while (some := await in_thread(next, settled, None)) is not None:
             yield some[2]
 
-    def _batch(self, event: Event) -> Batch | None:
-        """The planned batch that an event is about; forgotten once all its pairs are settled."""
-        if isinstance(event, BatchSent):
-            return self._planned[event.planned][0]
-        if not isinstance(event, BatchSettled) or event.planned is None:
-            return None
-        batch, unsettled = self._planned.pop(event.planned)
-        if unsettled > event.pairs:
-            self._planned[event.planned] = batch, unsettled - event.pairs
-        return batch
+    def _records(self, event: Event) -> list[Record]:
+        """Return the records of an event: one, or one for each batch with pairs in the call."""
+        match event:
+            case BatchSent(planned=int() as number):
+                return [Record(event, self._planned[number][0])]
+            case BatchSent():
+                wholes = {number: self._planned.get(number) for number in event.changed_in}
+                parts = [
+                    (number, whole[0], _common(whole[0], event.batch))
+                    for number, whole in wholes.items()
+                    if whole
+                ]
+                return [
+                    Record(evolve(event, planned=number, batch=part), whole)
+                    for number, whole, part in parts
+                    if part.pairs
+                ]
+            case BatchSettled(planned=int() as number):
+                # Forgotten once all its pairs are settled.
+                batch, unsettled = self._planned.pop(number)
+                if unsettled > event.pairs:
+                    self._planned[number] = batch, unsettled - event.pairs
+                return [Record(event, batch)]
+        return [Record(event)]
 
     async def _write(self) -> None:
         """Write records until the last one, all that have come in since in one transaction."""
@@ -205,6 +254,16 @@ class Journal:
             await self._write()
 
 
+def _common(whole: Batch, other: Batch) -> Batch:
+    """Return the pairs of a planned batch that another batch has as well."""
+    courses, identifiers = set(other.courses), set(other.identifiers)
+    return evolve(
+        other,
+        courses=tuple(key for key in whole.courses if key in courses),
+        identifiers=tuple(who for who in whole.identifiers if who in identifiers),
+    )
+
+
 @asynccontextmanager
 async def open_journal(
     path: str | os.PathLike[str],
@@ -213,6 +272,8 @@ async def open_journal(
     expected: str | None = None,
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
     lines: Lines | None = None,
+    left_alone: Iterable[LeftAlonePairs] = (),
+    undone: bool = False,
 ) -> AsyncIterator[Journal]:
     """Open a journal for the body of the `async with`, locked against other processes.
 
@@ -222,6 +283,8 @@ async def open_journal(
         expected: The digest that it must have; None for any.
         new: Makes the description and work of a new journal; None if the file must exist.
         lines: The lines of the roster's file in which the pairs of a new journal stand.
+        left_alone: The pairs that the job of a new journal, an undo, leaves alone.
+        undone: Whether to open it also if its job was undone, which is not to be continued.
 
     Raises:
         ConfigurationError: if it is not a journal, belongs to another roster, or is in use.
@@ -245,7 +308,7 @@ async def open_journal(
         work: Sequence[Work] | None = None
         if new is not None and not await in_thread(file.exists):
             description, work = new()
-            await in_thread(create, file, description, work, lines)
+            await in_thread(create, file, description, work, lines, left_alone)
         # Two connections, since reading and writing run in two threads at once.
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
@@ -254,6 +317,11 @@ async def open_journal(
                 raise ConfigurationError(
                     f"journal {file}: belongs to another job, of {job.roster} on {job.site}: "
                     f"{words}; use the same roster, site and options, or a new journal"
+                )
+            if job.undone and not undone:
+                raise ConfigurationError(
+                    f"journal {file}: this job was undone on {job.undone}; use a new journal to do "
+                    "it again"
                 )
             journal = Journal(reader, writer, limits, work)
             async with journal.writing():

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable
 from attrs import evolve, frozen
 
 from async_enroll.delivery.attempt import Attempt
+from async_enroll.delivery.mailing import Changed
 from async_enroll.delivery.outcomes import Pair, desired, pairs
 from async_enroll.http.failures import FailureKind
 from async_enroll.models import Action, Batch, BatchLimits
 from async_enroll.planning.batching import plan
+from async_enroll.results import Block
 
-_NOT_DONE = frozenset(FailureKind) - {FailureKind.UNKNOWN, FailureKind.MASKED}
 _NOT_COUNTED = {FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 
@@ -58,11 +59,34 @@ def left(
     ]
 
 
+def changed_earlier(
+    number: int, blocks: Iterable[Block], sendings: Iterable[Sending], settled: Collection[Pair]
+) -> Changed:
+    """Return what remains of the pairs of a planned batch that calls without mail have changed.
+
+    Mail may have gone out for those of calls that asked for it, unless these are known to have
+    been in vain.
+    """
+    mailed = {
+        pair
+        for sending in sendings
+        if sending.email and (sending.kind or FailureKind.UNKNOWN).may_have_mailed
+        for pair in pairs(sending.batch)
+    }
+    changed = Changed(number, [], [])
+    for block in blocks:
+        for identifier, detail in zip(block.identifiers, block.details, strict=True):
+            pair = identifier, block.course_id
+            if pair in settled:
+                continue
+            if pair in mailed:
+                ends, detail = changed.final, detail._replace(notified=None)
+            else:
+                ends = changed.to_mail
+            ends.append(evolve(block, identifiers=[identifier], details=[detail], lines=None))
+    return changed
+
+
 def _after(attempt: Attempt, sending: Sending) -> Attempt:
-    if sending.kind not in _NOT_COUNTED:
-        attempt = evolve(attempt, attempts=attempt.attempts + 1)
-    if sending.kind is None or sending.kind not in _NOT_DONE:
-        return evolve(attempt, lost=True)
-    if sending.email and sending.kind.may_have_mailed:
-        return evolve(attempt, quiet=True)
-    return attempt
+    kind = sending.kind or FailureKind.UNKNOWN
+    return attempt if kind in _NOT_COUNTED else attempt.after(kind, mailed=sending.email)

@@ -6,6 +6,7 @@ to `reports`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
@@ -62,23 +63,29 @@ class JournalReport:
 
     def results(self) -> Iterator[EnrollmentResult]:
         """Yield every result so far, once: pairs that could not be sent first, then by batch."""
-        for block in self._blocks():
+        for block in self.blocks():
             yield from block
 
     def failures(self) -> Iterator[EnrollmentResult]:
         """Yield the results of the pairs that failed."""
-        for block in self._blocks():
+        for block in self.blocks():
             yield from block.only(failing)
 
     def unnotified(self) -> Iterator[EnrollmentResult]:
         """Yield the results that succeeded, but whose learners may not have been notified."""
-        for block in self._blocks():
+        for block in self.blocks():
             yield from block.only(unnotified)
 
-    def _blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Block]:
+        """Yield the results so far in blocks, in the order of `results`."""
         yield from self._store.unsent()
         for _, _, blocks in self._store.settled():
             yield from blocks
+
+    def left_alone(self) -> Iterator[tuple[str, str, str]]:
+        """Yield identifier, course key and reason of every pair that an undo leaves alone."""
+        for why, course_id, identifiers in self._store.left_alone():
+            yield from ((identifier, course_id, why) for identifier in json.loads(identifiers))
 
     def with_cohorts(
         self, like: Callable[[ResultDetail], bool]

@@ -43,6 +43,7 @@ def encode(batch: Batch, blocks: Iterable[Block]) -> str:
                 detail.error,
                 detail.notified,
                 detail.attempts,
+                detail.mail_missed,
                 some,
             )
             for detail, some in ranges.items()
@@ -78,9 +79,9 @@ def decode(
     lines = array("I", zlib.decompress(packed)) if packed else None
     size = len(batch.identifiers)
     details: list[ResultDetail | None] = [None] * batch.pairs
-    for outcome, before, after, error, notified, attempts, ranges in json.loads(data):
+    for outcome, before, after, *others, ranges in json.loads(data):
         detail = ResultDetail(
-            Outcome(outcome), _decode_state(before), _decode_state(after), error, notified, attempts
+            Outcome(outcome), _decode_state(before), _decode_state(after), *others
         )
         for start, end in zip(ranges[::2], ranges[1::2], strict=True):
             details[start:end] = [detail] * (end - start)

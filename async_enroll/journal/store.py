@@ -10,17 +10,15 @@ contain: the platform splits its arguments at commas as well.
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from attrs import asdict, frozen
+from attrs import asdict, evolve, frozen
 
 from async_enroll.delivery.outcomes import Pair
-from async_enroll.errors import ConfigurationError, JournalError
+from async_enroll.errors import ConfigurationError
 from async_enroll.events import (
     BatchAnswered,
     BatchSent,
@@ -32,13 +30,12 @@ from async_enroll.events import (
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
-from async_enroll.journal.database import OURS, SCHEMA, VERSION, Database
+from async_enroll.journal.database import Database
 from async_enroll.journal.recovery import Sending
-from async_enroll.journal.results import decode, encode, encode_lines, positions
-from async_enroll.models import Action, Batch, Outcome
+from async_enroll.journal.results import decode, encode, positions
+from async_enroll.models import Action, Batch, EmailStudents, Outcome
 from async_enroll.planning.batching import Place
-from async_enroll.planning.desired import Lines
-from async_enroll.planning.validation import Scope, Work
+from async_enroll.planning.validation import Scope
 from async_enroll.results import Block, ResultDetail
 
 _PAGE = 100
@@ -53,18 +50,30 @@ class Description:
 
     `roster` names the source of the roster, `pairs` is the number of pairs in all, `created` an
     ISO 8601 time. `digest` identifies roster and options; `skipped` describes the rows of the
-    roster that were left out.
+    roster that were left out. `undoes` is the `identity` of the job that this one undoes;
+    `undone` is the time since which this job is being undone, or has been.
     """
 
     site: str
     roster: str
     pairs: int
     auto_enroll: bool
-    email_students: bool
+    email_students: EmailStudents
     digest: str
     created: str
     skipped: tuple[str, ...] = ()
     reason: str | None = None
+    undoes: str | None = None
+    undone: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What tells this job from all others."""
+        return f"{self.digest} {self.created}"
+
+
+LeftAlonePairs = tuple[str, str, str]
+"""Pairs that an undo leaves alone: why, the course key, and a JSON list of their identifiers."""
 
 
 @frozen
@@ -87,12 +96,16 @@ class Run:
 
 @frozen
 class Unfinished:
-    """A planned batch with pairs that have no result, its calls so far and its settled pairs."""
+    """A planned batch with pairs that have no result, its calls so far and its settled pairs.
+
+    `changed` has the results of pairs that calls without mail have changed, settled or not.
+    """
 
     number: int
     batch: Batch
     sendings: list[Sending]
     settled: set[Pair]
+    changed: list[Block]
 
 
 @frozen
@@ -153,8 +166,11 @@ class Store:
                 # Calls that succeeded show in the results.
                 add("failed", event.call, kind.value)
             case BatchSettled() as event if record.batch is not None:
-                data = encode(record.batch, event.blocks)
-                add("settled", None, event.planned, event.at, event.pairs, data)
+                if event.changed:
+                    add("changed", event.planned, encode(record.batch, event.changed))
+                if event.blocks:
+                    data = encode(record.batch, event.blocks)
+                    add("settled", None, event.planned, event.at, event.pairs, data)
             case Throttled(seconds=float() as seconds) as event:
                 add("pause", event.at, seconds, THROTTLED)
             case Continued() as event:
@@ -173,6 +189,25 @@ class Store:
     def calls(self) -> int:
         """Return how many calls were sent so far."""
         return self._number("SELECT coalesce(max(call), 0) FROM sent")
+
+    def last_sent(self) -> float | None:
+        """Return when the last call was sent, as a Unix time; None if none was."""
+        with self._database.reading():
+            ((at,),) = self._database.rows("SELECT max(at) FROM sent")
+            return None if at is None else float(at)
+
+    def mark_undone(self) -> None:
+        """Mark the job as undone, unless it is marked already."""
+        if self.description.undone is None:
+            self.description = evolve(self.description, undone=now())
+            values = json.dumps(asdict(self.description))
+            with self._database.transaction():
+                self._database.execute("UPDATE job SET description = ?", values)
+
+    def left_alone(self) -> list[LeftAlonePairs]:
+        """Return the pairs that the job, an undo, leaves alone."""
+        with self._database.reading():
+            return self._database.rows("SELECT reason, course, identifiers FROM left_alone")
 
     def pending(self) -> int:
         """Return how many pairs have no result yet."""
@@ -206,14 +241,15 @@ class Store:
                 found.update(dict.fromkeys(map(Place, keys, names)))
         return Scope(tuple(found))
 
-    def unfinished(self, after: int) -> list[Unfinished]:
-        """Return the next unfinished batches with numbers above `after`."""
+    def unfinished(self, after: int, *, sent: bool = False) -> list[Unfinished]:
+        """Return the next unfinished batches with numbers above `after`; `sent`: with calls."""
+        which = f"{_UNFINISHED} AND {_SENT}" if sent else _UNFINISHED
         with self._database.reading():
             return [
                 self._unfinished(number, _batch(*columns))
                 for number, *columns in self._database.rows(
-                    "SELECT number, action, courses, cohorts, identifiers FROM planned"  # noqa: S608  # ours
-                    f" WHERE number > ? AND {_UNFINISHED} ORDER BY number LIMIT ?",
+                    f"SELECT number, {BATCH} FROM planned"  # noqa: S608  # ours
+                    f" WHERE number > ? AND {which} ORDER BY number LIMIT ?",
                     after,
                     _PAGE,
                 )
@@ -239,7 +275,14 @@ class Store:
             )
             for position in positions(data)
         }
-        return Unfinished(number, batch, sendings, settled)
+        changed = [
+            block
+            for (data,) in self._database.rows(
+                "SELECT results FROM changed WHERE planned = ?", number
+            )
+            for block in decode(batch, data)
+        ]
+        return Unfinished(number, batch, sendings, settled, changed)
 
     def unsent(self) -> list[Block]:
         """Return the results of the pairs that could not be sent."""
@@ -268,8 +311,7 @@ class Store:
             found: list[tuple[float, Batch, list[Block]]] = []
             with self._database.reading():
                 for one, planned, *columns, at, data, lines in self._database.rows(
-                    "SELECT settled.id, number, action, courses, cohorts, identifiers, at, results,"
-                    " lines"
+                    f"SELECT settled.id, number, {BATCH}, at, results, lines"  # noqa: S608  # ours
                     " FROM settled JOIN planned ON number = settled.planned"
                     " WHERE (settled.planned, settled.id) > (?, ?) AND settled.id <= ?"
                     " ORDER BY settled.planned, settled.id LIMIT ?",
@@ -302,83 +344,7 @@ class Store:
 _UNFINISHED = (
     "pairs > (SELECT coalesce(sum(settled.pairs), 0) FROM settled WHERE settled.planned = number)"
 )
-
-
-def create(
-    path: Path, description: Description, work: Iterable[Work], lines: Lines | None = None
-) -> None:
-    """Write a new journal, completely or not at all.
-
-    `lines` tells where in the roster's file the pairs stand.
-
-    Raises:
-        JournalError: if it cannot be written.
-
-    """
-    draft = path.with_name(f".{path.name}.new")
-    try:
-        draft.unlink(missing_ok=True)  # left by a process that was killed
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        with closing(sqlite3.connect(draft, isolation_level=None)) as database:
-            _fill(database, description, work, lines)
-        draft.rename(path)
-        _sync(path.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise JournalError(f"the journal {path} cannot be written: {error}") from None
-    finally:
-        for leftover in (draft, draft.with_name(f"{draft.name}-journal")):
-            leftover.unlink(missing_ok=True)
-
-
-def _fill(
-    database: sqlite3.Connection,
-    description: Description,
-    work: Iterable[Work],
-    lines: Lines | None,
-) -> None:
-    database.execute(f"PRAGMA application_id = {OURS}")
-    database.execute(f"PRAGMA user_version = {VERSION}")
-    database.executescript(SCHEMA)
-    database.execute("BEGIN")
-    database.execute("INSERT INTO job VALUES (?)", (json.dumps(asdict(description)),))
-    for item in work:
-        match item:
-            case Block():
-                values = [
-                    (
-                        one.identifier,
-                        one.course_id,
-                        one.action.value,
-                        one.outcome.value,
-                        one.error,
-                        one.cohort,
-                    )
-                    for one in item
-                ]
-                database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))
-            case Batch():
-                database.execute(
-                    "INSERT INTO planned (action, courses, cohorts, identifiers, pairs, lines)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
-                    (
-                        item.action.value,
-                        ",".join(item.courses),
-                        None if item.cohorts is None else ",".join(item.cohorts),
-                        ",".join(item.identifiers),
-                        item.pairs,
-                        encode_lines(item, lines) if lines else None,
-                    ),
-                )
-    database.execute("COMMIT")
-
-
-def _sync(directory: Path) -> None:
-    """Make a new name in a directory survive a power loss."""
-    number = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+_SENT = "EXISTS (SELECT 1 FROM sent WHERE sent.planned = number)"
 
 
 def _storable(text: str) -> str:
@@ -390,12 +356,18 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _batch(action: str, courses: str, cohorts: str | None, identifiers: str) -> Batch:
+BATCH = "action, courses, cohorts, auto_enroll, identifiers"
+
+
+def _batch(
+    action: str, courses: str, cohorts: str | None, auto_enroll: int | None, identifiers: str
+) -> Batch:
     return Batch(
         Action(action),
         tuple(courses.split(",")),
         tuple(identifiers.split(",")),
         None if cohorts is None else tuple(cohorts.split(",")),
+        None if auto_enroll is None else bool(auto_enroll),
     )
 
 

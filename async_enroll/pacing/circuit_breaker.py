@@ -14,6 +14,9 @@ from async_enroll.errors import EnrollError, TransportError
 RUN = 5
 """Consecutive failures that open the circuit."""
 
+_LONGEST_PAUSE = 60.0
+"""Seconds between two probes at most."""
+
 
 class CircuitBreaker:
     """Opens after `RUN` consecutive failures, and closes once a probe is answered.
@@ -26,7 +29,7 @@ class CircuitBreaker:
     def __init__(self, seconds: float, probe: Callable[[], Awaitable[bool]]) -> None:
         self.proven: bool = False
         """Whether the platform has ever answered."""
-        self.pause: float = seconds / 60
+        self.pause: float = min(seconds / 60, 5.0)
         """Base of the exponential backoff between probes, in seconds."""
         self._seconds = seconds
         self._probe = probe
@@ -82,9 +85,11 @@ class CircuitBreaker:
             wait_random_exponential,
         )
 
+        # However patient the job is, it notices within a minute that the platform is back.
+        longest = min(self._seconds / 5, _LONGEST_PAUSE)
         probing = AsyncRetrying(
             retry=retry_if_result(lambda answered: not answered),
-            wait=wait_random_exponential(multiplier=self.pause, max=self._seconds / 5),
+            wait=wait_random_exponential(multiplier=self.pause, max=longest),
             stop=stop_after_delay(self._seconds),
             sleep=anyio.sleep,
         )

@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.planning.desired import Assignment, Desired
+from async_enroll.planning.keys import is_course_key
 from async_enroll.planning.packing import packed
 from async_enroll.platform.json import bulk_body
 
@@ -36,7 +37,9 @@ def why_unsendable(identifier: str) -> str | None:
 
 def why_unsendable_course(key: str, limits: BatchLimits) -> str | None:
     """Why a course key cannot be sent, in words; None if it can."""
-    return _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits)
+    if words := _why_not_in_list(key) or _why_no_text(key) or _why_too_long(key, limits):
+        return words
+    return None if is_course_key(key) else "does not look like course-v1:Org+Number+Run"
 
 
 def why_unsendable_cohort(name: str, limits: BatchLimits) -> str | None:
@@ -76,16 +79,18 @@ class Target:
     action: Action
     courses: tuple[str, ...]
     cohorts: tuple[str, ...] | None = None
+    auto_enroll: bool | None = None
 
     def batch(self, identifiers: Iterable[str]) -> Batch:
         """The batch of these identifiers."""
-        return Batch(self.action, self.courses, tuple(identifiers), self.cohorts)
+        return Batch(self.action, self.courses, tuple(identifiers), self.cohorts, self.auto_enroll)
 
     def parts(self, count: int) -> Iterator[Target]:
         """Divide the courses into `count` targets of nearly equal size."""
         for part in range(count):
             some = slice(len(self.courses) * part // count, len(self.courses) * (part + 1) // count)
-            yield Target(self.action, self.courses[some], self.cohorts and self.cohorts[some])
+            cohorts = self.cohorts and self.cohorts[some]
+            yield Target(self.action, self.courses[some], cohorts, self.auto_enroll)
 
 
 @frozen
@@ -122,20 +127,28 @@ def _only(batch: Batch, some: list[Place]) -> Batch:
 def targets(assignments: Iterable[Assignment]) -> list[Target]:
     """The targets of a learner with these assignments, which have distinct courses.
 
-    Courses with different actions cannot share a call, nor can courses with and without a
-    cohort. Each target's courses are sorted, so that equal sets give equal targets.
+    Each target's courses are sorted, so that equal sets give equal targets.
     """
-    alike: dict[tuple[Action, bool], list[Assignment]] = defaultdict(list)
+    alike: dict[_Kind, list[Assignment]] = defaultdict(list)
     for assignment in sorted(assignments, key=lambda assignment: assignment.course_id):
-        alike[assignment.action, assignment.cohort is not None].append(assignment)
+        alike[_kind(assignment)].append(assignment)
     return [
         Target(
             action,
             tuple(assignment.course_id for assignment in some),
             tuple(assignment.cohort or "" for assignment in some) if cohorted else None,
+            auto_enroll,
         )
-        for (action, cohorted), some in alike.items()
+        for (action, cohorted, auto_enroll), some in alike.items()
     ]
+
+
+_Kind = tuple[Action, bool, bool | None]
+"""What assignments in one call share: the action, whether they have cohorts, and `auto_enroll`."""
+
+
+def _kind(assignment: Assignment) -> _Kind:
+    return assignment.action, assignment.cohort is not None, assignment.auto_enroll
 
 
 class Chunker:
@@ -196,7 +209,7 @@ def plan(desired: Desired, limits: BatchLimits) -> list[Batch]:
     """
     by_target: dict[Target, list[str]] = defaultdict(list)
     by_course: dict[Target, list[str]] = defaultdict(list)
-    kinds: dict[tuple[Action, bool], dict[tuple[int, ...], list[str]]] = {}
+    kinds: dict[_Kind, dict[tuple[int, ...], list[str]]] = {}
     for numbers, identifiers in desired.groups().items():
         for kind, some in _by_kind(desired.assignments, numbers).items():
             kinds.setdefault(kind, {}).setdefault(tuple(some), []).extend(identifiers)
@@ -214,13 +227,11 @@ def plan(desired: Desired, limits: BatchLimits) -> list[Batch]:
     return min(packings, _chunked(by_target, limits), _chunked(by_course, limits), key=len)
 
 
-def _by_kind(
-    assignments: Sequence[Assignment], numbers: Iterable[int]
-) -> dict[tuple[Action, bool], list[int]]:
-    """Group numbers of assignments by what must be equal within a call: action, cohort or none."""
-    kinds: dict[tuple[Action, bool], list[int]] = defaultdict(list)
+def _by_kind(assignments: Sequence[Assignment], numbers: Iterable[int]) -> dict[_Kind, list[int]]:
+    """Group numbers of assignments that can share a call."""
+    kinds: dict[_Kind, list[int]] = defaultdict(list)
     for number in numbers:
-        kinds[assignments[number].action, assignments[number].cohort is not None].append(number)
+        kinds[_kind(assignments[number])].append(number)
     return kinds
 
 
@@ -240,7 +251,8 @@ def halves(batch: Batch) -> tuple[Batch, Batch]:
             evolve(batch, identifiers=batch.identifiers[:middle]),
             evolve(batch, identifiers=batch.identifiers[middle:]),
         )
-    first, second = Target(batch.action, batch.courses, batch.cohorts).parts(2)
+    whole = Target(batch.action, batch.courses, batch.cohorts, batch.auto_enroll)
+    first, second = whole.parts(2)
     return first.batch(batch.identifiers), second.batch(batch.identifiers)
 
 

@@ -11,18 +11,22 @@ from array import array
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterator
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from async_enroll.models import Action, RosterEntry, identity_key
 
 
 @frozen
 class Assignment:
-    """What to do with a learner in one course: the action and the cohort, if any."""
+    """What to do with a learner in one course: the action and the cohort, if any.
+
+    `auto_enroll` is None for that of the job.
+    """
 
     course_id: str
     action: Action
     cohort: str | None = None
+    auto_enroll: bool | None = None
 
     def __str__(self) -> str:
         """The action and the cohort, for messages."""
@@ -40,7 +44,7 @@ class Desired:
     def __init__(self) -> None:
         self.assignments: list[Assignment] = []
         self._pairs = 0
-        self._numbers: dict[tuple[str, Action, str | None], int] = {}
+        self._numbers: dict[tuple[str, Action, str | None, bool | None], int] = {}
         # Numbers by course key. Most courses have one, which cannot contradict another.
         self._of_course: dict[str, list[int]] = {}
         self._alone: list[tuple[int]] = []
@@ -60,15 +64,20 @@ class Desired:
         return self._spellings.setdefault(key, identifier)
 
     def add(
-        self, identifier: str, course_id: str, action: Action, cohort: str | None = None
+        self,
+        identifier: str,
+        course_id: str,
+        action: Action,
+        cohort: str | None = None,
+        auto_enroll: bool | None = None,
     ) -> Assignment | None:
         """Add a pair, already stripped; a repeated pair is ignored.
 
         If the same pair has another assignment already, keeps and returns that; otherwise None.
         """
-        number = self._numbers.get((course_id, action, cohort))
+        number = self._numbers.get((course_id, action, cohort, auto_enroll))
         if number is None:
-            number = self._new(Assignment(course_id, action, cohort))
+            number = self._new(Assignment(course_id, action, cohort, auto_enroll))
         before = self._of_learner.get(identifier)
         if before is None:
             self._of_learner[identifier] = self._alone[number]
@@ -87,7 +96,8 @@ class Desired:
     def _new(self, assignment: Assignment) -> int:
         number = len(self.assignments)
         self.assignments.append(assignment)
-        self._numbers[assignment.course_id, assignment.action, assignment.cohort] = number
+        course_id, action, cohort, auto_enroll = astuple(assignment)
+        self._numbers[course_id, action, cohort, auto_enroll] = number
         self._of_course.setdefault(assignment.course_id, []).append(number)
         self._alone.append((number,))
         return number
@@ -136,7 +146,7 @@ class Lines:
     def __init__(self) -> None:
         self._keys = array("q")
         self._numbers = array("I")
-        self._order: list[array[int]] | None = None
+        self._order = array("q"), array("I")
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -146,12 +156,16 @@ class Lines:
         self._keys.append(hash((identifier, course_id)))
         self._numbers.append(line)
 
-    def of(self, identifier: str, course_id: str) -> int | None:
-        """The line of a pair, by the spelling that is sent; None where it is in none."""
-        if self._order is None or len(self._order[0]) != len(self._keys):
+    def index(self) -> None:
+        """Prepare the look-up of lines. Blocks for seconds with millions of pairs."""
+        if len(self._order[0]) != len(self._keys):
             numbers = sorted(range(len(self._keys)), key=self._keys.__getitem__)
             keys = array("q", map(self._keys.__getitem__, numbers))
-            self._order = [keys, array("I", map(self._numbers.__getitem__, numbers))]
+            self._order = keys, array("I", map(self._numbers.__getitem__, numbers))
+
+    def of(self, identifier: str, course_id: str) -> int | None:
+        """The line of a pair, by the spelling that is sent; None where it is in none."""
+        self.index()
         keys, lines = self._order
         key = hash((identifier, course_id))
         at = bisect_left(keys, key)

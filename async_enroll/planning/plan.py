@@ -16,6 +16,7 @@ from async_enroll.models import (
     Action,
     Batch,
     BatchLimits,
+    EmailStudents,
     EnrollmentResult,
     RequestWindow,
     RosterEntry,
@@ -28,7 +29,8 @@ SECONDS_PER_PAIR = 0.02
 """Assumed time of the platform for one pair, in seconds; real sites take tens of milliseconds."""
 
 _MAILED_TWICE = (
-    "the platform mails a learner twice who is named both ways: use one kind of identifier"
+    "the platform mails a learner twice who is named both ways: use one kind of identifier, or "
+    "--email-changed, which mails only those who were not enrolled before"
 )
 
 
@@ -116,9 +118,22 @@ class Plan:
                 counts[item.action] += item.pairs
         return dict(counts)
 
-    def warnings(self, *, email_students: bool) -> tuple[str, ...]:
+    @property
+    def mail_calls(self) -> int:
+        """The most bulk calls that mailing only changed learners adds, if none fails.
+
+        As many as there are calls that enroll. More where these have several learners in several
+        courses: those who are changed need not form a cross product.
+        """
+        return sum(
+            min(len(item.courses), len(item.identifiers))
+            for item in self.work
+            if isinstance(item, Batch) and item.action is Action.ENROLL
+        )
+
+    def warnings(self, *, email_students: EmailStudents) -> tuple[str, ...]:
         """Warnings to show before the plan is applied with such options, one sentence each."""
-        if not email_students:
+        if email_students is not True:
             return ()
         usernames: set[tuple[int, ...]] = set()
         addresses: set[tuple[int, ...]] = set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import (
@@ -194,7 +194,7 @@ def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
         sendable = Desired()
         for identifier, assignment in desired.pairs():
             if (identifier, assignment.course_id) not in refused:
-                sendable.add(identifier, assignment.course_id, assignment.action, assignment.cohort)
+                sendable.add(identifier, *astuple(assignment))
         desired = sendable
     batches = plan(desired, limits)
     scope = dict.fromkeys(place for batch in batches for place in places(batch))

@@ -6,12 +6,13 @@ Used by both listings: `platform.so2_listing` to find learners by address, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from itertools import islice
 from urllib.parse import quote
 
 import anyio
-from attrs import frozen
+from attrs import field, frozen
 
 from async_enroll.errors import (
     ConfigurationError,
@@ -33,6 +34,9 @@ ACCOUNTS = "api/user/v1/accounts"
 
 _FEW = 5
 """Up to this many learners are looked up one by one, rather than by reading whole courses."""
+
+_AT_ONCE = 1000
+"""How many tasks look addresses up at once; a lookup may have hundreds of thousands."""
 
 _MOST_USERNAMES = 100
 _LONGEST_QUERY = 4096  # bytes; web servers take 8 KiB for the whole head of a request
@@ -199,23 +203,41 @@ class Usernames:
                 self._available = False  # the other requests would fail, too
                 asking.cancel_scope.cancel()
 
-        async with anyio.create_task_group() as asking:
-            for key, address in keys.items() if self._available else ():
-                asking.start_soon(ask, key, address)
+        left = iter(keys.items())
+        while self._available and (some := list(islice(left, _AT_ONCE))):
+            async with anyio.create_task_group() as asking:
+                for key, address in some:
+                    asking.start_soon(ask, key, address)
 
 
 @frozen
 class Lookup:
     """A search for the records of some learners in some courses.
 
-    `identifiers` are e-mail addresses and usernames.
+    `identifiers` are e-mail addresses and usernames. The listing adds to `omitted`, by
+    `identity_key`, those whose records it cannot find.
     """
 
     courses: tuple[str, ...]
     identifiers: tuple[str, ...]
     usernames: Usernames
+    omitted: set[str] = field(factory=set, eq=False)
 
     @property
     def is_of_few(self) -> bool:
         """Whether it is cheaper to read each learner's records than each course's."""
         return len(self.identifiers) <= max(_FEW, len(self.courses))
+
+
+def lookups(asked: Mapping[str, Collection[str]], usernames: Usernames) -> list[Lookup]:
+    """The lookups for learners by course key: one for all if they are few, else one a course."""
+    most = max(_FEW, len(asked))
+    everybody: dict[str, str] = {}
+    for some in asked.values():
+        if len(some) > most or len(everybody) > most:
+            break
+        everybody.update((identity_key(identifier), identifier) for identifier in some)
+    else:
+        if len(everybody) <= most:
+            return [Lookup(tuple(asked), tuple(everybody.values()), usernames)]
+    return [Lookup((course_id,), tuple(some), usernames) for course_id, some in asked.items()]

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
+from itertools import islice
 
 import anyio
 from attrs import evolve
@@ -30,6 +31,9 @@ CORE_LIST = "api/enrollment/v1/enrollments"
 # openedx/core/djangoapps/enrollments: paginators.py, forms.py
 _PAGE_SIZE = 100
 _MOST_USERNAMES = 100
+_AT_ONCE = 1000
+"""Of how many learners the usernames are found before their records are read."""
+
 # The platform refuses a request that names a single username with other characters.
 _USERNAME = re.compile(r"[-a-zA-Z0-9_]{2,30}")
 
@@ -70,12 +74,26 @@ class CoreListing:
         Omits learners whose username is unknown or cannot be a filter of this list: reading
         whole courses for them would use too much of the request window.
         """
-        addresses = [identifier for identifier in lookup.identifiers if "@" in identifier]
-        usernames = await lookup.usernames.of(addresses)
+        left = iter(lookup.identifiers)
+        while some := list(islice(left, _AT_ONCE)):
+            async with aclosing(self._about(some, lookup)) as lists:
+                async for records in lists:
+                    yield records
+
+    async def _about(
+        self, identifiers: list[str], lookup: Lookup
+    ) -> AsyncGenerator[list[Enrollment]]:
+        usernames = await lookup.usernames.of(one for one in identifiers if "@" in one)
         email_of = {identity_key(name): email for email, name in usernames.items() if name}
-        named = [one for one in lookup.identifiers if "@" not in one]
+        named = [one for one in identifiers if "@" not in one]
         named += filter(None, usernames.values())  # last, so that the platform's spelling wins
         names = {identity_key(name): name for name in named if _USERNAME.fullmatch(name)}
+        for one in identifiers:
+            key = identity_key(one)
+            # An address without an account has no records.
+            name = usernames.get(key, "") if "@" in one else one
+            if name is not None and not _USERNAME.fullmatch(name):
+                lookup.omitted.add(key)
         for filters in _filters(sorted(names.values()), lookup.courses):
             async with aclosing(self._pages(filters)) as pages:
                 async for found in pages:

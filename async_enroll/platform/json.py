@@ -22,6 +22,7 @@ from async_enroll.http.answer import NOT_JSON
 from async_enroll.models import (
     Action,
     Batch,
+    EmailStudents,
     Enrollment,
     EnrollmentResult,
     EnrollmentState,
@@ -246,12 +247,16 @@ def accounts(body: bytes) -> list[Account]:
 
 
 def bulk_object(
-    results: Mapping[str, Iterable[EnrollmentResult]], *, auto_enroll: bool, email_students: bool
+    results: Mapping[str, Iterable[EnrollmentResult]],
+    *,
+    auto_enroll: bool,
+    email_students: EmailStudents,
 ) -> dict[str, Any]:
     """Results by course in the platform's format, as if one call had answered them all.
 
-    `action` is None for results of both actions. Each result also has `notified`, which the
-    platform's format lacks.
+    `action` is None for results of both actions. Each result also has what the platform's format
+    lacks, `outcome` and `notified`; and that of a pair that failed has the words of its `error`,
+    where the platform has but true.
     """
     listed = {course_id: list(of_course) for course_id, of_course in results.items()}
     return {
@@ -310,12 +315,12 @@ def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
     fields: dict[str, Any] = {"identifier": result.identifier}
     if result.outcome is Outcome.INVALID_IDENTIFIER:
         fields["invalidIdentifier"] = True
-    elif result.after is None:
-        fields["error"] = True
-    else:
+    elif result.after is not None:
         fields["before"] = result.before and _state_object(result.before)
         fields["after"] = _state_object(result.after)
-    return {**fields, "notified": result.notified}
+    if not result.outcome.ok:
+        fields["error"] = result.error or True
+    return {**fields, "outcome": result.outcome.value, "notified": result.notified}
 
 
 def _state_object(state: EnrollmentState) -> dict[str, Any]:

@@ -95,9 +95,13 @@ class So2Listing:
             else:
                 return
         queries = [EnrollmentQuery(course_id=course_id) for course_id in lookup.courses]
+        without_addresses = False
         async with aclosing(self._all(queries)) as lists:
             async for records in lists:
+                without_addresses |= any(record.email is None for record in records)
                 yield records
+        if without_addresses:
+            lookup.omitted.update(identity_key(one) for one in lookup.identifiers if "@" in one)
 
     async def _all(self, queries: Iterable[EnrollmentQuery]) -> AsyncGenerator[list[Enrollment]]:
         for query in queries:

@@ -7,8 +7,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from html import escape
 from itertools import chain
 from typing import Any
 
@@ -16,10 +18,10 @@ from attrs import field, frozen
 
 from async_enroll.errors import ConfigurationError, EnrollmentFailures
 from async_enroll.files import private_file
-from async_enroll.models import EnrollmentResult, Outcome, RosterEntry
+from async_enroll.models import EmailStudents, EnrollmentResult, Outcome, RosterEntry
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
-from async_enroll.reports.summary import Summary
+from async_enroll.reports.summary import Summary, mail_in_words
 from async_enroll.reports.words import line_of
 from async_enroll.results import Block, failing, unnotified
 
@@ -50,8 +52,8 @@ class CourseReport:
         return tuple(chain.from_iterable(block.only(failing) for block in self.blocks))
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         return self.summary().counts
 
     @property
@@ -75,7 +77,7 @@ class EnrollmentReport:
 
     courses: dict[str, CourseReport]
     auto_enroll: bool = True
-    email_students: bool = False
+    email_students: EmailStudents = False
     finished_earlier: datetime | None = None
 
     def __iter__(self) -> Iterator[EnrollmentResult]:
@@ -87,8 +89,8 @@ class EnrollmentReport:
         return tuple(self)
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         return self.summary().counts
 
     @property
@@ -100,8 +102,8 @@ class EnrollmentReport:
     def notification_unknown(self) -> tuple[RosterEntry, ...]:
         """A roster of the pairs that succeeded, but whose learners may not have been notified.
 
-        Applying it again with mail mails some of them twice. The platform does not mail
-        learners who are unenrolled already.
+        Applying it again with mail mails some of them twice, and enrolls those who have left
+        since. The platform does not mail learners who are unenrolled already.
         """
         return tuple(
             RosterEntry(result.identifier, result.course_id, result.action)
@@ -129,8 +131,9 @@ class EnrollmentReport:
     def to_dict(self) -> dict[str, Any]:
         """The report in the shape of the platform's answer, as if to a single bulk call.
 
-        A pair without an answer from the platform has the platform's flag `error`. `action`
-        is None if the job both enrolled and unenrolled. Each result has `notified` as well.
+        Each result has `outcome`, in words such as "already_enrolled", and `notified` as well.
+        Where the pair failed, `error` says why; the platform's own answers have just true there.
+        `action` is None if the job both enrolled and unenrolled.
         """
         return bulk_object(
             self.courses, auto_enroll=self.auto_enroll, email_students=self.email_students
@@ -183,7 +186,7 @@ class EnrollmentReport:
 
         settings = {
             "enroll on registration or activation": "yes" if self.auto_enroll else "no",
-            "e-mail to learners": "yes" if self.email_students else "no",
+            "e-mail to learners": mail_in_words(self.email_students),
         }
         with private_file(path) as file:
             write_page(file, self.summary(), title=title, settings=settings)
@@ -194,25 +197,63 @@ class EnrollmentReport:
 
     def __str__(self) -> str:
         """Give the summary and the first 20 failures; say if an earlier run finished the job."""
-        lines = []
-        if self.finished_earlier:
-            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
-            lines.append(f"this job finished on {then}; nothing was sent")
-        lines.append(str(self.summary()))
+        lines = [*self._finished(), str(self.summary())]
         failures = self.failures
         if failures:
             lines.append("failed:")
         lines += [f"  {line_of(result)}" for result in failures[:_SHOWN]]
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
-        # A lone surrogate, which an identifier may contain, can be neither printed nor logged.
-        return "\n".join(lines).encode(errors="backslashreplace").decode()
+        return _encodable("\n".join(lines))
+
+    def _repr_html_(self) -> str:
+        """Give what `str` does as HTML, which notebooks show."""
+        summary, failures = self.summary(), self.failures
+        pieces = [f"<p>{escape(line)}</p>" for line in (*self._finished(), summary.headline)]
+        if summary.counts:
+            rows = [
+                (outcome.value, f"{count:,}") for outcome, count in summary.counts.most_common()
+            ]
+            pieces.append(_table(("outcome", "enrollments"), rows))
+        if summary.notification:
+            pieces.append(f"<p>{escape(summary.notification)}</p>")
+        if failures:
+            pieces.append(
+                _table(
+                    ("failed", "course", "outcome", "error"),
+                    [
+                        (one.identifier, one.course_id, one.outcome.value, one.error or "")
+                        for one in failures[:_SHOWN]
+                    ],
+                )
+            )
+        if len(failures) > _SHOWN:
+            pieces.append(f"<p>… and {len(failures) - _SHOWN:,} more</p>")
+        return _encodable("\n".join(pieces))
+
+    def _finished(self) -> Iterator[str]:
+        if self.finished_earlier:
+            then = f"{self.finished_earlier:%Y-%m-%d %H:%M %Z}"
+            yield f"this job finished on {then}; nothing was sent"
+
+
+def _table(names: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>\n" for row in rows
+    )
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+
+
+def _encodable(text: str) -> str:
+    """Escape lone surrogates, which an identifier may hold: none can be printed or logged."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 class ReportBuilder:
     """Builds a report from results as they come."""
 
-    def __init__(self, *, auto_enroll: bool, email_students: bool) -> None:
+    def __init__(self, *, auto_enroll: bool, email_students: EmailStudents) -> None:
         self._auto_enroll = auto_enroll
         self._email_students = email_students
         self._by_course: dict[str, list[Block]] = {}

@@ -13,7 +13,7 @@ from typing import Self
 
 from attrs import define, field
 
-from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.models import EmailStudents, EnrollmentResult, Outcome
 from async_enroll.reports.words import name_of
 from async_enroll.results import UNNOTIFIED, Block, failing, unnotified
 
@@ -82,12 +82,12 @@ class Summary:
                 self.ended = at if self.ended is None else max(self.ended, at)
 
     @property
-    def counts(self) -> dict[Outcome, int]:
-        """The number of pairs by outcome; only outcomes that occur."""
+    def counts(self) -> Counter[Outcome]:
+        """The number of pairs by outcome: 0 for outcomes that do not occur."""
         counts: Counter[Outcome] = Counter()
         for of_course in self.courses.values():
             counts.update(of_course)
-        return dict(counts)
+        return counts
 
     @property
     def pairs(self) -> int:
@@ -161,6 +161,13 @@ class Summary:
 def failed(counts: dict[Outcome, int]) -> int:
     """The number of pairs that failed, from counts by outcome."""
     return sum(count for outcome, count in counts.items() if not outcome.ok)
+
+
+def mail_in_words(email_students: EmailStudents) -> str:
+    """Whom a job mails."""
+    if email_students == "changed":
+        return "only to those whose enrollment changed"
+    return "yes" if email_students else "no"
 
 
 def counted(count: int, noun: str) -> str:

@@ -1,4 +1,7 @@
-"""Rosters in files: read whole and checked whole, before anything is sent."""
+"""Rosters: files are read and checked completely before anything is sent.
+
+`Roster.read` takes a path and gives the desired pairs, which `planning.plan` turns into batches.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,18 @@ if TYPE_CHECKING:
 
 @frozen
 class Roster:
-    """What a file wants of whom; `source` is the file's name.
+    """The enrollments and unenrollments that a file asks for.
 
-    Iterates as entries, learner by learner, as often as needed; an entry that repeats
-    another is left out, so that the length is the number of pairs. `skipped` has the bad
-    rows that were left out, the first ten thousand, in words; `warnings` what is worth
-    knowing before it is applied; `unused` the names of the columns that are not used; `lines`
-    where each pair was asked for.
+    Iterating yields a `RosterEntry` for each pair, learner by learner, any number of times.
+    Repeated entries count once, so the length is the number of pairs.
+
+    Attributes:
+        source: The name of the file.
+        skipped: A message for each bad row that was left out, for the first 10,000.
+        warnings: What to know before the roster is applied.
+        unused: The names of columns that are not used.
+        lines: The line of each pair.
+
     """
 
     source: str
@@ -56,45 +64,48 @@ class Roster:
         header: bool = True,
         skip_bad_rows: bool = False,
     ) -> Self:
-        """Read a roster from a file, or from standard input where `path` is ``-``. Blocks.
+        """Read a roster from a file, or from standard input if `path` is ``-``. Blocks.
 
-        The file is CSV (its delimiter a comma, a semicolon, a tab or a bar; its encoding
-        UTF-8, UTF-16 or Windows-1252), JSON Lines, a JSON array of objects or, with the extra
-        ``files``, Parquet or Excel (.xlsx); it may be compressed by gzip. Its columns, in
-        English, French, Spanish, German, Dutch, Polish, Portuguese or Italian: an identifier
-        (``identifier``, ``email``, ``username``, ``courriel``, …), a course key
-        (``course_id``, ``course``, ``cours``, …) and, optionally, ``action`` (``enroll`` or
-        ``unenroll``; empty: enroll) and ``cohort``. A header is looked for in the first twenty
-        rows. Blank rows are passed over.
+        Formats: CSV (delimited by commas, semicolons, tabs or bars; in UTF-8, UTF-16 or
+        Windows-1252), JSON Lines, a JSON array of objects and, with the extra ``files``,
+        Parquet and Excel (.xlsx); each may be compressed with gzip.
 
-        What can be understood for certain is read. What cannot is a bad row, or the file is
-        refused: an error cell, a formula without its value, a number that a spreadsheet may
-        have changed, an invisible character inside an identifier, an address that no platform
-        takes, a malformed course key; a column ``status`` or ``role`` that says of some rows that
-        they are no learner's, several sheets, hidden rows, a second table below the first.
+        Columns: an identifier (``identifier``, ``email``, ``username``, ``courriel``, …), a
+        course key (``course_id``, ``course``, ``cours``, …) and, optionally, ``action``
+        (``enroll`` or ``unenroll``; empty means enroll) and ``cohort``. Column names are
+        recognized in English, French, Spanish, German, Dutch, Polish, Portuguese and Italian.
+        The header must be among the first 20 rows. Blank rows are ignored.
+
+        Nothing is guessed. A cell that may mean something else is a bad row: an error cell, a
+        formula without a stored value, a number that a spreadsheet may have changed, an
+        invisible character in an identifier, an invalid address, a malformed course key. The
+        whole file is refused if a ``status`` or ``role`` column says that some rows are not of
+        learners to enroll, or if it has several sheets with rosters, hidden rows, or a second
+        table below the first.
 
         Args:
             path: The file.
-            columns: What fields are called in the file, as in ``{"identifier": "Mail"}``, or by
-                number, as in ``{"identifier": "#2"}``.
-            course_id: The course key for a file without such a column.
-            action: What to do where the file has no such column; None: enroll.
-            cohort: The cohort for a file without such a column.
-            where: By which values of which columns rows are chosen, as in
-                ``{"status": ["active", "invited"]}``; others are left out.
-            ignore_columns: Columns that change nothing, whatever they say of a row.
-            sheet: The name of the sheet to read, of a workbook with several rosters.
-            hidden_rows: What to do with hidden rows; None: refuse a sheet that has any.
-            header: Whether the file has one; without, columns are known by what they hold.
-            skip_bad_rows: Whether bad rows are left out, instead of being an error.
+            columns: The names of columns in the file, by field: ``{"identifier": "Mail"}``; or
+                their numbers: ``{"identifier": "#2"}``.
+            course_id: The course key of all rows, for a file without such a column.
+            action: The action of all rows, for a file without such a column. None: enroll.
+            cohort: The cohort of all rows, for a file without such a column.
+            where: Read only rows with one of these values in these columns:
+                ``{"status": ["active", "invited"]}``.
+            ignore_columns: Columns whose values do not change what a row means.
+            sheet: The sheet to read, if a workbook has several rosters.
+            hidden_rows: Whether to "include" or "skip" hidden rows. None refuses a sheet with
+                hidden rows.
+            header: Whether the file has a header. Without one, columns are recognized by their
+                contents.
+            skip_bad_rows: Whether to leave out bad rows instead of raising.
 
         Raises:
-            RosterError: naming everything that is wrong with the file, by line and column.
-            ConfigurationError: where `path` is no path, `columns` names other fields,
-                `course_id` or `cohort` is none, or the extra is missing.
+            RosterError: with every problem of the file, by line and column.
+            ConfigurationError: if an argument is unusable, or an extra is not installed.
 
         """
-        # Only those who read files load what does.
+        # Imported here: programs that read no files need not load this.
         from async_enroll.roster.cells import Unreadable, cohort_of, course_key_of
         from async_enroll.roster.columns import FIELDS, Choice, HiddenRows
         from async_enroll.roster.reading import Reading

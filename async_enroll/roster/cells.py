@@ -1,7 +1,8 @@
-"""What cells mean: read where that is certain, else said to be unreadable and why. Pure.
+"""Reads cells as identifiers, course keys, actions and cohorts. Pure.
 
-Spreadsheets, mail programs and forms leave things around an identifier or a key that do not
-belong to it, and things in it that nobody sees.
+A cell is read only if its meaning is certain; otherwise it is `Unreadable`, with the reason.
+Spreadsheets, mail programs and forms leave quotes, formulas and invisible characters around and in
+values. `roster.checks` passes the cells of each row here.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from attrs import frozen
 
 from async_enroll.files import plain_cell
 from async_enroll.models import Action
-from async_enroll.roster.keys import is_address, is_course_key, is_username
+from async_enroll.planning.keys import is_address, is_course_key, is_username
 from async_enroll.roster.names import ACTION_OF, GONE_WORDS, PLACEHOLDERS, folded
 
 
 @frozen
 class Unreadable:
-    """A cell that may mean something else than it holds; `words`: what was found, what to do.
+    """A cell whose meaning is uncertain; `words` says what was found and what to do.
 
-    `text` is what it holds, for columns of which the meaning does not matter.
+    `text` is its text, for columns whose meaning does not matter.
     """
 
     words: str
@@ -34,25 +35,25 @@ class Unreadable:
 
 
 Cell = str | Unreadable
-"""Text as it was found, or why there is none."""
+"""The text of a cell, or why it cannot be read."""
 
 
 class Kind(Enum):
-    """What is expected of the identifiers in a column, by its name."""
+    """The kind of identifier expected in a column, by the name of the column."""
 
     ANY = "an e-mail address or a username"
     ADDRESS = "an e-mail address"
     ID = "an e-mail address, in a column of numbers"
 
 
-# As most are: nothing around them, and an address for certain.
+# The fast path: certainly an address, with nothing around it.
 _PLAIN = re.compile(
     r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}"
 )
 _SHORT = 64
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,29}|[0-9]{1,15}")
 
-# What spreadsheets write for numbers too long for them or with a fraction, and for dates.
+# How spreadsheets write long numbers, fractions, dates and truth values.
 _CHANGED = re.compile(
     r"[-+]?\d+(?:[.,]\d+)?E[-+]\d+|[-+]?\d+[.,]\d+|\d{16,}|\d{1,4}([-./])\d{1,2}\1\d{1,4}"
     r"|true|false",
@@ -78,7 +79,7 @@ _ERRORS = re.compile(
 )
 _INVISIBLE = {"Cf", "Cc", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
-"""Letters of some scripts, and emoji, need them: cohorts may hold them."""
+"""Some scripts and emoji need these; the names of cohorts may contain them."""
 
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 _NAMED = re.compile(r"(?P<name>[^<>]*)<\s*(?P<address>[^<>]+?)\s*>")
@@ -87,14 +88,14 @@ _KEYS_IN_TEXT = re.compile(r"(?:course|ccx)-v1:[^\s/?#&,;|\"'<>]+")
 _OLD_KEY_IN_URL = re.compile(r"/courses/([^/?#]+/[^/?#]+/[^/?#]+)")
 _URL = re.compile(r"(?:https?://|www\.|/courses/|/course/)", re.IGNORECASE)
 LONGEST_COHORT = 255
-"""In characters: what is longer the platform cannot store (`CourseUserGroup.name`)."""
+"""In characters; the platform cannot store more (`CourseUserGroup.name`)."""
 
 _DIGITS = 15
-"""How many digits of a number spreadsheets keep."""
+"""The number of digits that spreadsheets keep."""
 
 
 def text_of(value: Any) -> Cell:
-    """A value of a table as a cell. Numbers without a fraction can be usernames: their digits."""
+    """Return a value of a table as a cell. Whole numbers are read as digits: usernames may be."""
     match value:
         case None:
             return ""
@@ -139,12 +140,12 @@ def _changed(found: str, text: str) -> Unreadable:
 
 
 def is_blank(cell: Cell) -> bool:
-    """Whether there is nothing in a cell, but for what nobody sees."""
+    """Whether a cell is empty, apart from white space and invisible characters."""
     return isinstance(cell, str) and not edged(cell)
 
 
 def edged(text: str) -> str:
-    """`text` without white space, byte order marks and other invisible characters around it."""
+    """Strip white space, byte order marks and other invisible characters from both ends."""
     text = text.strip()
     if text.isascii():
         return text
@@ -157,7 +158,7 @@ def edged(text: str) -> str:
 
 
 def identifier_of(cell: Cell, kind: Kind = Kind.ANY) -> Cell:
-    """The e-mail address or username in a cell; empty where there is none."""
+    """Return the e-mail address or username in a cell; empty if the cell is."""
     if isinstance(cell, Unreadable) or is_plain_address(cell):
         return cell
     text = _bare(cell)
@@ -204,12 +205,12 @@ def _checked_identifier(text: str, cell: str, kind: Kind) -> Cell:
 
 
 def is_plain_address(cell: Cell) -> bool:
-    """Whether a cell is an address for certain, as most are: nothing around it to look into."""
+    """Whether a cell is certainly an address and nothing else: a fast check that most pass."""
     return isinstance(cell, str) and len(cell) < _SHORT and bool(_PLAIN.fullmatch(cell))
 
 
 def is_plain_name(cell: Cell) -> bool:
-    """Whether a cell is a username for certain: nothing around it, and no word for something."""
+    """Whether a cell is certainly a username, and no placeholder or status word."""
     return (
         isinstance(cell, str)
         and bool(_PLAIN_NAME.fullmatch(cell))
@@ -221,7 +222,7 @@ _NO_NAMES = PLACEHOLDERS | GONE_WORDS | {"true", "false"}
 
 
 def course_key_of(cell: Cell) -> Cell:
-    """The course key in a cell, also of a course's URL; empty where there is none."""
+    """Return the course key in a cell, which may be a course's URL; empty if the cell is."""
     if isinstance(cell, Unreadable):
         return cell
     text = _bare(cell)
@@ -258,7 +259,7 @@ def _why_no_key(text: str) -> str:
 
 
 def cohort_of(cell: Cell) -> Cell:
-    """The name of a cohort in a cell; empty where there is none."""
+    """Return the name of a cohort in a cell; empty if the cell is."""
     if isinstance(cell, Unreadable):
         return cell
     text = _bare(cell)
@@ -276,7 +277,7 @@ def cohort_of(cell: Cell) -> Cell:
 
 
 def action_of(cell: Cell) -> Action | Unreadable:
-    """The action that a cell stands for; ENROLL where it is empty."""
+    """Return the action that a cell names; ENROLL if it is empty."""
     if isinstance(cell, Unreadable):
         return cell
     text = _bare(cell)
@@ -287,11 +288,11 @@ def action_of(cell: Cell) -> Action | Unreadable:
 
 
 def _bare(cell: str) -> Cell:
-    """What is in a cell, without what is around it; errors and formulas are unreadable."""
+    """Return the contents of a cell without quotes; errors and formulas are unreadable."""
     text = edged(cell)
     while True:
         if (plain := plain_cell(text)) != text and not text.endswith("'"):
-            return plain  # as our own files have it
+            return plain  # our own files escape cells that look like formulas
         inner = _unwrapped(text)
         if inner == text:
             break
@@ -316,7 +317,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _hidden_in(text: str, *, spaces: bool) -> str:
-    """The first character that nobody sees, or not what it is; `spaces`: nor may be a space."""
+    """Describe the first invisible or misleading character; with `spaces`, also a space."""
     if text.isascii() and text.isprintable() and not (spaces and " " in text):
         return ""
     for letter in text:
@@ -343,5 +344,5 @@ def _point(letter: str) -> str:
 
 
 def shown(text: str) -> str:
-    """`text` as messages show it, not too long."""
+    """Return `text` quoted and shortened, for messages."""
     return repr(text) if len(text) <= 80 else f"{text[:80]!r}…"

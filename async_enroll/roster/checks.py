@@ -1,4 +1,8 @@
-"""Checks what any format yields, row by row, and keeps the desired pairs."""
+"""Checks rows of any format, and collects the desired pairs and the problems.
+
+Takes rows and their columns from `roster.reading`; reads cells with `roster.cells`; adds pairs to a
+`planning.desired.Desired`.
+"""
 
 from __future__ import annotations
 
@@ -26,41 +30,41 @@ from async_enroll.roster.columns import Choice, Columns, columns_of
 from async_enroll.roster.names import GONE_WORDS, folded
 
 MOST_PROBLEMS = 10_000
-"""How many bad rows are kept in words; of the others there is the number."""
+"""The number of problems kept as messages; further ones are only counted."""
 
 
 class Problems:
-    """What is wrong with a file, by line, and what is worth knowing of it."""
+    """The problems of a file, by line, and its warnings."""
 
     def __init__(self) -> None:
         self.count: int = 0
         self.fatal: bool = False
-        """Whether rows may be missing, or mean something else, for a problem: no skipping."""
+        """Whether a problem may affect other rows, so that skipping bad rows is not enough."""
         self.warnings: list[str] = []
         self.unit: str = "line"
         """What is numbered: lines, or the items of an array that stands in one line."""
         self._kept: list[tuple[int, str]] = []
 
     def add(self, line: int, words: str) -> None:
-        """Take note of a problem; `line` 0 is the file as a whole."""
+        """Add a problem; `line` 0 is the file as a whole."""
         self.count += 1
         if len(self._kept) < MOST_PROBLEMS:
             self._kept.append((line, words))
 
     def fail(self, words: str, line: int = 0) -> None:
-        """Take note of a problem for which the file is refused."""
+        """Add a problem that makes the file unusable, even if bad rows are skipped."""
         self.add(line, f": {words}" if line else words)
         self.fatal = True
 
     @property
     def words(self) -> list[str]:
-        """The first problems, in the order of their lines."""
+        """The messages of the first problems, sorted by line."""
         kept = sorted(self._kept, key=itemgetter(0))
         return [f"{self.unit} {line}{words}" if line else words for line, words in kept]
 
 
 class Entries:
-    """Collects the desired pairs. `begin` says which columns the rows have that follow."""
+    """Collects the desired pairs. `begin` sets the columns of the rows that follow."""
 
     def __init__(self, problems: Problems, choice: Choice) -> None:
         self.desired: Desired = Desired()
@@ -68,10 +72,10 @@ class Entries:
         self._problems = problems
         self._choice = choice
         self._headers_again = array("L")
-        # Each with how many rows had been taken before it.
+        # Line, number of entries before it, and text.
         self._headings: list[tuple[int, int, str]] = []
-        # What was read before: few course keys, actions and cohorts stand in millions of rows,
-        # and equal ones are one object.
+        # Cells read before: millions of rows share few course keys, actions and cohorts. Equal
+        # ones become one object.
         self._courses: dict[Cell, str] = {}
         self._actions: dict[Cell, Action] = {}
         self._cohorts: dict[Cell, str | None] = {"": None}
@@ -80,16 +84,17 @@ class Entries:
         self._contradictions: list[tuple[int, str, str, Assignment, Assignment]] = []
 
     def begin(self, columns: Columns, header: Sequence[Cell]) -> None:
-        """Take rows of these columns from now on."""
+        """Set the columns of the rows that follow."""
         self._columns = columns
         self._header = _folded(header)
-        # Below a column of courses no row is taken for an entry that has no key there.
+        # In a table with a course column, a row without a course key is no entry, so a heading
+        # is never mistaken for a username.
         self._names_are_plain = columns.kind is Kind.ANY and "course_id" in columns.at
 
     def add(
         self, line: int, cells: Sequence[Cell], who: Cell, where: Cell, what: Cell, cohort: Cell
     ) -> None:
-        """Take a row, and of its cells those of the four fields."""
+        """Add a row; `who`, `where`, `what` and `cohort` are the cells of its four fields."""
         try:
             course_id = self._courses[where]
             action = self._actions[what]
@@ -105,7 +110,7 @@ class Entries:
         self._look(line, cells, who, where, what, cohort)
 
     def is_entry(self, who: Cell, where: Cell) -> bool:
-        """Whether a row names a learner with something to do."""
+        """Whether a row has both an identifier and a course key."""
         found = (identifier_of(who, self._columns.kind), course_key_of(where))
         return all(isinstance(cell, str) and cell for cell in found)
 
@@ -125,7 +130,7 @@ class Entries:
     def _look(
         self, line: int, cells: Sequence[Cell], who: Cell, where: Cell, what: Cell, cohort: Cell
     ) -> None:
-        """Read a row that is not plain; say what is wrong with it."""
+        """Read a row that does not pass the fast checks; add its problems."""
         if all(map(is_blank, cells)):
             return
         if _folded(cells) == self._header:
@@ -153,9 +158,9 @@ class Entries:
             self._take(line, str(identifier), course_id, action, cohort_name)
 
     def _is_heading(self, cells: Sequence[Cell], identifier: Cell, course_id: Cell) -> bool:
-        """Whether a row may stand above rows of another meaning, as `Withdrawn:` does.
+        """Whether a row may be a heading that changes the meaning of the rows below it.
 
-        No row does that has an address or a course key.
+        An example is `Withdrawn:`. A row with an address or a course key is no heading.
         """
         name = identifier if isinstance(identifier, str) else ""
         has_column = "course_id" in self._columns.at
@@ -168,7 +173,7 @@ class Entries:
         return not (name and (filled > 1 or not has_column)) and len(cells) > 1
 
     def is_other_header(self, line: int, cells: Sequence[Cell]) -> bool:
-        """Whether a row is the header of another table; the file is refused then."""
+        """Whether a row is the header of another table, for which the file is refused."""
         columns = columns_of(cells, Choice(given=self._choice.given))
         found = columns.exact and columns.has_all(self._choice.given)
         if found:
@@ -177,11 +182,11 @@ class Entries:
 
     @property
     def _count(self) -> int:
-        """How many rows were taken."""
+        """The number of rows read as entries."""
         return len(self.lines) + self._repeats + len(self._contradictions)
 
     def finish(self) -> None:
-        """Name the contradictions, now that all lines are known, and what divides the rows."""
+        """Add the problems that only the whole file shows: contradictions and headings."""
         for line, identifier, who, assignment, first in self._contradictions:
             earlier = self.lines.of(who, assignment.course_id)
             also = f", also spelled {shown(who)}," if who != identifier else ""
@@ -214,7 +219,7 @@ class Entries:
 def _wrong(
     identifier: Cell, course_id: Cell, action: Action | Unreadable, cohort: Cell
 ) -> dict[str, str]:
-    """What is wrong with the fields of a row, by field."""
+    """Return the problem of each field of a row."""
     wrong: dict[str, str] = {}
     fields = {"identifier": identifier, "course_id": course_id, "action": action, "cohort": cohort}
     for field, cell in fields.items():
@@ -233,7 +238,7 @@ _EXPECTED = {"identifier": Kind.ANY.value, "course_id": "a course key"}
 
 
 def _folded(cells: Sequence[Cell]) -> list[str]:
-    """The cells of a header, as they are compared with another."""
+    """Return the cells of a header, folded for comparison."""
     words = [folded(cell) if isinstance(cell, str) else "" for cell in cells]
     while words and not words[-1]:
         words.pop()
@@ -241,5 +246,5 @@ def _folded(cells: Sequence[Cell]) -> list[str]:
 
 
 def _first(cells: Sequence[Cell]) -> str:
-    """The first text in a row."""
+    """Return the first text in a row."""
     return next((edged(cell) for cell in cells if isinstance(cell, str) and edged(cell)), "")

@@ -1,4 +1,8 @@
-"""Which columns of a table the fields of an entry are in."""
+"""Finds the columns of identifier, course key, action and cohort by the names in a header.
+
+`columns_of` takes a header and what the caller said about the file, and gives `Columns` to
+`roster.reading`. The names it knows are in `roster.names`.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +30,18 @@ FIELDS: Final = ("identifier", "course_id", "action", "cohort")
 
 HiddenRows = Literal["include", "skip"]
 
-# What `async-enroll enrollments` writes: both columns are of one learner, the first always there.
+# The header that `async-enroll enrollments` writes. Both username and address name the learner;
+# the username is always there.
 _LISTING = ("username", "email", "course id", "is active", "mode", "created")
 
 
 @frozen
 class Choice:
-    """What the caller says of a file, beforehand.
+    """What the caller said about a file.
 
-    `mapped` has what fields are called, `given` the values of fields for all rows. `where`: a
-    row counts only where its cells in these columns are among these values. `ignored`: columns
-    that change nothing, whatever they hold.
+    `mapped` has the column of a field, `given` the value of a field for all rows. `where`
+    selects rows with one of these values in these columns. `ignored` names columns that do not
+    change what a row means.
     """
 
     mapped: Mapping[str, str] = field(factory=dict)
@@ -50,11 +55,11 @@ class Choice:
 
 @define
 class Columns:
-    """Where the fields are in the rows below one header; `problems` says in words what is wrong.
+    """The columns below one header.
 
-    `at` has a position for each field that is there, `names` what it is called. `where` has the
-    positions, names and folded values of what rows are chosen by; `watched` those of unused
-    columns that may change what a row means.
+    `at` holds the position of each field that was found, `names` its name in the file. `where`
+    holds position, name and folded values of columns that select rows; `watched` position and
+    name of unused columns that may change what a row means. `problems` says what is wrong.
     """
 
     at: dict[str, int] = field(factory=dict)
@@ -68,7 +73,7 @@ class Columns:
     width: int = 0
 
     def has_all(self, given: Mapping[str, str]) -> bool:
-        """Whether nothing is missing that an entry needs."""
+        """Whether all required fields were found or given."""
         return all(name in self.at or name in given for name in _NEEDED)
 
 
@@ -95,7 +100,7 @@ _NEEDED: Final = {
 
 
 def _find(name: str, names: list[str], columns: Columns, choice: Choice) -> None:
-    """Find the column of one field; say what is wrong where there is none, or are several."""
+    """Find the column of one field; add a problem if there are several."""
     if name in choice.mapped:
         found = positions(choice.mapped[name], names)
         if not found:
@@ -123,7 +128,7 @@ def _find(name: str, names: list[str], columns: Columns, choice: Choice) -> None
 
 
 def positions(theirs: str, names: Sequence[str]) -> list[int]:
-    """The columns that a caller means by a name, or by a number as in ``#2``."""
+    """Return the columns that a caller means by a name, or by a number such as ``#2``."""
     theirs = edged(theirs)
     same: list[Callable[[str], bool]] = [
         lambda text: text == theirs,
@@ -147,7 +152,7 @@ def _candidates(name: str, free: Mapping[int, str], columns: Columns, *, given: 
             return _identifiers(free, columns)
         case "course_id":
             exact = [at for at, words in free.items() if words in COURSE_NAMES]
-            # A key is known by its looks: other columns of courses are as good, if they hold any.
+            # Course keys are unmistakable, so any column of courses will do if it holds keys.
             near = [] if given else [at for at, words in free.items() if is_course_name(words)]
             return exact or near
     known = ACTION_NAMES if name == "action" else COHORT_NAMES
@@ -200,7 +205,7 @@ def _choose_rows(names: list[str], columns: Columns, choice: Choice) -> None:
 
 
 def compared(value: str) -> str:
-    """What of a cell is compared with the values of ``--where``."""
+    """Return a cell as it is compared with the values of ``--where``."""
     return folded(value) or edged(value)
 
 

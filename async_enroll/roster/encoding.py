@@ -1,4 +1,4 @@
-"""Which encoding a text file is in, found out from all of its bytes, in little memory."""
+"""Detects the encoding of a text file from all of its bytes, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 FALLBACK = "cp1252"
-"""What is not UTF-8 was most likely written by an older program on Windows."""
+"""Most files that are not UTF-8 were written by older Windows programs."""
 
 
 def encoding_of(file: IO[bytes]) -> str:
-    """The encoding of a file, which is left at its beginning."""
+    """Return the encoding of a file, and leave the file at its beginning."""
     start = file.read(_PIECE)
     found = next((name for bom, name in _BOMS if start.startswith(bom)), None) or _utf16(start)
     if found is None:
@@ -28,7 +28,7 @@ def encoding_of(file: IO[bytes]) -> str:
 
 
 def _utf16(start: bytes) -> str | None:
-    """Without a mark at the beginning, every other byte of UTF-16 is zero in most scripts."""
+    """Detect UTF-16 without a byte order mark: in most scripts every other byte is zero."""
     some = start[:1000]
     if len(some) >= 4:
         if some[1::2].count(0) > len(some) // 4 and not some[::2].count(0):

@@ -1,4 +1,8 @@
-"""What a file is, by how it begins: opened and unpacked if need be, or named for what it is."""
+"""Opens a file, decompresses it, and recognizes its format by its first bytes.
+
+Gives an open file and its `Form` to `roster.reading`. A file that is not a roster is refused, and
+the message names what it is.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,11 @@ from typing import IO
 
 _PIECE = 1 << 20
 _LARGEST = 4 << 30
-"""In bytes: what a compressed file may come to."""
+"""In bytes: the largest size of a decompressed file."""
 
 
 class Form(Enum):
-    """How a file is read."""
+    """The format of a file."""
 
     TEXT = "text"
     PARQUET = "Parquet"
@@ -52,11 +56,11 @@ _MARKUP = re.compile(
 
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
-    """A file that can be read twice, unpacked; ``-`` is standard input.
+    """Open a file, seekable and decompressed; ``-`` is standard input.
 
     Raises:
-        OSError: where it cannot be read.
-        ValueError: where it cannot be unpacked.
+        OSError: if it cannot be read.
+        ValueError: if it cannot be decompressed.
 
     """
     if os.fspath(path) == "-":
@@ -67,7 +71,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         if file.seekable():
             with _unpacked(file) as plain:
                 yield plain
-        else:  # a pipe, as the shell's <(…)
+        else:  # a pipe, such as the shell's <(…)
             with _spooled(file) as spool, _unpacked(spool) as plain:
                 yield plain
 
@@ -106,10 +110,10 @@ def _spool() -> IO[bytes]:
 
 
 def form_of(file: IO[bytes]) -> Form:
-    """How to read a file, which is left at its beginning.
+    """Return the format of a file, and leave it at its beginning.
 
     Raises:
-        ValueError: saying what it is, where that is no roster.
+        ValueError: if it is not a roster; the message says what it is.
 
     """
     start = file.read(16)
@@ -160,13 +164,13 @@ def _in_archive(archive: zipfile.ZipFile, names: list[str]) -> str:
 
 
 def _old_office(file: IO[bytes]) -> str:
-    """What a file of Office's old container is: also workbooks with a password are in one."""
+    """Name a file in Office's old container format, which also holds workbooks with a password."""
     marks = {
         "EncryptedPackage": "a workbook with a password; save it without one",
         "WordDocument": f"a Word document (.doc); {_SAVE}",
         "PowerPoint Document": f"a PowerPoint presentation (.ppt); {_SAVE}",
     }
-    # Its directory has the names of its parts, in UTF-16, anywhere in the file.
+    # The names of its parts stand in its directory, in UTF-16, anywhere in the file.
     before = b""
     while piece := file.read(_PIECE):
         for name, words in marks.items():
@@ -177,7 +181,7 @@ def _old_office(file: IO[bytes]) -> str:
 
 
 def markup_in(text: str) -> str:
-    """What a text is that is no table, in words; nothing where it may be one."""
+    """Name a text that is markup instead of a table; empty if it may be a table."""
     if not _MARKUP.match(text):
         return ""
     if "urn:schemas-microsoft-com:office:spreadsheet" in text:

@@ -1,4 +1,7 @@
-"""Where a table's header is, if it has one."""
+"""Finds the header of a table among its first rows.
+
+Takes rows from `roster.reading`; uses `roster.columns` to see which fields a row names.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,19 @@ from async_enroll.roster.cells import (
 from async_enroll.roster.columns import Choice, Columns, columns_of
 
 Row = tuple[int, Sequence[Cell]]
-"""The number of its line, and its cells."""
+"""The line number of a row, and its cells."""
 
 _FIRST = 20
-"""In how many rows a header is looked for."""
+"""The number of rows in which a header is looked for."""
 
 _LONGEST_NAME = 80
 
 
 @frozen
 class Header:
-    """A header that was found.
+    """A header: its line, its cells, the rows above it, and the columns it defines.
 
-    `above` are the rows above it. `columns` are those below it; where a row was none at all,
-    their `problems` say so.
+    If the row is no valid header, `columns.problems` says why.
     """
 
     line: int
@@ -43,20 +45,20 @@ class Header:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it names all that an entry needs."""
+        """Whether it names all required fields."""
         return not self.columns.problems
 
 
 def first_rows(rows: Iterator[Row]) -> list[Row]:
-    """The first rows that are not blank."""
+    """Return the first rows that are not blank."""
     return list(islice((row for row in rows if not all(map(is_blank, row[1]))), _FIRST))
 
 
 def find_header(head: Sequence[Row], choice: Choice) -> Header:
-    """The header among the first rows of a table, of which there is at least one.
+    """Find the header among the first rows of a table; `head` is not empty.
 
-    It is the first row that names all that is needed, better one that names it as usual. Where
-    there is none, the row that names most is taken for one, and its problems say what is missing.
+    It is the first row that names all required fields, preferably by their exact names. If no row
+    does, the row that names most fields is returned, and its problems say what is missing.
     """
     if not choice.header:
         return _numbered(head, choice)
@@ -77,7 +79,7 @@ def find_header(head: Sequence[Row], choice: Choice) -> Header:
 
 
 def _tried(row: Row, choice: Choice) -> Columns:
-    # What looks like an address, a key or a sentence is no name of a column.
+    # An address, a course key or a sentence is not the name of a column.
     names = [cell if _may_be_name(cell) else "" for cell in row[1]]
     return columns_of(names, choice)
 
@@ -89,7 +91,7 @@ def _may_be_name(cell: Cell) -> bool:
 
 
 def is_data(cells: Sequence[Cell], columns: Columns) -> bool:
-    """Whether cells above a header are an entry, as those below it."""
+    """Whether a row above the header looks like an entry."""
     who, where = (columns.at.get(name, len(cells)) for name in ("identifier", "course_id"))
     return any(map(_is_identifier, cells[who : who + 1])) or any(
         map(_is_key, cells[where : where + 1])
@@ -105,7 +107,7 @@ def _first(cells: Sequence[Cell]) -> str:
 
 
 def _numbered(head: Sequence[Row], choice: Choice) -> Header:
-    """Columns known by their numbers, and by what they hold."""
+    """Return the columns of a file without a header, recognized by what they hold."""
     width = max(len(cells) for _, cells in head)
     names = [f"#{number}" for number in range(1, width + 1)]
     mapped = dict(choice.mapped)

@@ -1,6 +1,7 @@
-"""What columns and cells are called, in the words registrars use in eight languages.
+"""Names of columns, actions and states in eight languages, as registrars use them.
 
 English, French, Spanish, German, Dutch, Polish, Portuguese and Italian; all `folded`.
+`roster.columns` and `roster.cells` look words up here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _WORD = re.compile(r"\w+")
 
 @lru_cache(maxsize=4096)
 def folded(name: str) -> str:
-    """`name` without case, accents and punctuation: as words with single spaces."""
+    """Return `name` in lower case without accents and punctuation: words with single spaces."""
     plain = unicodedata.normalize("NFKD", _CAMEL.sub(" ", name).lower().translate(_LETTERS))
     letters = "".join(
         letter
@@ -45,7 +46,7 @@ ADDRESS_NAMES: Final = _set(
     "endereco de email, endereco de e mail, correio eletronico, correio electronico,"
     "indirizzo email, indirizzo e mail, posta elettronica"
 )
-"""Columns of e-mail addresses."""
+"""Names of columns of e-mail addresses."""
 
 USERNAME_NAMES: Final = _set(
     "identifier, username, user name, user, login, login id, login name, user principal name, upn,"
@@ -57,14 +58,14 @@ USERNAME_NAMES: Final = _set(
     "nome de usuario, nome de utilizador, utilizador,"
     "nome utente, utente, identificatore"
 )
-"""Columns of usernames, or of either."""
+"""Names of columns of usernames, or of either kind of identifier."""
 
 PEOPLE_NAMES: Final = _set(
     "student, learner, participant, member, etudiant, apprenant, eleve, participante, estudiante,"
     "alumno, teilnehmer, teilnehmerin, lernende, cursist, deelnemer, uczestnik, kursant, aluno,"
     "estudante, studente, allievo, partecipante"
 )
-"""Columns of identifiers, where there is no better one: they may hold people's names."""
+"""Names of columns that hold identifiers if no better column exists, or people's names."""
 
 _ADDRESS_WORDS = _set("email, mail, courriel, correo, correio, poczta, posta")
 _USERNAME_WORDS = _set(
@@ -78,16 +79,16 @@ _OTHER_WORDS = _set(
     "dernier, derniere, ultimo, ultima, letzte, letzter, letzten, laatste, ostatni, ostatnie,"
     "eltern, padre, madre, padres, parente, tuteur, genitore, ouders, rodzic, pais, encarregado"
 )
-"""What makes another column of one that would be of identifiers: Last Login, Parent Email."""
+"""Words that show that a column is not of identifiers: Last Login, Parent Email."""
 
 
 def is_address_name(words: str) -> bool:
-    """Whether a folded header is that of e-mail addresses."""
+    """Whether a folded header names a column of e-mail addresses."""
     return words in ADDRESS_NAMES or _is_named_for(words, _ADDRESS_WORDS)
 
 
 def is_username_name(words: str) -> bool:
-    """Whether a folded header is that of usernames, or of either kind of identifier."""
+    """Whether a folded header names a column of usernames, or of either kind of identifier."""
     return words in USERNAME_NAMES or (
         not is_address_name(words)
         and (_is_named_for(words, _USERNAME_WORDS) or words.endswith("user name"))
@@ -95,7 +96,7 @@ def is_username_name(words: str) -> bool:
 
 
 def is_id_name(words: str) -> bool:
-    """Whether a folded header is that of a system's own numbers, as SIS User ID."""
+    """Whether a folded header names a column of a system's own numbers, such as SIS User ID."""
     *before, last = words.split() or [""]
     return (last in {"id", "ids"} and {*before} <= _ID_WORDS) or words in _ID_NAMES
 
@@ -135,7 +136,7 @@ _COURSE_WORDS = _set("course, courses, cours, curso, cursos, kurs, kurse, kursu,
 
 
 def is_course_name(words: str) -> bool:
-    """Whether a folded header names courses: not surely their keys, but those tell themselves."""
+    """Whether a folded header names a column of courses, though perhaps of titles, not keys."""
     return bool(_COURSE_WORDS & {*words.split()}) or words.startswith(("kurs", "cursus", "course"))
 
 
@@ -180,7 +181,7 @@ _STATUS_WORDS = _set(
     "estado, rol, tipo, activo, zustand, rolle, typ, art, aktiv, toestand, actief, stan, rola,"
     "aktywny, situacao, papel, ativo, stato, ruolo, attivo"
 )
-"""Columns that may say that a row is not what it seems."""
+"""Names of columns that may change what a row means."""
 
 _YES_NO_WORDS = _set(
     "active, enabled, actif, activo, aktiv, actief, aktywny, ativo, attivo, actives"
@@ -199,7 +200,7 @@ GONE_WORDS: Final = _set(
     "excluido, excluida, removido, desistente, trancado, inativo, concluido, cancelado,"
     "eliminato, ritirato, ritirata, inattivo, completato"
 )
-"""What says of a row that its learner is not to be enrolled, or no longer."""
+"""Words for a learner who is not to be enrolled, or no longer."""
 
 ROLE_WORDS: Final = _set(
     "teacher, teachers, instructor, instructors, observer, ta, designer, staff, faculty, professor,"
@@ -209,18 +210,18 @@ ROLE_WORDS: Final = _set(
     "lehrende, beobachter, docent, leraar, waarnemer, nauczyciel, prowadzacy, wykladowca,"
     "obserwator, insegnante, professore, osservatore"
 )
-"""What says of a row that it is not of a learner."""
+"""Words for a person who is not a learner."""
 
 NO_WORDS: Final = _set("no, n, false, f, 0, non, nein, nee, nie, nao, falso, falsch, faux, off")
 
 
 def is_status_name(words: str) -> bool:
-    """Whether a folded header is that of a column that may change what a row means."""
+    """Whether a folded header names a column that may change what a row means."""
     return bool((_STATUS_WORDS | GONE_WORDS) & {*words.split()})
 
 
 def changes_meaning(name: str, value: str) -> bool:
-    """Whether a value, in a column of that folded name, says that the row is not to be enrolled."""
+    """Whether a value in a column of this folded name says that the row is not to be enrolled."""
     words = folded(value)
     some = {*words.split()}
     if (GONE_WORDS | ROLE_WORDS) & some or ("not" in some and _THERE_WORDS & some):
@@ -235,4 +236,4 @@ PLACEHOLDERS: Final = frozenset(
     {"n/a", "na", "n.a.", "none", "null", "nil", "nan", "undefined", "unknown", "tbd", "tba", "?"}
     | {"-", "--", "---", "\u2013", "\u2014", "(blank)", "(none)", "(null)", "<na>", "nat", "/"}
 )
-"""What programs and people write where there is nothing."""
+"""What programs and people write for an empty value."""

@@ -1,4 +1,4 @@
-"""Rows of JSON files: an object a line, objects one after another, or an array of them."""
+"""Reads JSON files for `roster.reading`: an object a line, a sequence of objects, or an array."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from async_enroll.roster.checks import Problems
 from async_enroll.roster.text import Lines
 
 Item = tuple[int, tuple[str, ...], list[Cell]]
-"""The number of its line, the names of its values, and these."""
+"""The line number of an object, its names and its values."""
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object, pair by pair: a name may come twice."""
+    """A JSON object as a list of pairs, because a name may occur twice."""
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_Object)
 
 
 def is_json(start: str) -> bool:
-    """Whether a text begins as a JSON object, or an array of objects."""
+    """Whether a text begins like a JSON object, or an array of objects."""
     return bool(re.match(r"[\s\ufeff]*(?:\{|\[\s*(?:[\{\]]|$))", start))
 
 
 def json_items(file: IO[str], problems: Problems) -> Iterator[Item]:
-    """The objects of a JSON file, each with its own names.
+    """Yield the objects of a JSON file.
 
-    Lines are read one by one as long as each is an object. Else the text is read whole: an
-    array of objects, or an object that has one under the name ``results``, as our reports do.
+    A file with one object a line is read line by line. Any other is read whole: an array of
+    objects, or an object with such an array under ``results``, as in our own reports.
     """
     lines = Lines(file, problems)
     first = next((line for line in lines if line.strip()), "")
@@ -51,7 +51,7 @@ def _is_whole(line: str) -> bool:
     try:
         _DECODER.decode(line.strip())
     except ValueError as error:
-        # Cut short at its end, it goes on in the next line.
+        # An error at the end of the line: the object continues in the next.
         return not (isinstance(error, json.JSONDecodeError) and error.pos >= len(line.strip()))
     return True
 
@@ -78,7 +78,7 @@ def _from_lines(first: str, lines: Lines, problems: Problems) -> Iterator[Item]:
 
 
 def _quickly(text: str) -> dict[str, Any] | None:
-    """The object in a line that has no name twice for certain; None for any other line."""
+    """Decode a line whose object certainly has no name twice; None for any other line."""
     try:
         item = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -91,7 +91,7 @@ _SPACED = re.compile(r'"\s+:')
 
 
 def _from_text(text: str, begun: int, problems: Problems) -> Iterator[Item]:
-    """The objects in a text that begins in line `begun`, one after another or in an array.
+    """Yield the objects of a text that begins in line `begun`, in sequence or in an array.
 
     The items of an array that stands in one line are numbered instead of lines.
     """
@@ -126,7 +126,7 @@ def _from_text(text: str, begun: int, problems: Problems) -> Iterator[Item]:
         problems.fail("not readable as JSON: nested too deeply", line)
 
 
-# An array, or the one that stands first in a report of ours.
+# An array, or the one at the beginning of our own reports.
 _ARRAY = re.compile(r'[\s\ufeff]*(?:\{\s*"results"\s*:\s*)?\[')
 
 

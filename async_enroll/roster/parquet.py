@@ -1,4 +1,4 @@
-"""Rows of Parquet files, by a library that comes with an extra."""
+"""Reads rows of Parquet files for `roster.reading`, with pyarrow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _BATCH = 10_000
 
 
 def parquet_rows(file: IO[bytes], source: str) -> Iterator[Row]:
-    """The rows of a Parquet file, batch by batch; the first is the header.
+    """Yield the rows of a Parquet file, batch by batch; the first is the header.
 
     Raises:
-        ConfigurationError: where pyarrow is not installed.
-        ValueError: where the file cannot be read.
+        ConfigurationError: if pyarrow is not installed.
+        ValueError: if the file cannot be read.
 
     """
     try:
@@ -39,7 +39,7 @@ def parquet_rows(file: IO[bytes], source: str) -> Iterator[Row]:
 
 
 def missing(source: str) -> ConfigurationError:
-    """What is raised where the extra for such files is missing."""
+    """Return the error for a missing extra."""
     return ConfigurationError(
         f'{source}: Parquet and Excel need an extra: pip install "async_enroll[files]"'
     )

@@ -1,4 +1,8 @@
-"""Reads one file: rows of whatever form, below a header that is found, into entries."""
+"""Reads one file of any format: finds its header, and turns its rows into desired pairs.
+
+`roster.forms` opens the file and recognizes the format; `text`, `objects`, `workbook` and `parquet`
+yield rows; `header` and `columns` find the fields; `checks` reads each row into the desired pairs.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,9 @@ _SHOWN = 8
 
 
 class Reading:
-    """Reads one file; afterwards, `entries` has what it wants, `problems` what is wrong with it.
+    """Reads one file: desired pairs into `entries`, what is wrong with it into `problems`.
 
-    `unused` has the names of the columns that are not used.
+    `unused` holds the names of columns that are not used.
     """
 
     def __init__(self, source: str, choice: Choice) -> None:
@@ -40,11 +44,11 @@ class Reading:
         self._chosen = _Chosen(self.problems)
 
     def read(self, path: str | os.PathLike[str]) -> None:
-        """Take in a file.
+        """Read a file.
 
         Raises:
-            OSError: where there is none to be read.
-            ConfigurationError: where a package is missing for it.
+            OSError: if it cannot be read.
+            ConfigurationError: if an extra is not installed.
 
         """
         try:
@@ -93,7 +97,7 @@ class Reading:
             text.detach()
 
     def _recognised(self, rows: Sequence[Sequence[str]]) -> int:
-        """How many fields are found in a table that begins with `rows`."""
+        """Return how many fields are found in a table that begins with `rows`."""
         head = first_rows(iter(enumerate(rows)))
         return len(find_header(head, self._choice).columns.at) if head else 0
 
@@ -159,9 +163,9 @@ class Reading:
                 take(line, cells)
 
     def _taking(self, columns: Columns) -> Callable[[int, Sequence[Cell]], None]:
-        """What takes a row of these columns."""
+        """Return a function that takes a row of these columns."""
         given = [self._choice.given.get(name, "") for name in FIELDS]
-        # Behind its last cell, a row gets what is given for all rows, or nothing.
+        # The values given for all rows are appended to each row, as if they were columns.
         pick = itemgetter(
             *(columns.at.get(name, columns.width + at) for at, name in enumerate(FIELDS))
         )
@@ -178,7 +182,7 @@ class Reading:
 
 
 class _Chosen:
-    """Which rows count, by what stands in columns that are not used otherwise."""
+    """Selects rows with `--where`, and watches status columns that nothing was said about."""
 
     def __init__(self, problems: Problems) -> None:
         self.left_out = 0
@@ -196,7 +200,7 @@ class _Chosen:
         entries: Entries,
         who: tuple[Any, ...],
     ) -> bool:
-        """Whether a row counts; take note of what it holds where nobody was told what it means."""
+        """Whether a row is selected. Note the values of its status columns."""
         for at, _, values in columns.where:
             if compared(_text(cells[at])) not in values:
                 # What stands between the rows has nothing in the column, and is looked at.
@@ -222,7 +226,7 @@ class _Chosen:
                 self._changed.setdefault(name, (line, text))
 
     def finish(self) -> None:
-        """Refuse the file for columns that change what rows mean; tell what was left out."""
+        """Refuse the file if a status column changes what rows mean; warn about rows left out."""
         for name, (line, value) in self._changed.items():
             values = self._values[name]
             good = [one for one in values if not changes_meaning(folded(name), one)]
@@ -244,7 +248,7 @@ def _text(cell: Cell) -> str:
 
 
 def _fitted(cells: Sequence[Cell], width: int) -> Sequence[Cell] | None:
-    """A row made as long as the header; None where something stands behind that."""
+    """Return a row as long as the header; None if it has values beyond that."""
     if len(cells) < width:
         return [*cells, *[""] * (width - len(cells))]
     return cells[:width] if all(map(is_blank, cells[width:])) else None

@@ -1,6 +1,7 @@
-"""What a workbook's own XML says of a sheet that its reader does not tell: streamed.
+"""Streams a sheet's XML for what python-calamine does not report: hidden rows, errors, formats.
 
-Source: ECMA-376, part 1, 18.3 (worksheets) and 18.8 (styles).
+Gives notes on rows to `roster.workbook`. Source: ECMA-376, part 1, 18.3 (worksheets) and 18.8
+(styles).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from async_enroll.roster.cells import Unreadable
 _PIECE = 1 << 16
 _TRUE = ("1", "true")
 
-# The formats that come without a code, of those that show a number by its digits.
+# Built-in formats, which have no code in the file, that show a number by its digits.
 _BUILT_IN = {0: "General", 1: "0", 3: "#,##0", 37: "#,##0", 38: "#,##0", 49: "@"}
 _PLAIN = re.compile(r"(?:general|@|[#,]*0?)", re.IGNORECASE)
 _PADDED = re.compile(r"0{2,}")
@@ -28,10 +29,10 @@ _DECORATION = re.compile(r"\[(?:[a-z]+|\$-[0-9a-f]+)\]|_.|\*.", re.IGNORECASE)
 
 @define
 class Row:
-    """A row of which there is something to say; columns are counted from 0.
+    """Notes on a row; columns are counted from 0.
 
-    `cells` has those that cannot be read, `formats` the codes of number formats that show
-    something else than a number's digits.
+    `cells` holds cells that cannot be read, `formats` the codes of number formats that do not
+    show the plain digits of a number.
     """
 
     line: int
@@ -40,7 +41,7 @@ class Row:
     formats: dict[int, str] = field(factory=dict)
 
     def number(self, column: int, value: float) -> Unreadable | None:
-        """What is wrong with a number there, if anything."""
+        """Return why a number in this column cannot be read, or None."""
         code = self.formats.get(column)
         if code is None:
             return None
@@ -55,10 +56,10 @@ class Row:
 
 
 def rows_of(file: IO[bytes], sheet: str) -> Iterator[Row]:
-    """The rows of a sheet of which there is something to say, from top to bottom.
+    """Yield notes on rows of a sheet, from top to bottom; rows without notes are left out.
 
     Raises:
-        ValueError: where the workbook is not made as it should be.
+        ValueError: if the workbook is malformed.
 
     """
     try:
@@ -71,7 +72,7 @@ def rows_of(file: IO[bytes], sheet: str) -> Iterator[Row]:
 
 
 class _Parts:
-    """Where in the archive things are."""
+    """Locates the parts of a workbook in its archive."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -80,7 +81,7 @@ class _Parts:
         self._related = _related(archive, self._book)
 
     def sheet(self, name: str) -> str:
-        """The part that has a sheet."""
+        """Return the path of a sheet's part."""
         for element, attributes in _elements(self._archive, self._book):
             if element == "sheet" and attributes.get("name") == name:
                 number = next(value for key, value in attributes.items() if key.endswith(":id"))
@@ -88,7 +89,7 @@ class _Parts:
         raise ValueError(f"not readable as Excel: nothing says where the sheet {name!r} is")
 
     def formats(self) -> dict[str, str]:
-        """The number formats of styles, by their numbers, where they show more than digits."""
+        """Return the number format of each style that does not show plain digits."""
         path = next((path for kind, path in self._related.values() if kind == "styles"), None)
         codes: dict[int, str] = {}
         styles: list[int] = []
@@ -106,12 +107,12 @@ class _Parts:
 
 
 def _shape(code: str) -> str:
-    """What a format does with a positive number."""
+    """Return the section of a format for positive numbers, without decoration."""
     return _DECORATION.sub("", code.partition(";")[0]).strip()
 
 
 def _related(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
-    """What a part refers to, by id: the last word of its type, and its path."""
+    """Return the relationships of a part by id: the last word of the type, and the path."""
     folder, name = posixpath.split(part)
     path = posixpath.join(folder, "_rels", f"{name}.rels")
     return {
@@ -125,7 +126,7 @@ def _related(archive: zipfile.ZipFile, part: str) -> dict[str, tuple[str, str]]:
 
 
 def _elements(archive: zipfile.ZipFile, path: str) -> list[tuple[str, dict[str, str]]]:
-    """All elements of a small part, by their names without prefixes."""
+    """Return all elements of a small part, by their names without prefixes."""
     found: list[tuple[str, dict[str, str]]] = []
     parser = _parser()
     parser.StartElementHandler = lambda name, attributes: found.append((_local(name), attributes))
@@ -136,7 +137,7 @@ def _elements(archive: zipfile.ZipFile, path: str) -> list[tuple[str, dict[str, 
 def _parser() -> expat.XMLParserType:
     parser = expat.ParserCreate()
     parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse  # no workbook needs one, and some are bombs
+    parser.StartDoctypeDeclHandler = _refuse  # workbooks need none, and some are bombs
     return parser
 
 
@@ -149,7 +150,7 @@ def _local(name: str) -> str:
 
 
 class _Sheet:
-    """Goes through the cells of a sheet."""
+    """Parses the cells of a sheet."""
 
     def __init__(self, formats: dict[str, str]) -> None:
         self._formats = formats
@@ -221,7 +222,7 @@ class _Sheet:
 
 
 def _column(place: str) -> int:
-    """The column of a cell, from 0: that of B7 is 1."""
+    """Return the column of a cell reference, from 0: B7 gives 1."""
     number = 0
     for letter in place:
         if letter.isalpha():

@@ -1,4 +1,4 @@
-"""Rows of CSV files, whatever their delimiter."""
+"""Reads rows of CSV files with any common delimiter, for `roster.reading`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from async_enroll.roster.header import Row
 _DELIMITERS = ",;\t|"
 _LONGEST_CELL = 2**31 - 1
 _HEAD = 60
-"""In how many lines to look for the delimiter: a header's cells may have line ends in them."""
+"""The number of lines to look at for the delimiter: cells of a header may span lines."""
 
-# What a byte that cannot be decoded is read as, with errors="surrogateescape".
+# errors="surrogateescape" reads bytes that cannot be decoded as these.
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
 _SEPARATOR = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 _BOM = "\ufeff"
 
 
 def opened_text(file: IO[bytes], encoding: str) -> io.TextIOWrapper:
-    """A text file; bytes that cannot be decoded are let in, to be found with their lines."""
+    """Open a file as text; bytes that cannot be decoded are reported later, with their line."""
     return io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
 
 
 def csv_rows(
     file: IO[str], problems: Problems, recognised: Callable[[Sequence[Sequence[str]]], int]
 ) -> Iterator[Row]:
-    """The rows of a CSV file, but for empty lines.
+    """Yield the rows of a CSV file that are not empty.
 
-    The delimiter is what a first line ``sep=`` names, else the one by which most columns are
-    `recognised` among the first rows, then the one by which those have most cells.
+    The delimiter is the one that a first line ``sep=`` names; otherwise the one with which most
+    fields are `recognised` among the first rows, or else with which they have most cells.
     """
     if csv.field_size_limit() < _LONGEST_CELL:
-        csv.field_size_limit(_LONGEST_CELL)  # for the whole process, which only lets more through
+        csv.field_size_limit(_LONGEST_CELL)  # process-wide, but harmless: it only allows more
     lines = Lines(file, problems)
     first = next((line for line in lines if line.strip()), "")
     begun = lines.number
@@ -48,7 +48,7 @@ def csv_rows(
         head = [first, *islice(lines, _HEAD)]
         delimiter = _delimiter(head, recognised)
         begun -= 1
-    # Strict, lest an unbalanced quote silently swallows the rows that follow.
+    # Strict: otherwise an unbalanced quote silently swallows the rows that follow.
     reader = csv.reader(chain(head, lines), delimiter=delimiter, strict=True)
     line = begun + 1
     try:
@@ -71,7 +71,7 @@ def _delimiter(head: list[str], recognised: Callable[[Sequence[Sequence[str]]], 
 
 
 class Lines:
-    """The lines of a file, looked through for what is not text; `number` is that of the last."""
+    """Iterates over lines and reports what is not text; `number` is that of the last line."""
 
     def __init__(self, lines: Iterable[str], problems: Problems) -> None:
         self.number: int = 0

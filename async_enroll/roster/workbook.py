@@ -1,4 +1,8 @@
-"""Rows of Excel workbooks, by a library that comes with an extra and the workbook's own XML."""
+"""Reads rows of Excel workbooks for `roster.reading`, with python-calamine.
+
+What the library does not report (formats, hidden rows, formulas without values) comes from the
+workbook's XML: `roster.sheet_xml`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +26,11 @@ _Range = tuple[tuple[int, int], tuple[int, int]]
 def workbook_rows(
     file: IO[bytes], source: str, choice: Choice, problems: Problems
 ) -> Iterator[Row]:
-    """The rows of the one sheet of a workbook that is a roster.
+    """Yield the rows of the sheet that is a roster.
 
     Raises:
-        ConfigurationError: where python-calamine is not installed.
-        ValueError: where the file cannot be read, or nothing tells which sheet is meant.
+        ConfigurationError: if python-calamine is not installed.
+        ValueError: if the file cannot be read, or several sheets may be meant.
 
     """
     try:
@@ -44,7 +48,7 @@ def workbook_rows(
 
 
 def _chosen(book: CalamineWorkbook, choice: Choice, problems: Problems) -> CalamineSheet:
-    """The one visible sheet with a roster's header, or the one that the caller names."""
+    """Return the sheet that the caller named, or the one visible sheet with a roster's header."""
     from python_calamine import SheetTypeEnum, SheetVisibleEnum
 
     visible: list[str] = []
@@ -88,12 +92,12 @@ def _head(sheet: CalamineSheet) -> list[Row]:
 
 
 def _lines(sheet: CalamineSheet) -> Iterable[tuple[int, list[Any]]]:
-    # Rows come from the first of the sheet on, columns from the first that has anything.
+    # iter_rows starts with the first row of the sheet, but with its first column in use.
     return enumerate(sheet.iter_rows(), 1)
 
 
 class _Rows:
-    """The rows of a sheet, with what its XML says of them."""
+    """The rows of a sheet, corrected by what its XML says about them."""
 
     def __init__(
         self, sheet: CalamineSheet, noted: Iterator[Noted], choice: Choice, problems: Problems
@@ -105,7 +109,7 @@ class _Rows:
         self._choice = choice
         self._problems = problems
         self._hidden: list[int] = []
-        # Only what spans several rows or columns of the table can hide a value.
+        # A cell merged with one above or beside it has no value of its own.
         self._merged: list[_Range] = list(sheet.merged_cell_ranges or ())
 
     def __iter__(self) -> Iterator[Row]:
@@ -119,7 +123,7 @@ class _Rows:
             if note is None or not note.hidden or self._is_shown(line, cells):
                 yield line, cells
         width = len(row) if self._sheet.end else 0
-        # Rows of nothing but formulas without values: the reader ends before them.
+        # The library stops before trailing rows that have only formulas without values.
         while (note := self._next) is not None:
             self._next = next(self._noted, None)
             cells = [""] * width
@@ -159,7 +163,7 @@ class _Rows:
                         )
 
     def _is_shown(self, line: int, cells: Sequence[Cell]) -> bool:
-        """Whether a hidden row is to be read."""
+        """Whether to read a hidden row. Note it unless it is blank."""
         if not all(map(is_blank, cells)):
             self._hidden.append(line)
         return self._choice.hidden_rows == "include"

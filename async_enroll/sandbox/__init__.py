@@ -1,6 +1,6 @@
-"""An embedded MOOCit / Open edX platform: for demos, tests and benchmarks.
+"""An embedded MOOCit and Open edX platform for demos, tests and benchmarks.
 
-It speaks HTTP on a loopback socket and keeps its state in memory::
+It serves HTTP on a loopback socket and keeps its state in memory::
 
     async with Platform() as platform:
         platform.add_course("course-v1:Demo+C001+2026")
@@ -8,13 +8,12 @@ It speaks HTTP on a loopback socket and keeps its state in memory::
         ...  # point a client at platform.url with platform.token
         assert platform.is_enrolled("jane", "course-v1:Demo+C001+2026")
 
-It shares no code with the client but the vocabulary, so that each checks the other. What it
-does follows MOOCit's published reference and, release by release, Open edX's own code of
-four dates: "case" in a docstring names a request of the transcripts that
-``tests/sandbox`` replays.
+It shares only the vocabulary with the client, so that each checks the other. Its behavior follows
+MOOCit's published reference and, release by release, Open edX's own code of four dates. "Case" in a
+docstring names a request of the transcripts that ``tests/sandbox`` replays.
 
-A request comes in at `http` (proxy, workers, tokens, throttle), is read and answered by one
-of the `views`, and done by the `domain` on what `storage` keeps; `faults` go between.
+A request passes `http` (proxy, workers, tokens, throttle). One of the `views` reads and answers it,
+and the `domain` carries it out on `storage`. `faults` intervene between them.
 """
 
 from async_enroll.sandbox.domain.mail import Mail

@@ -1,7 +1,8 @@
-"""What can go wrong with a bulk call, and with which calls it does."""
+"""The faults of bulk calls, and which calls they affect."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum, auto
@@ -12,17 +13,16 @@ from attrs import frozen
 
 
 class Fault(Enum):
-    """What goes wrong with one bulk call.
+    """A fault of one bulk call.
 
-    BEFORE: the call is not processed. AFTER: it is processed as ever, and only its answer
-    is lost.
+    BEFORE: the call is not processed. AFTER: it is processed, and only its answer is lost.
     """
 
     RESET_BEFORE = auto()
     """The connection is reset."""
     RESET_AFTER = auto()
     STALL = auto()
-    """Not processed, and silence until the caller leaves."""
+    """Not processed; no answer until the caller disconnects."""
     STALL_AFTER = auto()
     BAD_GATEWAY_BEFORE = auto()
     """The proxy's 502 page."""
@@ -34,66 +34,65 @@ class Fault(Enum):
     """The proxy's 504 page."""
     GATEWAY_TIMEOUT_AFTER = auto()
     GATEWAY_TIMEOUT_DURING = auto()
-    """The 504 comes at once; the call is worked on behind it, `linger` seconds longer."""
+    """A 504 at once; the call is processed behind it, `linger` seconds longer."""
     SERVER_ERROR = auto()
-    """The call fails half-way with a 500 page: undone, but the mails until then are out."""
+    """The call fails half-way with a 500 page: rolled back, but mail until then is sent."""
     UNDONE_RESET = auto()
-    """As SERVER_ERROR, but nobody is told: the worker was killed, and its connection reset."""
+    """As SERVER_ERROR, but the worker was killed: the connection is reset."""
     UNDONE_BAD_GATEWAY = auto()
-    """As UNDONE_RESET, and the proxy answers for the dead worker with its 502 page."""
+    """As UNDONE_RESET, but the proxy answers for the dead worker with its 502 page."""
     DATABASE_ERROR = auto()
-    """The database fails at the learner half-way, as it does to break a deadlock.
+    """The database fails at the learner half-way, as in a deadlock.
 
-    Before 2026, that is a 500 page and undoes the call, mails apart, where another learner
-    follows; see DATABASE_ERROR_LAST where none does. From 2026, it is this learner's alone.
+    Before 2026, if another learner follows, that is a 500 page and the call is rolled back, except
+    for its mail; if none follows, see DATABASE_ERROR_LAST. From 2026 on, only this learner fails.
     """
     DATABASE_ERROR_LAST = auto()
     """The same at the last learner of the last course.
 
-    Before 2026, the answer is 200, with an error for that learner alone, though the whole
-    call is undone, mails apart.
+    Before 2026, the answer is 200 with an error for that learner alone, although the whole call is
+    rolled back, except for its mail.
     """
     MAIL_FAILS = auto()
-    """Mail to the learner half-way cannot be sent, where the call mails them.
+    """Mail to the learner half-way cannot be sent, in a call that mails.
 
-    Their result is an error. Before 2026 they are enrolled or allowed all the same (or
-    unenrolled), later they are not.
+    The result is an error. Before 2026 the learner is enrolled, allowed or unenrolled all the same;
+    from 2026 on not.
     """
     CUT = auto()
     """The answer ends in the middle of its body."""
     GARBLED = auto()
-    """The answer is whole and no JSON."""
+    """The answer is complete but not JSON."""
     MISSING_RESULTS = auto()
-    """Of each course's results, the answer lacks the first, the third and so on."""
+    """The answer lacks the first, third, fifth … result of each course."""
     THROTTLED_DATE = auto()
-    """Not processed: 429, its Retry-After an HTTP date half a second to 1.5 seconds ahead."""
+    """Not processed: 429 with a date as Retry-After, 0.5 to 1.5 seconds ahead."""
     THROTTLED_SILENT = auto()
     """Not processed: 429 without Retry-After."""
     THROTTLED = auto()
-    """Not processed: 429, its Retry-After `retry_after`, whatever that is."""
+    """Not processed: 429 with `retry_after` as Retry-After."""
     UNAUTHORIZED = auto()
     """Not processed: 401."""
     FIREWALL_PAGE = auto()
-    """Not processed: the page of a firewall in front of the site, with status 403."""
+    """Not processed: the page of a firewall, with status 403."""
     FIREWALL_PAGE_200 = auto()
     """The same with status 200, as some firewalls answer."""
     LOGIN_REDIRECT = auto()
-    """Not processed: a redirect to a login on another host."""
+    """Not processed: a redirect to a login page on another host."""
     GATEWAY_JSON = auto()
-    """Not processed: the 404 of an API gateway, in JSON that is not the platform's."""
+    """Not processed: an API gateway's 404, in JSON that is not the platform's."""
     TOO_LARGE = auto()
     """Not processed: the proxy's 413 page."""
 
 
 @frozen
 class Faults:
-    """Which bulk calls go wrong, and how.
+    """Which bulk calls fail, and how.
 
-    Iterating tells what happens to the first call, the second and so on, without end and
-    always the same. Calls count in order of arrival, whatever they hold and whoever
-    calls; those whose body never arrived, or was too large, do not. `linger` is the
-    seconds by which a call behind a GATEWAY_TIMEOUT_DURING takes longer, `retry_after` the
-    header of a THROTTLED.
+    Iterating yields the fault of the first call, the second and so on, endlessly and always the
+    same. Calls count in order of arrival, whatever they contain and whoever sends them, except
+    those whose body never arrived or was too large. `linger` is the number of seconds by which a
+    call behind a GATEWAY_TIMEOUT_DURING takes longer; `retry_after` is the header of a THROTTLED.
     """
 
     _sequence: Callable[[], Iterator[Fault | None]]
@@ -104,7 +103,7 @@ class Faults:
     def schedule(
         cls, faults: Mapping[int, Fault], *, linger: float = 0.2, retry_after: str = "0"
     ) -> Self:
-        """The n-th call, counted from 0, meets ``faults[n]``; all others go well."""
+        """Give call number n, counted from 0, the fault ``faults[n]``; all others succeed."""
         return cls(lambda: map(faults.get, count()), linger, retry_after)
 
     @classmethod
@@ -116,12 +115,30 @@ class Faults:
         among: Sequence[Fault] = tuple(Fault),
         linger: float = 0.2,
     ) -> Self:
-        """Each call meets one `among` the faults with `probability`, as `seed` decides."""
+        """Give each call one `among` the faults, with `probability`. `seed` fixes the sequence."""
 
         def sequence() -> Iterator[Fault | None]:
             dice = random.Random(seed)  # noqa: S311 -- to be reproduced, not to be secret
             while True:
                 yield dice.choice(among) if dice.random() < probability else None
+
+        return cls(sequence, linger)
+
+    @classmethod
+    def shares(cls, shares: Mapping[Fault, float], seed: int, *, linger: float = 0.2) -> Self:
+        """Have each fault happen to its share of the calls, drawn with `seed`.
+
+        Raises ValueError for a share below 0, and for shares of more than 1 in total.
+        """
+        if not (all(share >= 0 for share in shares.values()) and math.fsum(shares.values()) <= 1):
+            raise ValueError("expected shares of at least 0 and, together, at most 1")
+        choices = [*shares, None]
+        weights = [*shares.values(), 1 - math.fsum(shares.values())]
+
+        def sequence() -> Iterator[Fault | None]:
+            dice = random.Random(seed)  # noqa: S311 -- to be reproduced, not to be secret
+            while True:
+                yield from dice.choices(choices, weights)
 
         return cls(sequence, linger)
 

@@ -1,4 +1,4 @@
-"""The platform's public face."""
+"""`Platform`: the embedded platform as callers use it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import ExitStack
 from datetime import datetime
-from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,24 +23,25 @@ from async_enroll.sandbox.faults.mishaps import Mishaps
 from async_enroll.sandbox.faults.pace import Pace
 from async_enroll.sandbox.http.access import Tokens
 from async_enroll.sandbox.http.access_log import Request
-from async_enroll.sandbox.http.answers import html_answer
-from async_enroll.sandbox.http.exchange import Endpoint, Exchange
+from async_enroll.sandbox.http.exchange import Endpoint
 from async_enroll.sandbox.http.gate import Gate
 from async_enroll.sandbox.http.server import Server
 from async_enroll.sandbox.http.tasks import Tasks
 from async_enroll.sandbox.http.throttle import Throttle
 from async_enroll.sandbox.http.workers import Workers
+from async_enroll.sandbox.playground import pages
 from async_enroll.sandbox.proxy.firewall import Firewall
 from async_enroll.sandbox.proxy.front import Front
 from async_enroll.sandbox.proxy.gateway import Gateway
 from async_enroll.sandbox.proxy.limit_req import Limiter, LimitReq
 from async_enroll.sandbox.storage.collation import fold
 from async_enroll.sandbox.storage.database import Database, utc_minute
-from async_enroll.sandbox.storage.rows import Allowed, Audit, Course, Placement, User
+from async_enroll.sandbox.storage.rows import MODE, Allowed, Audit, Course, Placement, User
 from async_enroll.sandbox.views.accounts import AccountsView
 from async_enroll.sandbox.views.bulk_enroll import BulkEnrollView
 from async_enroll.sandbox.views.core_list import CoreView
 from async_enroll.sandbox.views.listing import ListingForm
+from async_enroll.sandbox.views.not_found import not_found
 from async_enroll.sandbox.views.so2_listing import EnrollmentsView
 from async_enroll.sandbox.views.token import TokenView
 
@@ -49,45 +49,43 @@ from async_enroll.sandbox.views.token import TokenView
 class Platform:
     """An embedded platform, served while the ``async with`` or ``with`` block lasts.
 
-    ``async with`` serves it on the loop of the caller, ``with`` in a thread of its own: for
-    callers who have no loop, or several. Its state can be prepared before, and looked at
-    after that.
+    ``async with`` serves it on the caller's event loop; ``with`` serves it in a thread of its own,
+    for callers with no loop or several. Its state can be prepared before and inspected afterwards.
 
-    `release`: which code it behaves like: ``"moocit"``, or Open edX's of ``"2020"``,
-    ``"2022"``, ``"2025"`` or ``"2026"`` (see `Release`); another raises ValueError.
+    `release`: the code it behaves like: ``"moocit"``, or Open edX's of ``"2020"``, ``"2022"``,
+    ``"2025"`` or ``"2026"`` (see `Release`). Others raise ValueError.
 
-    What the site has: `listing` and `page_size`, the form of MOOCit's enrollment listing
-    (None: it has none; nor has it on another release, whatever `listing` says);
-    `core_listing`, whether it has Open edX's own list of enrollments, and tells of accounts;
-    `numbered_core_pages`, that list is in pages by number, not by cursor;
-    `accounts_tell_addresses`, accounts tell staff their addresses; `bulk_enrollment_view`,
-    whether it has the bulk endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`);
-    `names_missing_courses`, its 404 says which course there is not, as newer versions of
-    Django REST framework do.
+    Endpoints: `listing` and `page_size` set the form of MOOCit's enrollment listing (None: no such
+    listing, as on every other release); `core_listing`: whether it has Open edX's own list of
+    enrollments, and accounts; `numbered_core_pages`: whether that list has numbered pages instead
+    of a cursor; `accounts_tell_addresses`: whether staff see the addresses of accounts;
+    `bulk_enrollment_view`: whether it has the bulk endpoint at all (`ENABLE_BULK_ENROLLMENT_VIEW`);
+    `names_missing_courses`: whether its 404 names the missing course, as newer versions of Django
+    REST framework do.
 
-    How fast it is: `window`, how many bulk calls and pages of the core list are taken of
-    one user (None: any number); `seconds_per_call` and `seconds_per_pair`, how long a bulk
-    call is worked on; `seconds_sigma`, how much that varies from call to call (the sigma of a
-    lognormal factor, in a sequence that is always the same: with 0.5, half of the calls take
-    0.7 to 1.4 times as long); `workers`, how many calls are worked on side by side (None: any
-    number), while others wait in line; `backlog`, how many may wait before others are turned
-    away with a 503; `gateway_timeout`, seconds after which the proxy answers a bulk call with
-    a 504 (None: never); `limit_req`, how many bulk calls the proxy takes a second (None: any
-    number); `body_limit`, bytes of the largest body the proxy takes; `keep_alive`, seconds
-    after which a connection is closed on which nothing is asked.
+    Speed: `window`: how many bulk calls and pages of the core list it accepts from one user (None:
+    any number); `seconds_per_call` and `seconds_per_pair`: the duration of a bulk call;
+    `seconds_sigma`: its variation, as the sigma of a lognormal factor in a sequence that is always
+    the same (with 0.5, half of the calls take 0.7 to 1.4 times as long); `workers`: how many calls
+    are processed at once (None: any number) while others wait; `backlog`: how many may wait before
+    others get a 503; `gateway_timeout`: seconds after which the proxy answers a bulk call with a
+    504 (None: never); `limit_req`: how many bulk calls the proxy accepts a second (None: any
+    number); `body_limit`: the largest body the proxy accepts, in bytes; `keep_alive`: seconds after
+    which an idle connection is closed.
 
-    What goes wrong: `faults`, with which bulk calls, and how; `token_faults`, with which
-    requests of applications for a token; `firewall`, a text that has the bulk calls rejected
-    whose body holds it.
+    Faults: `faults`: which bulk calls fail, and how; `token_faults`: the same for requests of a
+    token by applications; `firewall`: a text whose presence in the body of a bulk call has it
+    rejected.
 
-    Who may call: `token` and `username`, the staff token and whose it is, made up unless
-    given; `token_lifetime`, seconds for which the tokens are good that applications get
-    (`add_application`). `port` 0 is any free one.
+    Callers: `token` and `username`: the staff token and its user, random by default;
+    `token_lifetime`: seconds for which tokens of applications are valid (`add_application`). `port`
+    0 chooses a free one. `playground`: whether ``/`` is a page that shows what happens; raises
+    ConfigurationError without jinja2.
 
-    A call is worked on to its end even when its client has left or the proxy has given
-    up. Its mails leave pair by pair, its changes are seen when it ends; until then, calls
-    that write to the same learner in the same course wait, and one that would close a
-    circle of waiting meets a database error (`Fault.DATABASE_ERROR`).
+    A call is processed to its end even if its client has disconnected or the proxy has given up.
+    Its mails leave pair by pair; its changes become visible when it ends. Until then, calls that
+    write to the same learner in the same course wait. One that would close a circle of waiting
+    calls meets a database error (`Fault.DATABASE_ERROR`).
     """
 
     def __init__(
@@ -117,6 +115,7 @@ class Platform:
         token_lifetime: float = 3600.0,
         token_faults: Faults | None = None,
         firewall: str | None = None,
+        playground: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -160,6 +159,8 @@ class Platform:
             if core_listing
             else {}
         )
+        busy = self._workers.busy
+        self._pages = pages(self, self._database, busy, window) if playground else []
         self._server = Server(self._tasks, host, port, keep_alive)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = ExitStack()
@@ -215,28 +216,29 @@ class Platform:
             endpoints["/api/so2/v1/enrollments"] = work(self._enrollments)
         endpoints |= {path: work(endpoint) for path, endpoint in self._core.items()}
         application = web.Application()
+        application.add_routes(self._pages)
         for path, endpoint in endpoints.items():
             application.router.add_route("*", path, self._front.before(endpoint))
-        application.router.add_route("*", "/{path:.*}", self._front.before(work(_not_found)))
+        application.router.add_route("*", "/{path:.*}", self._front.before(work(not_found)))
         return application
 
     async def crash(self) -> None:
-        """Go down: calls in progress are undone, connections reset, and nobody listens.
+        """Crash: roll back calls in progress, reset connections and stop listening.
 
-        Everything else is kept for `restart`, mails and windows included.
+        Everything else is kept for `restart`, including mails and windows.
         """
         await self._where_served(self._server.crash)
 
     async def restart(self) -> None:
         """Serve again after `crash`, at the same `url`.
 
-        Raises OSError if somebody else has taken the port.
+        Raises OSError if the port is in use.
         """
         await self._where_served(lambda: self._server.start(self._application()))
 
     @property
     def url(self) -> str:
-        """Where the platform is served, without a trailing slash; the same when it is down."""
+        """The URL of the platform, also while it is down, without a trailing slash."""
         self._served_on()
         return self._server.url
 
@@ -246,7 +248,7 @@ class Platform:
         return self._loop
 
     async def _where_served(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Have work done on the loop that serves the platform, whoever's loop this is."""
+        """Run a function on the loop that serves the platform, from any thread."""
         there = self._served_on()
         if there is asyncio.get_running_loop():
             await work()
@@ -261,30 +263,31 @@ class Platform:
         username: str | None = None,
         expired: bool = False,
     ) -> str:
-        """The token of one more user, with a window of their own.
+        """Return the token of one more user, who has a window of their own.
 
-        `token` and `username` are made up unless given; `expired`: it is good no longer.
+        `token` and `username` are random by default. `expired`: whether the token is no longer
+        valid.
         """
         return self._tokens.add(staff=staff, token=token, username=username, expired=expired)
 
     def add_application(self, *, staff: bool = True) -> tuple[str, str]:
-        """The client id and secret with which one more user gets tokens of their own.
+        """Return the client id and secret of an application with a user of its own.
 
-        Tokens come from ``/oauth2/access_token``: for ``token_type=jwt``, such as are sent as
-        ``Authorization: JWT``, otherwise as ``Authorization: Bearer``.
+        Its tokens come from ``/oauth2/access_token``: with ``token_type=jwt`` for ``Authorization:
+        JWT``, otherwise for ``Authorization: Bearer``.
         """
         return self._tokens.add_application(staff=staff)
 
     def revoke_tokens(self) -> None:
-        """Refuse from now on all tokens that applications have got so far."""
+        """Revoke all tokens that applications have obtained so far."""
         self._tokens.revoke()
 
     def add_course(
         self, course_id: str, *, cohorts: Iterable[str] = (), forbidden: bool = False
     ) -> None:
-        """Add a course; before 2025, a call that names a `forbidden` one ends in a 500.
+        """Add a course. Before 2025, a call that names a `forbidden` one ends with a 500.
 
-        Raises ValueError for a malformed key or one that is taken.
+        Raises ValueError for a malformed key, or one that is taken.
         """
         if not is_course_key(course_id):
             raise ValueError(f"{course_id!r} is not a course key")
@@ -302,15 +305,15 @@ class Platform:
         mail_fails: bool = False,
         database_fails: bool = False,
     ) -> None:
-        """Register a learner, who is enrolled wherever that was waited for with `auto_enroll`.
+        """Register a learner, and enroll them where they were allowed with `auto_enroll`.
 
-        Not `active`, they have not activated their account: they are allowed, not enrolled
-        (but on 2020), until `activate`. `leaving`: they have asked to be retired, and calls do
-        not know their name. Calls flag a `broken` one, say without a profile, as an error, and
-        do nothing; a call with a `poisonous` one ends in a 500 and is undone, as one does that
-        names who is two users. `mail_fails`: no mail to them can be sent, `database_fails`:
-        the database refuses to enroll them; what comes of these is told at the `Fault` of
-        that name. Raises ValueError if username or address is taken.
+        Without `active`, the account is not activated: calls allow instead of enroll it (except on
+        2020), until `activate`. `leaving`: the owner has asked to be retired, and calls do not know
+        the name. Calls flag a `broken` learner, such as one without a profile, as an error and
+        change nothing. A call with a `poisonous` one ends with a 500 and is rolled back, as does
+        one that names two users at once. `mail_fails`: mail to them cannot be sent;
+        `database_fails`: the database refuses to enroll them; see the `Fault` of that name. Raises
+        ValueError if username or address is taken.
         """
         self._database.add_user(
             User(
@@ -326,33 +329,42 @@ class Platform:
         )
 
     def activate(self, username: str) -> None:
-        """Let a learner activate their account, who is then enrolled as by `add_user`.
+        """Activate a learner's account, and enroll them as `add_user` does.
 
         Raises LookupError for an unknown learner.
         """
         self._database.activate(self._user(username))
 
     def add_retired_user(self, username: str, email: str) -> None:
-        """Register a learner who has been retired since: calls to `email` do nothing to it.
+        """Register a learner who has been retired since: calls change nothing for `email`.
 
-        The account stays, not active and under another address. Raises ValueError if the
-        username is taken.
+        The account remains, inactive and with another address. Raises ValueError if the username is
+        taken.
         """
         self._database.add_user(User(username, f"retired__{username}@retired.invalid", False))
         self._database.retire(email)
 
-    def enroll(self, identifier: str, course_id: str, *, created: datetime | None = None) -> None:
+    def enroll(
+        self,
+        identifier: str,
+        course_id: str,
+        *,
+        created: datetime | None = None,
+        mode: str = MODE,
+    ) -> None:
         """Enroll a registered learner, without mail; `created` (default: now) is in UTC if naive.
+
+        A new enrollment is in `mode`; one that was ended is resumed as it was.
 
         Raises LookupError for an unknown learner or course.
         """
         user = self._user(identifier)
         if self._database.course(course_id) is None:
             raise LookupError(f"no course {course_id!r}")
-        self._database.rows(course_id).enroll(user, utc_minute(created))
+        self._database.rows(course_id).enroll(user, utc_minute(created), mode)
 
     def allow(self, email: str, course_id: str, *, auto_enroll: bool = True) -> None:
-        """Wait for the registration of an address, without mail, even of one registered.
+        """Allow an address, registered or not, in a course, without mail: it awaits registration.
 
         Raises LookupError for an unknown course.
         """
@@ -367,10 +379,10 @@ class Platform:
         return user
 
     def seed(self, learners: int, courses: int) -> Population:
-        """Add a demo population, nobody enrolled yet; always the same for the same numbers.
+        """Add demo learners and courses without enrollments; the same ones for the same numbers.
 
-        Learners are learner000001 <learner000001@example.org> and so on, courses
-        course-v1:Demo+C001+2026 and so on, each with cohorts "Group A" and "Group B".
+        Learners are learner000001 <learner000001@example.org> and so on; courses are
+        course-v1:Demo+C001+2026 and so on, each with the cohorts "Group A" and "Group B".
         """
         return populate(self._database, learners=learners, courses=courses)
 
@@ -380,11 +392,11 @@ class Platform:
         return self._database.rows(course_id).is_enrolled(user)
 
     def is_allowed(self, email: str, course_id: str) -> bool:
-        """Whether a registration is, or was, waited for; Open edX keeps that on record."""
+        """Whether an address awaits, or awaited, registration: Open edX keeps the record."""
         return self._database.rows(course_id).waits_for(email) is not None
 
     def cohort_of(self, identifier: str, course_id: str) -> str | None:
-        """A learner's cohort in a course; the learner may be registered or waited for."""
+        """Return the cohort of a learner, registered or allowed, in a course."""
         user = self._database.find_user(identifier)
         rows = self._database.rows(course_id)
         if user:
@@ -395,12 +407,12 @@ class Platform:
 
     @property
     def enrollments(self) -> list[Enrollment]:
-        """All enrollments, those ended and those in missing courses included."""
+        """All enrollments, including inactive ones and those in missing courses."""
         return [row for rows in self._database.all_rows() for row in rows.enrollments]
 
     @property
     def allowed(self) -> list[Allowed]:
-        """Whose registration is, or was, waited for, and where."""
+        """The addresses that await, or awaited, registration, by course."""
         return [row for rows in self._database.all_rows() for row in rows.allowed]
 
     @property
@@ -410,12 +422,12 @@ class Platform:
 
     @property
     def precohorts(self) -> list[Placement]:
-        """The cohorts of those whose registration is waited for."""
+        """The cohorts of addresses that await registration."""
         return [row for rows in self._database.all_rows() for row in rows.precohorts]
 
     @property
     def audit(self) -> list[Audit]:
-        """The platform's records of what was done to whom."""
+        """The platform's audit records."""
         return self._database.audit
 
     @property
@@ -432,7 +444,3 @@ class Platform:
     def faults_made(self) -> list[tuple[int, Fault]]:
         """The bulk calls that met a fault, by their number from 0."""
         return self._mishaps.made
-
-
-async def _not_found(_: Exchange) -> web.StreamResponse:
-    return html_answer(HTTPStatus.NOT_FOUND)

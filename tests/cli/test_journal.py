@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from async_enroll import JournalReport, Roster
-from async_enroll.sandbox import Platform
+from async_enroll.sandbox import Fault, Faults, Platform
 from tests.cli.command import C0, C1, COMMAND, environment, names_in, roster_file, run
 
 LINE = 12
@@ -355,3 +355,37 @@ async def test_an_output_that_cannot_be_written(journal: Path, tmp_path: Path) -
         ended = await run("report", journal, "--output", full, *how, env=environment())
         assert (ended.status, ended.out) == (3, "")
         assert ended.err == f"error: {full} cannot be written: No space left on device\n"
+
+
+async def test_only_those_are_mailed_whose_enrollment_changes(tmp_path: Path) -> None:
+    journal, page = tmp_path / "job.db", tmp_path / "report.html"
+    # The second call with learners is lost: of these it is not known who was in before.
+    faults = Faults.schedule({2: Fault.RESET_AFTER})
+    async with Platform(faults=faults) as platform:
+        platform.add_course(C0)
+        for number in range(20):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+            if number % 2:
+                platform.enroll(f"learner{number}", C0)
+        rows = [f"learner{number},{C0}" for number in range(20)]
+        ended = await run(
+            *("apply", roster_file(tmp_path / "r.csv", *rows), "--yes", "--quiet"),
+            *("--email-changed", "--journal", journal, "--report", page),
+            *("--batch-identifiers", "10", "--concurrency", "1", "--settle", "0.2"),
+            env=environment(platform),
+        )
+        assert ended.status == 0
+        assert {mail.to for mail in platform.outbox} == {
+            f"learner{number}@example.org" for number in range(0, 10, 2)
+        }
+    lines = ended.out.splitlines()
+    first = lines.index("The learners of 10 enrollments may not have been notified")
+    assert lines[first + 1 : first + 8] == [
+        *(f"  learner{number}  {C0}" for number in range(10, 16)),
+        "  … and 4 more",
+    ]
+    assert "only to those whose enrollment changed" in page.read_text()
+    ended = await run("report", journal, "--only", "unnotified", env={})
+    assert sorted(ended.out.splitlines()) == sorted(
+        f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(10, 20)
+    )

@@ -144,8 +144,9 @@ async def test_who_may_be_mailed_twice(platform: Platform, tmp_path: Path) -> No
         "apply", roster, "--email-students", "--yes", "--quiet", env=environment(platform)
     )
     assert (applied.status, words in applied.err) == (0, True)
-    unmailed = await run("apply", roster, "--yes", "--quiet", env=environment(platform))
-    assert unmailed.err == ""
+    for mail in ([], ["--email-changed"]):
+        unwarned = await run("apply", roster, "--yes", "--quiet", *mail, env=environment(platform))
+        assert unwarned.err == ""
 
 
 async def test_rows_that_cannot_be_sent_are_named(tmp_path: Path) -> None:
@@ -188,3 +189,20 @@ async def test_items_of_a_line_are_numbered(tmp_path: Path) -> None:
         "item 2",
         "item 4",
     ]
+
+
+async def test_the_calls_that_mail_only_whom_they_change(tmp_path: Path) -> None:
+    rows = [f"learner{number},{course}" for number in range(300) for course in (C0, C1)]
+    roster = roster_file(tmp_path / "roster.csv", *rows)
+    ended = await run("plan", roster, "--email-changed", env=environment())
+    lines = [line.split(maxsplit=3) for line in ended.out.splitlines()]
+    assert ["to", "e-mail", "4", "more calls at most, for those who are newly in"] in lines
+    ended = await run("plan", roster, "--email-changed", "--json", env=environment())
+    told = json.loads(ended.out)
+    assert (told["calls"], told["mail_calls"]) == (2, 4)
+    ended = await run("plan", roster, "--email-students", "--json", env=environment())
+    told = json.loads(ended.out)
+    assert (told["calls"], told["mail_calls"]) == (2, 0)
+    both = await run("plan", roster, "--email-changed", "--email-students", env=environment())
+    assert both.status == 2
+    assert "--email-students and --email-changed are both given" in both.err

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
+from async_enroll.models import EmailStudents
 from async_enroll.reports.report import ReportBuilder
 from async_enroll.sandbox import Fault, Faults, Platform
-from tests.account import assert_account
+from tests.account import assert_account, assert_mailed_if_changed
 from tests.blocks import block_of
 from tests.delivery.test_delivery import Renewable
 from tests.waiting import run
@@ -52,10 +53,11 @@ def client_of(platform: Platform, **arguments: Any) -> EnrollmentClient:
 async def many_pairs(seed: int) -> None:
     """A thousand learners in four courses, a fifth of the calls going wrong.
 
-    Odd seeds mail; each of five is on another release.
+    A third each mails nobody, everybody, those who are new; each of five is on another release.
     """
     chance = random.Random(seed)
-    mail = seed % 2 == 1
+    mail: EmailStudents = (False, True, "changed")[seed % 3]
+    were_in: set[tuple[str, str]] = set()
     platform = Platform(
         window=None,
         release=RELEASES[seed % len(RELEASES)],
@@ -74,11 +76,14 @@ async def many_pairs(seed: int) -> None:
                 identifiers.append(name if part < 0.5 else f"{name}@example.org")
                 if part > 0.95:
                     platform.enroll(name, COURSES[0])
+                    were_in.add((identifiers[-1], COURSES[0]))
     limits = BatchLimits(identifiers=40, pairs=160)
     async with platform, client_of(platform, batch=limits) as client:
         report = await client.bulk_enroll(identifiers, COURSES, email_students=mail)
     pairs = [(who, course_id) for who in identifiers for course_id in COURSES]
     assert_account(report, platform, pairs)
+    if mail == "changed":
+        assert_mailed_if_changed(report, platform, were_in)
     assert report.ok
 
 
@@ -109,12 +114,12 @@ def jobs(draw: st.DrawFn) -> tuple[Any, ...]:
 @settings(max_examples=30, deadline=None)
 @given(
     jobs(),
-    st.booleans(),
+    st.sampled_from([False, True, "changed"]),
     st.sampled_from([None, True, False]),
     st.sampled_from(RELEASES),
 )
 def test_any_job_with_any_faults(
-    job: tuple[Any, ...], mail: bool, preflight: bool | None, release: str
+    job: tuple[Any, ...], mail: EmailStudents, preflight: bool | None, release: str
 ) -> None:
     learners, poisonous, bad, action, pairs, enrolled, limits, faults = job
 
@@ -155,5 +160,9 @@ def test_any_job_with_any_faults(
         builder.add(map(block_of, good))
         found = [(result.identifier, result.course_id) for result in good]
         assert_account(builder.report(), platform, found, action)
+        if mail == "changed" and action is Action.ENROLL:
+            assert_mailed_if_changed(
+                report, platform, {(who, course_id) for who in enrolled for course_id in COURSES}
+            )
 
     run(work())

@@ -287,7 +287,7 @@ async def test_a_preflight_finds_bad_places_before_anybody_is_touched() -> None:
         assert {result.notified for result in report.failures} == {False}
         reasons = {result.course_id: result.error for result in report.failures}
     assert "does not exist" in (reasons[bad[1]] or "")
-    assert "Course key not valid" in (reasons[bad[2]] or "")
+    assert "does not look like course-v1:" in (reasons[bad[2]] or "")
     assert "cohort green not found" in (reasons[C2] or "")
 
 

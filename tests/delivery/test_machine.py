@@ -16,7 +16,9 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Faults, Platform
+from tests.account import address
 from tests.delivery.test_chaos import PASSING
 from tests.delivery.test_delivery import Renewable
 
@@ -64,9 +66,14 @@ class Jobs(RuleBasedStateMachine):
         )
         self.runner.run(self.client.__aenter__())
 
-    @rule(pairs=rosters, action=st.sampled_from(Action), mail=st.booleans())
-    def apply(self, pairs: set[tuple[str, str]], action: Action, mail: bool) -> None:
+    @rule(
+        pairs=rosters,
+        action=st.sampled_from(Action),
+        mail=st.sampled_from([False, True, "changed"]),
+    )
+    def apply(self, pairs: set[tuple[str, str]], action: Action, mail: EmailStudents) -> None:
         mailed_before = Counter(self.platform.outbox)
+        were_in = set(self.inside)
         roster = [RosterEntry(who, course_id, action) for who, course_id in sorted(pairs)]
         report: EnrollmentReport = self.runner.run(self.client.apply(roster, email_students=mail))
         assert Counter((one.identifier, one.course_id) for one in report.results) == Counter(pairs)
@@ -83,6 +90,11 @@ class Jobs(RuleBasedStateMachine):
         mails = Counter(self.platform.outbox) - mailed_before
         assert mail or not mails
         assert max(mails.values(), default=0) <= 1
+        if mail == "changed" and action is Action.ENROLL:
+            had_mail = {(mail.to, mail.course_id) for mail in mails}
+            for one in report.results:
+                was_in = (one.identifier, one.course_id) in were_in
+                assert not was_in or (address(one.identifier), one.course_id) not in had_mail, one
 
     @invariant()
     def the_platform_is_as_asked(self) -> None:

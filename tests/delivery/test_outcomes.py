@@ -242,9 +242,9 @@ def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | Non
     batch = Batch(action, ("c1",), ("jane",))
     (mailed,) = told(sent(batch, errors=2), pair)
     (unmailed,) = told(sent(batch, email=False, errors=2), pair)
-    (quiet,) = told(sent(batch, quiet=True, errors=2), pair)
+    (after_undone,) = told(sent(batch, undone=True, errors=2), pair)
     assert (mailed.notified, unmailed.notified) == (notified, False)
-    assert quiet.notified is (False if notified is False else None)
+    assert after_undone.notified is (False if notified is False else None)
 
 
 @pytest.mark.parametrize(
@@ -334,11 +334,11 @@ def test_calls_that_come_to_nothing() -> None:
     error = PlatformError("its words", status=400)
     blocks = [
         *rejected(sent(BATCH), error),
-        *rejected(sent(BATCH, quiet=True), error),
+        *rejected(sent(BATCH, undone=True), error),
         *rejected(sent(BATCH, lost=True), error),
-        *unconfirmed(sent(BATCH), error),
+        *unconfirmed(sent(BATCH, lost=True), error),
         *given_up(sent(BATCH, attempts=0), error),
-        *given_up(sent(BATCH, quiet=True), error),
+        *given_up(sent(BATCH, undone=True), error),
         *given_up(sent(BATCH, lost=True), error),
     ]
     results = results_of(blocks)

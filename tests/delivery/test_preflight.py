@@ -82,6 +82,14 @@ async def test_a_course_that_is_named_costs_one_call_more() -> None:
     assert len(site.calls) == 2
 
 
+async def test_many_courses_that_are_named_cost_one_call_each() -> None:
+    asked = [Place(f"course-v1:Org+C{number}+2026", None) for number in range(1200)]
+    site = Site(dict.fromkeys(asked[:1100], FailureKind.REFUSED), names=True)
+    preflight = await checked(site, asked, pairs=5000)
+    assert list(preflight.bad) == asked[:1100]
+    assert len(site.calls) == 1101
+
+
 async def test_what_is_known_is_not_asked_again_unless_wanted() -> None:
     site = Site({})
     preflight = await checked(site, [Place("c1", None), Place("c2", None)])

@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from async_enroll import EnrollError, EnrollmentClient, RosterEntry
+from async_enroll import ConfigurationError, EnrollError, EnrollmentClient, RosterEntry
 
 CLIENT = web.AppKey("client", EnrollmentClient)
 
@@ -33,9 +33,16 @@ async def enrollment_client(app: web.Application) -> AsyncIterator[None]:
 
 
 async def enroll(request: web.Request) -> web.Response:
-    body = await request.json()
     try:
-        report = await request.app[CLIENT].bulk_enroll(body["identifiers"], body["courses"])
+        body = await request.json()
+        identifiers, courses = body["identifiers"], body["courses"]
+    except (ValueError, TypeError, KeyError):
+        expected = '{"identifiers": [...], "courses": [...]}'
+        raise web.HTTPBadRequest(text=f"expected {expected}") from None
+    try:
+        report = await request.app[CLIENT].bulk_enroll(identifiers, courses)
+    except ConfigurationError as error:  # no courses, say: the caller's mistake
+        raise web.HTTPBadRequest(text=str(error)) from error
     except EnrollError as error:
         raise web.HTTPBadGateway(text=str(error)) from error
     return web.json_response(report.to_dict())

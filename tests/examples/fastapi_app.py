@@ -24,7 +24,7 @@ import anyio
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from async_enroll import EnrollError, EnrollmentClient, RosterEntry
+from async_enroll import ConfigurationError, EnrollError, EnrollmentClient, RosterEntry
 
 
 @asynccontextmanager
@@ -51,6 +51,8 @@ async def enroll(request: Request, identifiers: list[str], courses: list[str]) -
         try:
             report = await app.state.client.bulk_enroll(identifiers, courses)
             response = JSONResponse(report.to_dict())
+        except ConfigurationError as error:  # no courses, say: the caller's mistake
+            response = JSONResponse(str(error), 400)
         except EnrollError as error:
             response = JSONResponse(str(error), 502)
         tasks.cancel_scope.cancel()

@@ -6,6 +6,7 @@ It keeps Telegram's own rules: what texts are too long, and that an edit must ch
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 from itertools import count
@@ -31,6 +32,8 @@ class Said:
     times: list[float]
     document: bytes | None = None
     file_name: str | None = None
+    buttons: dict[str, str] = field(factory=dict)
+    """Their data, by their words."""
 
     @property
     def text(self) -> str:
@@ -43,6 +46,8 @@ class Person:
 
     id: int
     write: Callable[[Fields], None]
+    press: Callable[[Said, str], None]
+    """Press the button with these words under a message."""
     heard: list[Said] = field(factory=list)
 
     def say(self, text: str) -> None:
@@ -67,6 +72,8 @@ class Telegram:
         self.files: dict[str, bytes] = {}
         self.failing: dict[str, tuple[int, str]] = {}
         """Methods that do not work now: with which status, and in what words."""
+        self.notices: list[str] = []
+        """What was shown to those who pressed buttons."""
         self._updates: list[Fields] = []
         self._news = asyncio.Event()
         self._numbers = count(1)
@@ -96,18 +103,24 @@ class Telegram:
     def person(self, user_id: int) -> Person:
         """Someone with this id, in a chat with the bot alone."""
 
-        def write(what: Fields) -> None:
-            message = {
-                "message_id": next(self._numbers),
-                "date": int(time.time()),
-                "chat": {"id": user_id, "type": "private"},
-                "from": {"id": user_id, "is_bot": False, "first_name": "Someone"},
-                **what,
-            }
-            self._updates.append({"update_id": next(self._numbers), "message": message})
-            self._news.set()
+        author = {"id": user_id, "is_bot": False, "first_name": "Someone"}
 
-        return self.people.setdefault(user_id, Person(user_id, write))
+        def write(what: Fields) -> None:
+            message = _message({"chat_id": user_id}, next(self._numbers))
+            del message["text"]
+            self._add({"message": {**message, "from": author, **what}})
+
+        def press(said: Said, words: str) -> None:
+            (number,) = [number for number, one in self._said.items() if one is said]
+            message = _message({"chat_id": user_id}, number)
+            query = {"id": "1", "from": author, "chat_instance": "1", "message": message}
+            self._add({"callback_query": {**query, "data": said.buttons[words]}})
+
+        return self.people.setdefault(user_id, Person(user_id, write, press))
+
+    def _add(self, update: Fields) -> None:
+        self._updates.append({"update_id": next(self._numbers), **update})
+        self._news.set()
 
     def upload(self, content: bytes, name: str) -> dict[str, str]:
         """Give a document to attach."""
@@ -133,6 +146,8 @@ class Telegram:
             "sendMessage": self._send,
             "sendDocument": self._send,
             "editMessageText": self._edit,
+            "editMessageReplyMarkup": self._edit_buttons,
+            "answerCallbackQuery": self._answer_press,
         }
         try:
             return web.json_response({"ok": True, "result": await answers[method](asked)})
@@ -157,12 +172,23 @@ class Telegram:
     async def _send(self, asked: Fields) -> Fields:
         said = Said([asked.get("text") or asked.get("caption", "")], [time.monotonic()])
         number = next(self._numbers)
+        rows = json.loads(asked.get("reply_markup", "{}")).get("inline_keyboard", [])
+        said.buttons = {one["text"]: one["callback_data"] for row in rows for one in row}
         for part in asked.values():
             if isinstance(part, web.FileField):
                 said.document, said.file_name = part.file.read(), part.filename
         self._said[number] = said
         self.people[int(asked["chat_id"])].heard.append(said)
         return _message(asked, number)
+
+    async def _edit_buttons(self, asked: Fields) -> Fields:
+        number = int(asked["message_id"])
+        self._said[number].buttons = {}
+        return _message(asked, number)
+
+    async def _answer_press(self, asked: Fields) -> bool:
+        self.notices.append(asked.get("text", ""))
+        return True
 
     async def _edit(self, asked: Fields) -> Fields:
         number = int(asked["message_id"])

@@ -106,6 +106,32 @@ async def test_what_stops_a_job_is_said(serve: Serve, monkeypatch: pytest.Monkey
                     await answer.read()
 
 
+async def test_what_the_caller_gets_wrong_is_told_to_them(serve: Serve, site: Platform) -> None:
+    async with serve() as url, aiohttp.ClientSession(url) as session:
+        for job, words in (
+            ({"identifiers": ["jane"], "courses": []}, "no courses are given"),
+            ({"identifiers": ["jane"]}, "courses"),
+        ):
+            async with session.post("/enroll", json=job) as answer:
+                assert 400 <= answer.status < 500
+                assert words in await answer.text()
+        async with session.post("/enroll", data=b"[") as answer:
+            assert 400 <= answer.status < 500
+        async with session.post("/enroll", json=["jane", COURSES[0]]) as answer:
+            assert 400 <= answer.status < 500
+    assert not site.requests
+
+
+async def test_the_answer_tells_what_happened_to_each(serve: Serve, site: Platform) -> None:
+    async with serve() as url, aiohttp.ClientSession(url) as session:
+        job = {"identifiers": ["jane@example.org", "nobody"], "courses": COURSES[:1]}
+        async with session.post("/enroll", json=job) as answer:
+            results = (await answer.json())["courses"][COURSES[0]]["results"]
+    assert [one["outcome"] for one in results] == ["allowed", "invalid_identifier"]
+    assert results[1]["error"]
+    assert "error" not in results[0]
+
+
 @asynccontextmanager
 async def reading_nothing(
     url: str, site: Platform, pairs: int

@@ -142,7 +142,7 @@ def test_another_loop_than_the_one_it_was_opened_on() -> None:
 
 def test_no_loop_of_asyncio() -> None:
     opening = EnrollmentClient("http://127.0.0.1:1", "token").__aenter__()
-    with pytest.raises(ConfigurationError, match="works on asyncio"):
+    with pytest.raises(ConfigurationError, match="needs a running asyncio"):
         opening.send(None)  # as another event loop would
 
 

@@ -21,6 +21,7 @@ from async_enroll import (
     Outcome,
     RosterEntry,
 )
+from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import address
 
@@ -78,14 +79,14 @@ def others() -> set[asyncio.Task[object]]:
 
 
 async def cancelled_at(
-    moment: int, client: EnrollmentClient, journal: Path | None
+    moment: int, client: EnrollmentClient, journal: Path | None, mail: EmailStudents = True
 ) -> tuple[bool, list[EnrollmentResult]]:
     """Cancel a job once so many callbacks were scheduled; whether it was done before, its results.
 
     So every moment is one at which something has happened; turns in which the loop has nothing
     to do but to wait are not counted.
     """
-    job = asyncio.create_task(client.apply(ROSTER, email_students=True, journal=journal))
+    job = asyncio.create_task(client.apply(ROSTER, email_students=mail, journal=journal))
     loop = asyncio.get_running_loop()
     with pytest.MonkeyPatch.context() as patch:
         call_soon, left = loop.call_soon, moment
@@ -135,15 +136,16 @@ def assert_told(results: Iterable[EnrollmentResult], platform: Platform) -> None
     ],
 )
 @pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("mail", [True, "changed"])
 async def test_cancelled_it_has_told_of_everybody(
-    tmp_path: Path, faults: str, step: int, kept: bool
+    tmp_path: Path, faults: str, step: int, kept: bool, mail: EmailStudents
 ) -> None:
-    for moment in range(1, 5000, step * (3 if kept else 1)):
+    for moment in range(1, 5000, step * (3 if kept or mail == "changed" else 1)):
         async with site(faults) as platform:
             before = others()
             async with client_of(platform) as client:
                 journal = tmp_path / f"{moment}.db" if kept else None
-                done, results = await cancelled_at(moment, client, journal)
+                done, results = await cancelled_at(moment, client, journal, mail)
                 assert others() <= before, moment
                 # What a call that was cut off does, it does in a moment.
                 await asyncio.sleep(0.01)
@@ -162,12 +164,15 @@ async def test_cancelled_it_has_told_of_everybody(
         ("undone", 43),
     ],
 )
-async def test_cancelled_it_is_gone_on_with(tmp_path: Path, faults: str, step: int) -> None:
+@pytest.mark.parametrize("mail", [True, "changed"])
+async def test_cancelled_it_is_gone_on_with(
+    tmp_path: Path, faults: str, step: int, mail: EmailStudents
+) -> None:
     for moment in range(1, 5000, step):
         journal = tmp_path / f"{moment}.db"
         async with site(faults) as platform, client_of(platform) as client:
-            done, _ = await cancelled_at(moment, client, journal)
-            report = await client.apply(ROSTER, email_students=True, journal=journal)
+            done, _ = await cancelled_at(moment, client, journal, mail)
+            report = await client.apply(ROSTER, email_students=mail, journal=journal)
             assert len(report.results) == len(PAIRS)
             assert_told(report.results, platform)
             assert {one.identifier for one in report.failures} == {"not valid", "nobody"}

@@ -1,19 +1,31 @@
-"""A job in a process of its own, to be killed: `python -m tests.journal.job JOURNAL [ROSTER]`."""
+"""A job in a process of its own, to be killed: `python -m tests.journal.job JOURNAL [ROSTER]`.
+
+`DIES_AT` names the event at which it kills itself, `DIES_AFTER` how many of these there are.
+`BATCH` is how many learners a call has, `MAIL` may be "changed".
+"""
 
 import os
+import signal
 import sys
 from functools import partial
 
 import anyio
 
-from async_enroll import EnrollmentClient, RequestWindow, Roster
+from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, Roster
 from async_enroll.events import BatchSent, Event
+from async_enroll.models import EmailStudents
+
+seen = 0
 
 
 def tell(event: Event) -> None:
-    """Let whoever has started this know that calls are being sent."""
+    """Let whoever has started this know that calls are being sent; die when it is time."""
+    global seen
     if isinstance(event, BatchSent):
         print("sent", flush=True)
+    seen += type(event).__name__ == os.environ.get("DIES_AT")
+    if seen == int(os.environ.get("DIES_AFTER", "0")) > 0:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def main(journal: str, roster: str | None = None) -> None:
@@ -22,6 +34,7 @@ async def main(journal: str, roster: str | None = None) -> None:
         os.environ["ASYNC_ENROLL_URL"],
         os.environ["ASYNC_ENROLL_TOKEN"],
         window=RequestWindow(10_000, 1),
+        batch=BatchLimits(identifiers=int(os.environ.get("BATCH", "200"))),
         timeout=5.0,
         settle=0.4,
         on_event=tell,
@@ -29,7 +42,8 @@ async def main(journal: str, roster: str | None = None) -> None:
         if roster is None:
             results = client.resume(journal)
         else:
-            results = client.stream(Roster.read(roster), journal=journal, email_students=True)
+            mail: EmailStudents = "changed" if os.environ.get("MAIL") == "changed" else True
+            results = client.stream(Roster.read(roster), journal=journal, email_students=mail)
         async for _ in results:
             pass
 

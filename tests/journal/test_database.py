@@ -26,7 +26,9 @@ from async_enroll import (
 from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event, JobStarted
 from async_enroll.http.failures import FailureKind
 from async_enroll.journal import Description, store
-from async_enroll.journal.store import Record, Store, create
+from async_enroll.journal.creation import create
+from async_enroll.journal.database import VERSION
+from async_enroll.journal.store import Record, Store
 from async_enroll.models import Action, Batch
 from async_enroll.results import Block, ResultDetail, failing
 from async_enroll.sandbox import Platform
@@ -241,7 +243,8 @@ def test_an_earlier_format_is_named(journal: Path) -> None:
         database.execute("PRAGMA user_version = 1")
         database.execute("PRAGMA journal_mode = WAL")
     for use in (lambda: Store(journal, writable=True), lambda: JournalReport(journal)):
-        with pytest.raises(ConfigurationError, match="found version 1 of its format, expected 3"):
+        words = f"found version 1 of its format, expected {VERSION}"
+        with pytest.raises(ConfigurationError, match=words):
             use()
 
 

@@ -28,8 +28,8 @@ from async_enroll import (
     RosterEntry,
 )
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobDone
-from async_enroll.journal import store
-from async_enroll.journal.database import Database
+from async_enroll.journal import creation
+from async_enroll.journal.database import VERSION, Database
 from async_enroll.journal.store import Store
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
@@ -299,9 +299,10 @@ async def test_a_newer_format_is_left_alone(journal: Path) -> None:
     async with site() as platform, client_of(platform) as client:
         await client.apply(ROSTER, journal=journal)
         with sqlite3.connect(journal) as database:
-            database.execute("PRAGMA user_version = 4")
+            database.execute(f"PRAGMA user_version = {VERSION + 1}")
         database.close()
-        with pytest.raises(ConfigurationError, match="found version 4 of its format, expected 3"):
+        words = f"found version {VERSION + 1} of its format, expected {VERSION}"
+        with pytest.raises(ConfigurationError, match=words):
             await client.apply(ROSTER, journal=journal)
 
 
@@ -372,13 +373,13 @@ async def test_writes_are_grouped(journal: Path, monkeypatch: pytest.MonkeyPatch
 async def test_cancelled_while_it_is_made_it_can_be_made_again(
     journal: Path, monkeypatch: pytest.MonkeyPatch, moment: float
 ) -> None:
-    fill = store._fill
+    fill = creation._fill
 
     def slowly(*arguments: Any) -> None:
         fill(*arguments)
         time.sleep(0.2)  # as a large roster takes
 
-    monkeypatch.setattr(store, "_fill", slowly)
+    monkeypatch.setattr(creation, "_fill", slowly)
     async with site() as platform, client_of(platform) as client:
         job = asyncio.create_task(client.apply(ROSTER, journal=journal))
         await asyncio.sleep(moment)

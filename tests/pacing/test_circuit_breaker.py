@@ -5,6 +5,7 @@ import pytest
 
 from async_enroll import PlatformError, TransportError
 from async_enroll.pacing.circuit_breaker import RUN, CircuitBreaker
+from tests.clock import simulated
 
 DOWN = PlatformError("status 502", status=502)
 
@@ -75,3 +76,38 @@ async def test_patience_ends_once_for_all_who_wait() -> None:
             callers.start_soon(wait)
     assert len(errors) == 8  # each their own: a job hangs its report on it
     assert anyio.current_time() - start < 2  # one after the other, they would have waited for four
+
+
+def outage(seconds: float, *, patience: float) -> tuple[float, int]:
+    """How long a job waits for a platform that is down so long, and how often it is probed."""
+    probes = 0
+
+    @simulated
+    async def wait() -> float:
+        async def probe() -> bool:
+            nonlocal probes
+            probes += 1
+            await anyio.sleep(0.1)
+            return anyio.current_time() >= seconds
+
+        breaker = CircuitBreaker(patience, probe)
+        for _ in range(RUN):
+            breaker.failed(DOWN)
+        with pytest.MonkeyPatch.context() as clock:
+            clock.setattr("time.monotonic", anyio.current_time)
+            await breaker.closed()
+        return anyio.current_time()
+
+    return wait(), probes
+
+
+def test_an_hour_is_waited_for_with_the_patience_of_two() -> None:
+    """And that it is over is noticed within the minute, without many probes meanwhile."""
+    waited, probes = outage(3600, patience=7200)
+    assert 3600 <= waited < 3600 + 70
+    assert 30 < probes < 600
+
+
+def test_patience_of_two_hours_ends_after_two() -> None:
+    with pytest.raises(TransportError, match="not answered for 7200 s"):
+        outage(7400, patience=7200)

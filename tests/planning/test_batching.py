@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pytest
+from attrs import astuple
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ assignments = st.builds(
     st.integers(0, 9).map("course{}".format),
     st.just(Action.ENROLL),
     st.sampled_from([None, "red", "blue"]),
+    st.sampled_from([None, True, False]),
 ) | st.builds(Assignment, st.integers(0, 9).map("course{}".format), st.just(Action.UNENROLL))
 of_learners = st.dictionaries(
     st.integers(0, 200).map("learner{}".format),
@@ -42,7 +44,7 @@ def collected(of_learners: Mapping[str, Iterable[Assignment]]) -> Desired:
     desired = Desired()
     for identifier, some in of_learners.items():
         for assignment in some:
-            desired.add(identifier, assignment.course_id, assignment.action, assignment.cohort)
+            desired.add(identifier, *astuple(assignment))
     return desired
 
 
@@ -53,7 +55,7 @@ def enroll(*courses: str) -> list[Assignment]:
 def pairs(batches: list[Batch]) -> Counter[tuple[str, Assignment]]:
     """Every pair that the batches carry, with its assignment."""
     return Counter(
-        (identifier, Assignment(course_id, batch.action, cohort))
+        (identifier, Assignment(course_id, batch.action, cohort, batch.auto_enroll))
         for batch in batches
         for course_id, cohort in zip(
             batch.courses, batch.cohorts or [None] * len(batch.courses), strict=True
@@ -209,21 +211,29 @@ def test_a_pair_that_can_be_sent_fits_a_call(identifier: str, course: str, cohor
         ("a\xa0b", "holds white space"),
         ("a\0b", "holds a NUL character"),
         ("\ud800", "holds half a character"),
-        ("jané@example.org", None),
+        ("jané", None),
     ],
 )
 def test_what_cannot_be_sent(text: str, words: str | None) -> None:
     assert why_unsendable(text) == words
-    assert why_unsendable_course(text, BatchLimits(bytes=SMALLEST_BODY)) == words
+    key = f"Org/C1/{text}" if text else ""
+    assert why_unsendable_course(key, BatchLimits(bytes=SMALLEST_BODY)) == words
+
+
+def test_what_no_platform_takes_for_a_course_key_is_not_sent() -> None:
+    words = "does not look like course-v1:Org+Number+Run"
+    assert why_unsendable_course("course-v1:Org+C1", BatchLimits()) == words
+    assert why_unsendable_course("course-v1:Org+C1+2026", BatchLimits()) is None
 
 
 def test_how_long_what_is_sent_may_be() -> None:
     limits = BatchLimits(bytes=SMALLEST_BODY)
     assert why_unsendable("é" * 255) is None
     assert why_unsendable("é" * 256) == "is longer than 255 characters"
-    for why in (why_unsendable_course, why_unsendable_cohort):
-        assert why("x" * 682, limits) is None
-        assert why("x" * 683, limits) == "is longer than 682 bytes"
+    assert why_unsendable_course("Org/C1/" + "x" * 248, limits) is None
+    assert why_unsendable_course("Org/C1/" + "é" * 338, limits) == "is longer than 682 bytes"
+    assert why_unsendable_cohort("x" * 682, limits) is None
+    assert why_unsendable_cohort("x" * 683, limits) == "is longer than 682 bytes"
 
 
 def test_a_cohort_may_hold_white_space() -> None:

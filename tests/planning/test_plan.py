@@ -32,8 +32,9 @@ def test_who_may_be_mailed_twice(pairs: list[tuple[str, str, Action]], courses: 
         desired.add(*pair)
     plan = Plan.of(desired, BatchLimits(), source="test")
     assert plan.warnings(email_students=False) == ()
+    assert plan.warnings(email_students="changed") == ()
     warnings = plan.warnings(email_students=True)
     assert bool(warnings) == bool(courses)
     for warning in warnings:
         assert warning.startswith(f"{courses} learners by username and by e-mail address; ")
-        assert warning.endswith("use one kind of identifier")
+        assert "use one kind of identifier, or --email-changed" in warning

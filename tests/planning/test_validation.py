@@ -112,7 +112,7 @@ def test_nothing_is_sent_that_the_platform_would_split(
 
 def test_what_cannot_be_sent_is_a_result() -> None:
     long = f"{'j' * 255}@example.org"
-    results = cross(["a b", "a\0b", long, "jane"], ["c1", "c,2", "c\0"])
+    results = cross(["a b", "a\0b", long, "jane"], ["o/c/1", "c,2", "c\0"])
     told = {
         (one.identifier, one.course_id): (one.outcome, one.error, one.attempts)
         for item in results
@@ -132,33 +132,33 @@ def test_what_cannot_be_sent_is_a_result() -> None:
         **{
             (who, key): (Outcome.INVALID_IDENTIFIER, words, 0)
             for who, words in invalid.items()
-            for key in ("c1", "c,2", "c\0")
+            for key in ("o/c/1", "c,2", "c\0")
         },
         **{("jane", key): (Outcome.REJECTED, words, 0) for key, words in rejected.items()},
     }
-    assert results[-1] == Batch(Action.ENROLL, ("c1",), ("jane",))
+    assert results[-1] == Batch(Action.ENROLL, ("o/c/1",), ("jane",))
 
 
 def test_courses_with_and_without_a_cohort_do_not_share_a_call() -> None:
-    assert cross(["jane"], ["c1", "c2", "c3"], c2=" red ") == [
-        Batch(Action.ENROLL, ("c1", "c3"), ("jane",)),
-        Batch(Action.ENROLL, ("c2",), ("jane",), ("red",)),
+    assert cross(["jane"], ["o/c/1", "o/c/2", "o/c/3"], **{"o/c/2": " red "}) == [
+        Batch(Action.ENROLL, ("o/c/1", "o/c/3"), ("jane",)),
+        Batch(Action.ENROLL, ("o/c/2",), ("jane",), ("red",)),
     ]
 
 
 def test_the_scope_names_all_places_before_the_first_batch() -> None:
-    intake = CrossProduct(Action.ENROLL, ["c2", "c1", "c,3"], {"c1": "red"}, LIMITS)
-    assert set(intake.scope.places) == {Place("c2", None), Place("c1", "red")}
+    intake = CrossProduct(Action.ENROLL, ["o/c/2", "o/c/1", "c,3"], {"o/c/1": "red"}, LIMITS)
+    assert set(intake.scope.places) == {Place("o/c/2", None), Place("o/c/1", "red")}
     roster_intake = RosterIntake()
-    roster_intake.feed(RosterEntry("jane", "c1"))
-    roster_intake.feed(RosterEntry("joe", "c1", cohort="red"))
+    roster_intake.feed(RosterEntry("jane", "o/c/1"))
+    roster_intake.feed(RosterEntry("joe", "o/c/1", cohort="red"))
     scope, *_ = planned(roster_intake.desired, LIMITS)
     assert isinstance(scope, Scope)
-    assert set(scope.places) == {Place("c1", None), Place("c1", "red")}
+    assert set(scope.places) == {Place("o/c/1", None), Place("o/c/1", "red")}
 
 
 def test_a_million_identifiers_pass_through() -> None:
-    intake = CrossProduct(Action.ENROLL, ["c"], None, LIMITS)
+    intake = CrossProduct(Action.ENROLL, ["o/c/1"], None, LIMITS)
     assert sum(len(intake.feed([f"learner{n}"])) for n in range(1000)) == 5
 
 
@@ -166,7 +166,7 @@ def test_a_million_identifiers_pass_through() -> None:
     ("courses", "cohorts", "words"),
     [
         ([], None, "no courses"),
-        (["c1"], {"c2": "red"}, "'c2', which is not in courses"),
+        (["o/c/1"], {"o/c/2": "red"}, "'o/c/2', which is not in courses"),
         ([None], None, "expected a string as course key, found NoneType"),
     ],
 )
@@ -178,43 +178,43 @@ def test_courses_that_are_none(
 
 
 def test_an_identifier_that_is_no_string() -> None:
-    intake = CrossProduct(Action.ENROLL, ["c1"], None, LIMITS)
+    intake = CrossProduct(Action.ENROLL, ["o/c/1"], None, LIMITS)
     with pytest.raises(ConfigurationError, match="expected a string as identifier, found int"):
         intake.feed([3])  # type: ignore[list-item]  # the mistake itself
 
 
 def test_entries_share_calls_whatever_their_order() -> None:
-    entries = [RosterEntry(f"learner{n % 3}", f"c{n % 2}", cohort=" ") for n in range(6)]
+    entries = [RosterEntry(f"learner{n % 3}", f"o/c/{n % 2}", cohort=" ") for n in range(6)]
     assert roster(*entries) == [
-        Batch(Action.ENROLL, ("c0", "c1"), ("learner0", "learner1", "learner2"))
+        Batch(Action.ENROLL, ("o/c/0", "o/c/1"), ("learner0", "learner1", "learner2"))
     ]
 
 
 def test_the_first_of_repeated_entries_counts() -> None:
-    first, again = RosterEntry("jane", "c1"), RosterEntry(" jane", "c1 ", cohort="")
-    assert roster(first, again) == [Batch(Action.ENROLL, ("c1",), ("jane",))]
+    first, again = RosterEntry("jane", "o/c/1"), RosterEntry(" jane", "o/c/1 ", cohort="")
+    assert roster(first, again) == [Batch(Action.ENROLL, ("o/c/1",), ("jane",))]
 
 
 @pytest.mark.parametrize(
     ("second", "words"),
     [
-        (RosterEntry("jane", "c1", Action.UNENROLL), "entry 2: unenroll contradicts"),
-        (RosterEntry("jane", "c1", cohort="red"), "entry 2: enroll in cohort 'red' contradicts"),
+        (RosterEntry("jane", "o/c/1", Action.UNENROLL), "entry 2: unenroll contradicts"),
+        (RosterEntry("jane", "o/c/1", cohort="red"), "entry 2: enroll in cohort 'red' contradicts"),
         (
-            RosterEntry("JANE", "c1", Action.UNENROLL),
-            "entry 2: unenroll contradicts .*: 'JANE', also spelled 'jane', in 'c1'",
+            RosterEntry("JANE", "o/c/1", Action.UNENROLL),
+            "entry 2: unenroll contradicts .*: 'JANE', also spelled 'jane', in 'o/c/1'",
         ),
         (
-            RosterEntry("joe", "c1", Action.UNENROLL, "red"),
+            RosterEntry("joe", "o/c/1", Action.UNENROLL, "red"),
             "entry 2: cohort 'red' given with unenroll",
         ),
     ],
 )
 def test_entries_that_contradict(second: RosterEntry, words: str) -> None:
     with pytest.raises(RosterError, match=words):
-        roster(RosterEntry("jane", "c1"), second)
+        roster(RosterEntry("jane", "o/c/1"), second)
 
 
 def test_an_entry_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match="entry 1 of the roster is a tuple"):
-        roster(("jane", "c1"))  # type: ignore[arg-type]  # the mistake itself
+        roster(("jane", "o/c/1"))  # type: ignore[arg-type]  # the mistake itself

@@ -238,11 +238,13 @@ def test_results_in_the_platforms_own_shape() -> None:
     state = EnrollmentState(True, True, False, True, "red")
     results = [
         EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state),
-        EnrollmentResult("x@", COURSE, Action.ENROLL, Outcome.INVALID_IDENTIFIER),
+        EnrollmentResult("x@", COURSE, Action.ENROLL, Outcome.INVALID_IDENTIFIER, error="neither"),
         EnrollmentResult("joe", COURSE, Action.ENROLL, Outcome.REJECTED, error="no"),
         EnrollmentResult(
             "jim", COURSE, Action.ENROLL, Outcome.ENROLLED, None, state, notified=None
         ),
+        EnrollmentResult("jon", COURSE, Action.ENROLL, Outcome.ERROR, state, state, "not as asked"),
+        EnrollmentResult("jo", COURSE, Action.ENROLL, Outcome.ERROR),
     ]
     value = bulk_object({COURSE: results}, auto_enroll=True, email_students=False)
     told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
@@ -252,11 +254,33 @@ def test_results_in_the_platforms_own_shape() -> None:
             "identifier": "jane",
             "before": told_with_cohort,
             "after": told_with_cohort,
+            "outcome": "enrolled",
             "notified": False,
         },
-        {"identifier": "x@", "invalidIdentifier": True, "notified": False},
-        {"identifier": "joe", "error": True, "notified": False},
-        {"identifier": "jim", "before": None, "after": told_with_cohort, "notified": None},
+        {
+            "identifier": "x@",
+            "invalidIdentifier": True,
+            "error": "neither",
+            "outcome": "invalid_identifier",
+            "notified": False,
+        },
+        {"identifier": "joe", "error": "no", "outcome": "rejected", "notified": False},
+        {
+            "identifier": "jim",
+            "before": None,
+            "after": told_with_cohort,
+            "outcome": "enrolled",
+            "notified": None,
+        },
+        {
+            "identifier": "jon",
+            "before": told_with_cohort,
+            "after": told_with_cohort,
+            "error": "not as asked",
+            "outcome": "error",
+            "notified": False,
+        },
+        {"identifier": "jo", "error": True, "outcome": "error", "notified": False},
     )
 
 

@@ -7,10 +7,15 @@ import os
 import stat
 import subprocess
 import sys
+from datetime import UTC, datetime
+from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from async_enroll import (
     Action,
@@ -52,6 +57,7 @@ def test_results_are_merged_by_course() -> None:
     assert list(MIXED.courses) == ["c1", "c2"]
     assert [one.identifier for one in MIXED.courses["c1"].results] == ["jane", "=joe", "jim"]
     assert MIXED.courses["c2"].counts == {Outcome.REJECTED: 1}
+    assert MIXED.courses["c2"].counts[Outcome.ENROLLED] == MIXED.counts[Outcome.ALLOWED] == 0
     assert not MIXED.courses["c1"].ok
     assert MIXED.counts == {
         Outcome.ENROLLED: 1,
@@ -73,6 +79,7 @@ def test_raise_for_failures() -> None:
 def test_an_empty_report_is_ok() -> None:
     assert report().ok
     assert report().counts == {}
+    assert report().counts[Outcome.ENROLLED] == 0
     assert str(report()) == "0 enrollments in 0 courses: all as requested"
 
 
@@ -84,6 +91,59 @@ def test_a_report_that_a_person_reads() -> None:
     assert str(long).endswith("… and 1,001 more")
 
 
+def cells(html: str) -> list[str]:
+    """What a browser shows of a report in a notebook, in the order of the page."""
+
+    class Texts(HTMLParser):
+        def __init__(self) -> None:
+            super().__init__()
+            self.texts: list[str] = []
+            self.tags: set[str] = set()
+
+        def handle_starttag(self, tag: str, attrs: object) -> None:
+            self.tags.add(tag)
+            assert not attrs
+
+        def handle_data(self, data: str) -> None:
+            if data.strip():
+                self.texts.append(data)
+
+    parser = Texts()
+    parser.feed(html)
+    parser.close()
+    assert parser.tags <= {"p", "table", "thead", "tbody", "tr", "th", "td"}
+    return parser.texts
+
+
+def test_a_report_in_a_notebook() -> None:
+    shown = cells(MIXED._repr_html_())
+    assert shown[:2] == ["4 enrollments in 2 courses: 2 failed", "outcome"]
+    assert shown[shown.index("already_enrolled") + 1] == "1"
+    assert shown[-8:] == [
+        *("jim", "c1", "unconfirmed", "because"),
+        *("jane", "c2", "rejected", "because"),
+    ]
+    assert "<table" not in report()._repr_html_()
+    earlier = evolve(report(), finished_earlier=datetime(2026, 3, 1, tzinfo=UTC))
+    assert "this job finished on 2026-03-01 00:00 UTC" in earlier._repr_html_()
+    lost = report(evolve(result("jane", "c1", Outcome.ENROLLED), notified=None))
+    assert "the learner of 1 enrollment may not have been notified" in lost._repr_html_()
+    long = report(*[result(f"x{n}", "c1", Outcome.ERROR) for n in range(1021)])
+    assert cells(long._repr_html_())[-1] == "… and 1,001 more"
+
+
+@given(st.text(min_size=1))
+@example("<script>alert(1)</script>")
+@example('"><img src=x onerror=alert(3)>')
+@example("&lt;b&gt;")
+def test_other_peoples_words_are_text_in_a_notebook(words: str) -> None:
+    hostile = EnrollmentResult(words, words, Action.ENROLL, Outcome.ERROR, error=words)
+    html = report(hostile)._repr_html_()
+    html.encode()
+    assert cells(html)  # no tag and no attribute but ours
+    assert html.count(escape(words.encode(errors="backslashreplace").decode())) >= 3
+
+
 def test_to_dict_has_the_platforms_shape() -> None:
     value = MIXED.to_dict()
     assert (value["action"], value["auto_enroll"], value["email_students"]) == (
@@ -93,10 +153,12 @@ def test_to_dict_has_the_platforms_shape() -> None:
     )
     results = value["courses"]["c1"]["results"]
     assert [set(one) for one in results] == [
-        {"identifier", "before", "after", "notified"},
-        {"identifier", "before", "after", "notified"},
-        {"identifier", "error", "notified"},
+        {"identifier", "before", "after", "outcome", "notified"},
+        {"identifier", "before", "after", "outcome", "notified"},
+        {"identifier", "error", "outcome", "notified"},
     ]
+    assert [one["outcome"] for one in results] == ["enrolled", "already_enrolled", "unconfirmed"]
+    assert results[2]["error"] == "because"
 
 
 def test_who_may_not_have_been_notified() -> None:

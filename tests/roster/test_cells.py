@@ -9,6 +9,7 @@ from opaque_keys import InvalidKeyError
 from opaque_keys.edx.keys import CourseKey
 
 from async_enroll import Action
+from async_enroll.planning.keys import is_address, is_course_key, is_username
 from async_enroll.roster.cells import (
     Cell,
     Kind,
@@ -20,7 +21,6 @@ from async_enroll.roster.cells import (
     is_plain_address,
     is_plain_name,
 )
-from async_enroll.roster.keys import is_address, is_course_key, is_username
 from async_enroll.sandbox.domain.addresses import is_plausible_address
 
 KEY = "course-v1:Org+C1+2026"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from async_enroll import Action, Roster, RosterEntry
 from async_enroll.files import safe_cell
-from async_enroll.roster.keys import is_address
+from async_enroll.planning.keys import is_address
 
 names = st.text("abzAZ019_-~.", min_size=1, max_size=6).filter(lambda text: text[-1] != ".")
 keys = st.builds("course-v1:{}+{}+{}".format, names, names, names) | st.builds(

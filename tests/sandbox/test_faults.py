@@ -1,6 +1,7 @@
 """Bulk calls that go wrong: what the caller sees, and what has been done."""
 
 import errno
+import math
 import time
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -270,6 +271,24 @@ def test_chance_keeps_to_its_probability(seed: int) -> None:
     assert 400 < 2000 - drawn.count(None) < 600
     assert set(islice(Faults.chance(0, seed), 100)) == {None}
     assert None not in islice(Faults.chance(1, seed), 100)
+
+
+@given(st.integers())
+def test_each_fault_has_its_share(seed: int) -> None:
+    faults = Faults.shares({Fault.CUT: 0.1, Fault.STALL: 0.3, Fault.GARBLED: 0}, seed)
+    drawn = list(islice(faults, 3000))
+    assert drawn == list(islice(faults, 3000))
+    assert 200 < drawn.count(Fault.CUT) < 400
+    assert 750 < drawn.count(Fault.STALL) < 1050
+    assert set(drawn) == {None, Fault.CUT, Fault.STALL}
+    assert set(islice(Faults.shares({Fault.CUT: 1}, seed), 100)) == {Fault.CUT}
+    assert set(islice(Faults.shares({}, seed), 100)) == {None}
+
+
+@pytest.mark.parametrize("shares", [(-0.1, 0), (0.6, 0.6), (math.nan, 0), (math.inf, 0)])
+def test_shares_that_there_are_not(shares: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="at most 1"):
+        Faults.shares(dict(zip((Fault.CUT, Fault.STALL), shares, strict=True)), 0)
 
 
 async def test_chance_is_met_in_order_of_arrival() -> None:

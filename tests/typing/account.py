@@ -1,5 +1,6 @@
 """What a job leaves: results, reports, journals, exceptions."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, assert_never, assert_type
@@ -53,10 +54,11 @@ def enrollment(of: Enrollment) -> None:
 
 def report(of: EnrollmentReport) -> None:
     assert_type(of.courses, dict[str, CourseReport])
-    assert_type(of.courses["course"].counts, dict[Outcome, int])
+    assert_type(of.courses["course"].counts, Counter[Outcome])
     assert_type(of.results, tuple[EnrollmentResult, ...])
     assert_type(of.failures, tuple[EnrollmentResult, ...])
     assert_type(of.notification_unknown, tuple[RosterEntry, ...])
+    assert_type(of.counts, Counter[Outcome])
     assert_type(of.counts[Outcome.ENROLLED], int)
     assert_type(of.ok, bool)
     assert_type(of.to_dict(), dict[str, Any])
@@ -71,7 +73,7 @@ def journal() -> None:
         assert_type(of.results(), Iterator[EnrollmentResult])
         assert_type(of.pending, int)
         summary, _ = of.account()
-        assert_type(summary.counts, dict[Outcome, int])
+        assert_type(summary.counts, Counter[Outcome])
 
 
 def exceptions(of: EnrollmentReport) -> None:

@@ -19,10 +19,13 @@ from async_enroll import (
     EnrollmentQuery,
     EnrollmentReport,
     EnrollmentResult,
+    LeftAlone,
     Plan,
     RequestWindow,
     Roster,
     RosterEntry,
+    UndoPlan,
+    Verified,
 )
 from async_enroll.events import Event
 
@@ -92,10 +95,18 @@ async def bulk(client: EnrollmentClient) -> None:
         reason="the autumn term",
     )
     assert_type(report, EnrollmentReport)
+    report = await client.bulk_enroll([], [], email_students="changed")
     report = await client.bulk_unenroll((who for who in ["jane"]), addresses(), reason=None)
     assert_type(report, EnrollmentReport)
     await client.bulk_enroll([], [], reason=1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await client.bulk_enroll([], [], email_students="new")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.bulk_enroll([1], ["course"])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+async def notebooks() -> None:
+    client = await EnrollmentClient("https://courses.example.org", "token").open()
+    assert_type(client, EnrollmentClient)
+    await client.aclose()
 
 
 async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
@@ -109,6 +120,18 @@ async def rosters(client: EnrollmentClient, journal: os.PathLike[str]) -> None:
     assert_type(results, AsyncGenerator[EnrollmentResult, None])
     async for result in client.resume(journal):
         assert_type(result, EnrollmentResult)
+    made = await client.plan_undo(journal)
+    assert_type(made, UndoPlan)
+    for identifier, _, why in made:
+        assert_type(identifier, str)
+        assert_type(why, LeftAlone)
+    undone = await client.undo(
+        journal, undo_journal="mine.db", reason="a mistake", stop=anyio.Event()
+    )
+    assert_type(undone, EnrollmentReport)
+    async for pair in client.verify(journal):
+        assert_type(pair, Verified)
+        assert_type(pair.holds, bool | None)
     for place, error in (await client.preflight(plan)).items():
         assert_type(place.course_id, str)
         assert_type(error, EnrollError)

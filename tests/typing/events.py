@@ -13,6 +13,7 @@ from async_enroll.events import (
     JobDone,
     JobStarted,
     Paused,
+    PlacesChecked,
     Throttled,
 )
 
@@ -23,6 +24,8 @@ def on_event(event: Event) -> None:
     match event:
         case JobStarted():
             assert_type(event.pairs, int | None)
+        case PlacesChecked():
+            assert_type(event.checked, int)
         case BatchSent() | BatchSplit():
             assert_type(event.batch.identifiers, tuple[str, ...])
         case BatchAnswered():

@@ -30,6 +30,12 @@ def in_a_thread() -> None:
         platform.add_user("jane")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+def playground() -> None:
+    faults = Faults.shares({Fault.CUT: 0.1, Fault.STALL: 0.05}, seed=1)
+    with Platform(playground=True, faults=faults) as platform:
+        assert_type(platform.url, str)
+
+
 async def of_fixtures(enroll_platform: Platform, enroll_client: EnrollmentClient) -> None:
     enroll_platform.add_course("course-v1:Org+C1+2026", cohorts=["red"])
     await enroll_client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])

@@ -17,6 +17,7 @@ from async_enroll.cli.console import ERR, busy, note, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
 from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.mail import whom_to_mail, with_or_without
 from async_enroll.cli.options.rosters import Reading
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.account import hand_over, in_memory, settings_of
@@ -26,7 +27,7 @@ from async_enroll.cli.output.outlook import show_plan
 from async_enroll.cli.output.running import once_sent, run_job, run_with_journal
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.runner import Signal
-from async_enroll.models import Action, EnrollmentResult, checked_reason
+from async_enroll.models import Action, EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.planning.plan import Plan
 from async_enroll.reports.report import EnrollmentReport
 from async_enroll.reports.summary import counted
@@ -61,6 +62,7 @@ def apply(
     /,
     *,
     email_students: Flag = False,
+    email_changed: Flag = False,
     no_auto_enroll: Flag = False,
     reason: str | None = None,
     journal: Path | None = None,
@@ -80,6 +82,7 @@ def apply(
     Args:
         roster: Roster file; - for standard input.
         email_students: Have the platform e-mail all learners, including those already enrolled.
+        email_changed: Have it e-mail only those who were neither enrolled nor waiting before.
         no_auto_enroll: Do not enroll learners later, when they register or activate an account.
         reason: Reason for the platform's audit trail of manual enrollments; up to 255 characters.
         journal: File that records the job, so that `resume` can continue it.
@@ -97,11 +100,13 @@ def apply(
         return plan(
             roster,
             email_students=email_students,
+            email_changed=email_changed,
             json=json,
             reading=reading,
             connection=connection,
             tuning=tuning,
         )
+    mail = whom_to_mail(email_students=email_students, email_changed=email_changed)
     reason = checked_reason(reason)
     check_report(report, "--report")
     if journal:
@@ -122,11 +127,11 @@ def apply(
             unused=found.unused,
             lines=found.lines,
         )
-    for warning in made.warnings(email_students=email_students):
+    for warning in made.warnings(email_students=mail):
         warn(warning)
     if not quiet:
-        show_plan(ERR, made, tuning)
-    if not yes and not _agreed(made, connection.site(), email_students=email_students):
+        show_plan(ERR, made, tuning, email_students=mail)
+    if not yes and not _agreed(made, connection.site(), email_students=mail):
         note("nothing was sent")
         return ExitStatus.OK
     auto_enroll = not no_auto_enroll
@@ -136,7 +141,7 @@ def apply(
             return client.stream(
                 made,
                 auto_enroll=auto_enroll,
-                email_students=email_students,
+                email_students=mail,
                 reason=reason,
                 journal=journal,
                 stop=stop,
@@ -148,10 +153,10 @@ def apply(
         connection.site(),
         made.source,
         auto_enroll=auto_enroll,
-        email_students=email_students,
+        email_students=mail,
         reason=reason,
     )
-    found_out = EnrollmentReport({}, auto_enroll, email_students)
+    found_out = EnrollmentReport({}, auto_enroll, mail)
 
     async def apply_plan(stop: Signal) -> None:
         nonlocal found_out
@@ -159,7 +164,7 @@ def apply(
             found_out = await client.apply(
                 made,
                 auto_enroll=auto_enroll,
-                email_students=email_students,
+                email_students=mail,
                 reason=reason,
                 stop=stop,
             )
@@ -185,13 +190,13 @@ def _at_a_terminal(roster: str) -> bool:
     return roster != "-" and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _agreed(made: Plan, site: str, *, email_students: bool) -> bool:
+def _agreed(made: Plan, site: str, *, email_students: EmailStudents) -> bool:
     actions = " and ".join(action.value for action in Action if action in made.actions())
     into = "from" if actions == Action.UNENROLL.value else "in"
     question = (
         f"{actions.capitalize()} {counted(made.learners, 'learner')} {into} "
         f"{counted(made.courses, 'course')} on {urlsplit(site).netloc}, "
-        f"{'with' if email_students else 'without'} e-mail?"
+        f"{with_or_without(email_students)}?"
     )
     try:
         return Confirm.ask(question, console=ERR, default=False)

@@ -95,7 +95,7 @@ async def _listed(client: EnrollmentClient, courses: Iterable[str]) -> Counter[s
 
 def _compare(report: EnrollmentReport, listed: Counter[str]) -> ExitStatus:
     reported = Counter(
-        {key: course.counts.get(Outcome.ENROLLED, 0) for key, course in report.courses.items()}
+        {key: course.counts[Outcome.ENROLLED] for key, course in report.courses.items()}
     )
     rows = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     rows.add_column("course")

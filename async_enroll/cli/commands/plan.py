@@ -11,6 +11,7 @@ from rich.text import Text
 from async_enroll.cli.console import OUT, busy, printable, say, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.mail import whom_to_mail
 from async_enroll.cli.options.rosters import Reading
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.ending import ExitStatus
@@ -41,6 +42,7 @@ def plan(
     /,
     *,
     email_students: Flag = False,
+    email_changed: Flag = False,
     preflight: Flag = False,
     json: Flag = False,
     reading: Reading = Reading(),
@@ -52,6 +54,7 @@ def plan(
     Args:
         roster: Roster file; - for standard input.
         email_students: Plan with e-mail: warn about learners who may get it twice.
+        email_changed: Plan with e-mail to those alone who were neither enrolled nor waiting.
         preflight: Check that the platform accepts all courses and cohorts. Changes nothing.
         json: Print the plan as JSON.
         reading: How to read the roster.
@@ -59,6 +62,7 @@ def plan(
         tuning: Rate and size of calls.
 
     """
+    mail = whom_to_mail(email_students=email_students, email_changed=email_changed)
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
     try:
@@ -76,17 +80,19 @@ def plan(
         if json:
             print(_json({"roster": error.source, "problems": error.problems, "count": error.count}))
         raise
-    warnings = made.warnings(email_students=email_students)
+    warnings = made.warnings(email_students=mail)
     for warning in warnings:
         warn(warning)
     bad = run(_checked, client, made) if client else {}
     if json:
-        told: dict[str, Any] = plan_object(made, tuning, (*found.warnings, *warnings))
+        told: dict[str, Any] = plan_object(
+            made, tuning, (*found.warnings, *warnings), email_students=mail
+        )
         if preflight:
             told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
         print(_json(told))
     else:
-        show_plan(OUT, made, tuning)
+        show_plan(OUT, made, tuning, email_students=mail)
         if preflight:
             _show_checked(made, bad)
     return ExitStatus.FAILED_PAIRS if bad else ExitStatus.OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shlex import quote
 from typing import IO, Annotated, Literal
@@ -12,6 +13,7 @@ from attrs import evolve
 from cyclopts import Parameter
 
 from async_enroll.cli.console import note
+from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import (
     check_destination,
     check_new,
@@ -30,6 +32,9 @@ from async_enroll.cli.output.account import (
     write_report,
 )
 from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.cli.output.left_alone import remarks
+from async_enroll.cli.output.loop import run
+from async_enroll.cli.output.verification import show_verified
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
 from async_enroll.reports.export import (
@@ -48,6 +53,7 @@ Examples:
   async-enroll report job.db                             a summary
   async-enroll report job.db --format csv > outcome.csv
   async-enroll report job.db --output outcome.html
+  async-enroll report job.db --verify                    does it still hold?
 
 To correct what failed, and apply it again:
   async-enroll report job.db --as-roster --output mend.csv
@@ -59,9 +65,9 @@ To mail those who may not have been notified; some may get a second mail:
 
 Exit status:
   0  no failures, or roster written
-  1  some failed
+  1  some failed, or no longer hold (--verify)
   2  invalid arguments
-  3  the output cannot be written"""
+  3  the output cannot be written, or the platform asked (--verify)"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
 
@@ -74,6 +80,9 @@ def report(
     output: Path | None = None,
     only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
     as_roster: Flag = False,
+    verify: Flag = False,
+    json: Flag = False,
+    connection: Connection = Connection(),
 ) -> ExitStatus:
     """Show the results of a job from its journal, during the job or afterwards.
 
@@ -85,8 +94,17 @@ def report(
         only: List only failures, or only successes whose learners may not have been notified.
         as_roster: Write failures, or the --only unnotified, as a roster to correct and apply: a
             .csv or .xlsx file that does not exist yet.
+        verify: Look up on the platform whether what was reported as requested still is.
+        json: With --verify, print what was found of every enrollment as JSON.
+        connection: The site, for --verify.
 
     """
+    if verify:
+        if format or output or only or as_roster:
+            raise ConfigurationError("--verify takes no other option than --json")
+        return run(partial(show_verified, json=json), connection.client(concurrency=8), journal)
+    if json:
+        raise ConfigurationError("--json belongs to --verify; use --format json")
     if as_roster and (format or (output and output.suffix not in ("", *ROSTER_FORMS))):
         raise ConfigurationError(
             f"--as-roster writes {' or '.join(ROSTER_FORMS)}: omit --format, or use --output "
@@ -120,6 +138,8 @@ def report(
             if account.pending:
                 note(pending_in_words(account.pending))
                 note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")
+            for words in remarks(kept):
+                note(words)
             return ExitStatus.OK if as_roster else account.status
     except JournalError as error:  # exit status 2: no job was stopped
         raise ConfigurationError(str(error)) from None

@@ -22,12 +22,12 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.errors import EnrollError
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
-from async_enroll.models import EnrollmentResult, RosterEntry
+from async_enroll.models import EmailStudents, EnrollmentResult, RosterEntry
 from async_enroll.planning.plan import Plan
 from async_enroll.reports.export import json_pieces, write
 from async_enroll.reports.html import write_page
 from async_enroll.reports.report import EnrollmentReport
-from async_enroll.reports.summary import Summary, counted
+from async_enroll.reports.summary import Summary, counted, mail_in_words
 from async_enroll.reports.timeline import Timeline
 from async_enroll.reports.words import line_of, name_of, why
 from async_enroll.results import UNNOTIFIED
@@ -160,13 +160,13 @@ def _steps(command: str, summary: Summary) -> Iterator[Step]:
 
 
 def settings_of(
-    site: str, roster: str, *, auto_enroll: bool, email_students: bool, reason: str | None
+    site: str, roster: str, *, auto_enroll: bool, email_students: EmailStudents, reason: str | None
 ) -> list[tuple[str, str]]:
     """The settings of a job, as the HTML page lists them."""
     return [
         ("site", site),
         ("roster", roster),
-        ("e-mail to learners", "yes" if email_students else "no"),
+        ("e-mail to learners", mail_in_words(email_students)),
         ("enroll on registration or activation", "yes" if auto_enroll else "no"),
         *([("reason", reason)] if reason else []),
     ]
@@ -251,10 +251,9 @@ def _notes(skipped: Sequence[str]) -> list[str]:
 
 
 def list_results(results: Iterable[EnrollmentResult]) -> None:
-    """Print one result per line."""
+    """Print one failure, or one success that may not have been notified, per line."""
     for result in results:
-        words = result.error or (UNNOTIFIED if result.notified is None else None)
-        say(OUT, Text(printable(line_of(result, words))))
+        say(OUT, Text(printable(line_of(result, result.error or UNNOTIFIED))))
 
 
 def show_account(account: Account) -> None:

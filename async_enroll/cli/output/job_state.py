@@ -73,12 +73,14 @@ class JobState:
             case BatchSent():
                 self._sent.append(event.at)
                 self._in_flight[event.call] = event.at, event.batch.pairs
-                self._lost.pop(event.planned, None)
+                if event.planned is not None:
+                    self._lost.pop(event.planned, None)
                 self._throttled = False
                 self._calls += 1
             case BatchAnswered():
                 self._in_flight.pop(event.call, None)
-                if event.failure in _LOST:
+                # Nobody looks for the outcome of a call that only mails, the one without a number.
+                if event.failure in _LOST and event.planned is not None:
                     self._lost[event.planned] = event.at
             case BatchSettled():
                 self._settle(event)

@@ -11,7 +11,7 @@ from rich.text import Text
 from async_enroll.cli.console import printable, say
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.job_state import clock
-from async_enroll.models import EnrollmentResult
+from async_enroll.models import EmailStudents, EnrollmentResult
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import SECONDS_PER_PAIR, Plan
 from async_enroll.reports.summary import counted
@@ -19,7 +19,9 @@ from async_enroll.reports.summary import counted
 _SHOWN = 20
 
 
-def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
+def show_plan(
+    console: Console, plan: Plan, tuning: Tuning, *, email_students: EmailStudents = False
+) -> None:
     """Print what applying a roster would send."""
     window, limits = tuning.window(), tuning.limits()
     shortest = plan.shortest(window)
@@ -31,6 +33,11 @@ def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
         ("learners", plan.learners, ""),
         ("courses", plan.courses, cohorts),
         ("calls", plan.calls, f"at most {counted(limits.pairs, 'enrollment')} each"),
+        *(
+            [("to e-mail", plan.mail_calls, "more calls at most, for those who are newly in")]
+            if email_students == "changed"
+            else []
+        ),
         ("shortest", clock(shortest), f"{window.calls} calls in {window.seconds:g} s"),
         (
             "expected",
@@ -58,7 +65,9 @@ def show_plan(console: Console, plan: Plan, tuning: Tuning) -> None:
             say(console, Text(more, "yellow"))
 
 
-def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[str, Any]:
+def plan_object(
+    plan: Plan, tuning: Tuning, warnings: tuple[str, ...], *, email_students: EmailStudents
+) -> dict[str, Any]:
     """A plan as a JSON object. Times are in seconds."""
     window = tuning.window()
     return {
@@ -79,6 +88,7 @@ def plan_object(plan: Plan, tuning: Tuning, warnings: tuple[str, ...]) -> dict[s
             for result in plan.unsent()
         ],
         "calls": plan.calls,
+        "mail_calls": plan.mail_calls if email_students == "changed" else 0,
         "shortest_seconds": plan.shortest(window),
         "expected_seconds": plan.expected(window, tuning.concurrency),
         "warnings": list(warnings),

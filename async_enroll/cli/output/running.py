@@ -78,11 +78,14 @@ def run_with_journal(
     *,
     json: bool,
     earlier: bool = True,
+    again: str = "to apply the roster again: use a new --journal",
 ) -> ExitStatus:
     """Run the job that `start` begins with a journal, output its results, and say how to resume.
 
-    If an earlier run finished the job, say so; write the report and the JSON all the same.
-    `earlier`: whether there may be an earlier run. Raises as `run_job` and `once_sent`.
+    If an earlier run finished the job, say so, and how to do it `again`; write the report and the
+    JSON all the same. `earlier`: whether there may be an earlier run.
+
+    Raises as `run_job` and `once_sent`.
     """
 
     async def job(stop: anyio.Event) -> None:
@@ -100,7 +103,7 @@ def run_with_journal(
             raise
         if display.begun:
             return _hand_over(journal, report, json=json)
-        return _say_finished(journal, report, json=json)
+        return _say_finished(journal, report, again, json=json)
 
 
 def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
@@ -110,14 +113,14 @@ def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
         return account.status
 
 
-def _say_finished(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
+def _say_finished(journal: Path, path: Path | None, again: str, *, json: bool) -> ExitStatus:
     """Say that an earlier run finished the job: its results may no longer be current."""
     with JournalReport(journal) as report:
         account = journaled(journal, report)
         then = report.finished().astimezone()
         note(f"this job finished on {then:%Y-%m-%d %H:%M}; nothing was sent")
         note(f"for its results: async-enroll report {quote(str(journal))}")
-        note("to apply the roster again: use a new --journal")
+        note(again)
         hand_over(account, path, json=json, shown=False)
         return account.status
 

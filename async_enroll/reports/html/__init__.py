@@ -93,7 +93,7 @@ def write_page(
             ok=summary.ok and not pending,
             whole=summary.pairs + pending,
             pending=pending,
-            waiting=summary.counts.get(Outcome.ALLOWED, 0),
+            waiting=summary.counts[Outcome.ALLOWED],
             span=_span(summary, timeline),
             bar=rows.bar(summary.counts),
             outcomes=_outcomes(summary),

@@ -1,1 +1,1 @@
-"""What a bulk call does, and to whom, as each release has it."""
+"""What a bulk call does to learners, in each release."""

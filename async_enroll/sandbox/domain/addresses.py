@@ -1,4 +1,4 @@
-"""Which e-mail addresses are plausible, by the rules of Django's `validate_email`."""
+"""Checks e-mail addresses by the rules of Django's `validate_email`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LITERAL = re.compile(r"\[([A-F0-9:.]+)\]", re.IGNORECASE)
 
 @lru_cache(maxsize=2**16)
 def is_plausible_address(text: str) -> bool:
-    """Whether the platform takes `text` for an e-mail address; nobody asks if it exists."""
+    """Whether the platform accepts `text` as an e-mail address, existing or not."""
     local, at, domain = text.rpartition("@")
     return bool(at) and len(text) <= _LONGEST and _is_local(local) and _is_domain(domain)
 

@@ -1,4 +1,4 @@
-"""A bulk call that has been read and found to be well formed."""
+"""A bulk call that has been parsed and validated. `views.bulk_call` makes it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from async_enroll.models import Action
 
 @frozen
 class BulkCall:
-    """A well-formed call; `cohorts` is empty or has one for each course.
+    """A valid call; `cohorts` is empty or has one for each course.
 
-    `identifiers` is None where the platform fails to split them. The answer tells of
-    `auto_enroll_told` and `email_students_told`, the work heeds `auto_enroll` and
-    `email_students`; they differ on releases that read the body twice.
+    `identifiers` is None if the platform fails to split them. The answer reports `auto_enroll_told`
+    and `email_students_told`; the work uses `auto_enroll` and `email_students`. They differ in
+    releases that read the body twice.
     """
 
     action: Action
@@ -32,5 +32,5 @@ class BulkCall:
 
     @property
     def pairs(self) -> int:
-        """How many times an identifier is processed in a course."""
+        """The number of identifiers times courses."""
         return len(self.courses) * len(self.identifiers or ())

@@ -1,4 +1,4 @@
-"""What a bulk call does: every identifier in every course, all of it or nothing but the mail."""
+"""Carries out a bulk call: every identifier in every course, in one transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from async_enroll.sandbox.storage.transaction import Transaction
 
 @frozen
 class BulkEnroll:
-    """The work of the bulk endpoint; `names_courses`: a 404 says which course there is not."""
+    """Carries out bulk calls. `names_courses`: whether a 404 names the missing course."""
 
     database: Database
     release: Release
@@ -29,13 +29,12 @@ class BulkEnroll:
     names_courses: bool = True
 
     async def __call__(self, call: BulkCall, effort: Effort) -> dict[str, Any]:
-        """Do what `call` asks for and return the answer's content.
+        """Carry out `call` and return the content of the answer.
 
-        Raises Refusal (404) for a course that does not exist, and Crash for a forbidden
-        course, a poisonous learner, a query after a database error or where `effort` breaks.
-        Nothing is committed then, nor when this is cancelled, nor after a database error at
-        the very last learner (case "database failure at the last identifier"); the
-        mails are out.
+        Raises Refusal (404) for a missing course; raises Crash for a forbidden course, a poisonous
+        learner, a query after a database error, or where `effort` fails. Then nothing is committed,
+        nor after a cancellation or a database error at the very last learner (case "database
+        failure at the last identifier"). Mail that has been sent is not recalled.
         """
         with self.database.transaction() as work:
             await effort.begin()
@@ -54,7 +53,7 @@ class BulkEnroll:
     async def _course(
         self, work: Transaction, call: BulkCall, course_id: str, cohort: str | None, effort: Effort
     ) -> dict[str, Any]:
-        """What is said of one course."""
+        """Return the part of the answer for one course."""
         if call.async_processing:
             return _promise(call, cohort)
         if work.broken:
@@ -84,8 +83,8 @@ class BulkEnroll:
     def _look_up(self, call: BulkCall, course_id: str) -> None:
         """Refuse a course as the release does; raises Refusal and Crash.
 
-        Since 2025 a course is looked up for its mails only, and nobody asks whether the
-        caller may (cases "course missing", "course forbidden").
+        Since 2025 a course is only looked up for its mail, and permission is not checked (cases
+        "course missing", "course forbidden").
         """
         if self.release.asks_for_course or call.email_students:
             course = self.database.course(course_id)
@@ -97,7 +96,7 @@ class BulkEnroll:
 
 
 def _promise(call: BulkCall, cohort: str | None) -> dict[str, Any]:
-    """What 2026 answers where the work is left to a task, which nobody does here.
+    """Return the answer of 2026 to an asynchronous call; the sandbox does not run the task.
 
     Cases "async_processing" and "async_processing with cohort".
     """

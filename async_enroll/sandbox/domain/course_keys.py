@@ -1,6 +1,6 @@
-"""Which course keys are well formed, by the rules of Open edX's `CourseKey.from_string`.
+"""Checks course keys by the rules of Open edX's `CourseKey.from_string`.
 
-Of the keys of plug-ins that a site may install, those of custom courses (``ccx-v1:…``) are known.
+Of the keys that plug-ins add, those of custom courses (``ccx-v1:…``) are supported.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _QUALIFIERS = (
     ("type", _ID),
     ("block", _BLOCK_ID),
 )
-"""What may follow the names, in this order."""
+"""Optional parts after the names, in this order."""
 
 _NAMES = {"course-v1": 3, "slashes": 3, "library-v1": 2, "ccx-v1": 3}
-"""How many names a key of each namespace needs; libraries once were courses."""
+"""The number of names in a key of each namespace; libraries were once courses."""
 
 
 def is_course_key(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a bulk call does to one learner in one course, and what it says of it."""
+"""Enrolls or unenrolls one learner in one course, and returns the result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ State = dict[str, Any]
 
 
 class _Failure(Exception):
-    """The platform's code fails at this learner; its database is as good as before."""
+    """The platform fails on this learner; the database is intact."""
 
 
 class _DatabaseError(_Failure):
-    """The database itself fails; without a savepoint, the transaction is broken."""
+    """The database fails; without a savepoint, the transaction is broken."""
 
 
 @frozen
 class Learners:
-    """A call at work in one of its courses, on one identifier after the other."""
+    """Processes the identifiers of a call in one of its courses, one after the other."""
 
     database: Database
     release: Release
@@ -84,7 +84,7 @@ class Learners:
         return result
 
     async def _changed(self, user: User | None, address: str) -> tuple[State, State]:
-        """The states before and after; raises _Failure, and Crash where it cannot be audited."""
+        """Return the states before and after. Raises _Failure; raises Crash if the audit fails."""
         if self.release.savepoints:
             with self.transaction.savepoint():
                 states = await self._change(user, address)
@@ -176,7 +176,7 @@ class Learners:
         )
 
     def place(self, results: list[dict[str, Any]], cohort: str, named: str) -> None:
-        """Put all who are enrolled or allowed by now into a cohort, which the call `named` so."""
+        """Put all who are enrolled or allowed by now into a cohort; `named`: its spelling."""
         for result in results:
             after = result.get("after")
             if after and (after["enrollment"] or after["allowed"]):
@@ -184,7 +184,7 @@ class Learners:
                 after["cohort"] = named
 
     def _placed(self, identifier: str, cohort: str, named: str) -> str | None:
-        """The cohort a learner was in before, as the platform tells it."""
+        """Return the previous cohort of a learner, as the platform reports it."""
         user = self._find(identifier)
         if user is None:
             # Case "cohort, preassigned moved": that is not told.
@@ -204,7 +204,7 @@ _ERRORS = {
 
 
 def _transition(call: BulkCall, before: State, after: State) -> str:
-    """The words of 2026 for what has become of a learner, one of them not what it means."""
+    """Return the state transition in the words of 2026, one of which is misleading."""
     was = "enrolled" if before["enrollment"] else "unenrolled"
     if before["allowed"] and not before["enrollment"]:
         was = "allowed to enroll"

@@ -1,4 +1,4 @@
-"""A mail."""
+"""A sent mail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from async_enroll.models import Action
 
 @frozen
 class Mail:
-    """A mail that has left, never to return."""
+    """A mail that has been sent."""
 
     action: Action
     to: str

@@ -12,7 +12,7 @@ COHORTS = frozenset({"Group A", "Group B"})
 
 @frozen
 class Population:
-    """Who and what was added: usernames, their addresses in the same order, course keys."""
+    """The users and courses that were added: usernames, their addresses, course keys."""
 
     usernames: tuple[str, ...]
     emails: tuple[str, ...]
@@ -20,7 +20,7 @@ class Population:
 
 
 def populate(database: Database, *, learners: int, courses: int) -> Population:
-    """Add learners and courses, nobody enrolled; the same ones whenever the numbers are."""
+    """Add learners and courses without enrollments; the same ones for the same numbers."""
     population = Population(
         usernames=tuple(f"learner{number:06}" for number in range(1, learners + 1)),
         emails=tuple(f"learner{number:06}@example.org" for number in range(1, learners + 1)),

@@ -1,7 +1,7 @@
-"""What sets the platform's releases apart, as plain data.
+"""The differences between releases of the platform, as data.
 
-Open edX's own code of four dates was run and asked the same things (the transcripts);
-MOOCit's instance is known from its published reference.
+Open edX's own code of four dates was run and asked the same things (the transcripts). MOOCit's
+instance is known from its published reference.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from attrs import evolve, frozen
 class Release:
     """A release of the platform; see `RELEASES`.
 
-    `paths`: where the bulk endpoint is routed. `so2_listing`: whether it has MOOCit's
-    enrollment listing. `list_filters`: whether the core list knows ``email`` and ``page_size``;
-    others ignore them (cases "list email", "list page_size").
+    `paths` are the routes of the bulk endpoint. `so2_listing`: whether it has MOOCit's enrollment
+    listing. `list_filters`: whether the core list supports ``email`` and ``page_size``; other
+    releases ignore them (cases "list email", "list page_size").
 
-    Of bulk calls: `asks_for_course`: each course is looked up, and whether the caller may
-    work in it (later, courses are looked up for their mails only). `reads_body_twice`: flags
-    and identifiers are acted upon as they stand in the body, where ``"TRUE"`` and ``"1"``
-    are false and a number cannot be split, though the answer tells what they were validated
-    to; `reason` and `role` are not validated. `refuses_roles`: a `role` is an error.
-    `enrolls_inactive`: accounts that are not activated are enrolled, not allowed.
-    `savepoints`: each learner is done or undone apart from the others, results say how it
-    went, and ``async_processing`` is known.
+    Bulk calls: `asks_for_course`: whether each course and the permission for it are looked up
+    (later, courses are only looked up for their mail). `reads_body_twice`: flags and identifiers
+    are used as they are in the body, where ``"TRUE"`` and ``"1"`` are false and a number cannot be
+    split, although the answer reports the validated values; `reason` and `role` are not validated.
+    `refuses_roles`: a `role` is an error. `enrolls_inactive`: accounts that are not activated are
+    enrolled, not allowed. `savepoints`: each learner succeeds or fails alone, results say how, and
+    ``async_processing`` is supported.
     """
 
     name: str
@@ -63,14 +62,14 @@ RELEASES: Final[Mapping[str, Release]] = {
 }
 """The releases by name.
 
-`moocit` is `2022` with MOOCit's listing and path. `2020` is the code of August 2020
-(Juniper), `2022` of July 2022 (between Nutmeg and Olive; it stood until mid-2025), `2025`
-after openedx-platform PR 37074, `2026` after PR 37216.
+`moocit` is `2022` with MOOCit's listing and path. `2020` is the code of August 2020 (Juniper);
+`2022` that of July 2022 (between Nutmeg and Olive; unchanged until mid-2025); `2025` follows
+openedx-platform PR 37074; `2026` follows PR 37216.
 """
 
 
 def release_named(name: str) -> Release:
-    """The release of that name; raises ValueError, which names them all."""
+    """Return the release of this name. Raises ValueError that lists all names."""
     try:
         return RELEASES[name]
     except KeyError:

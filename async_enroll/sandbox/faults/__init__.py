@@ -1,1 +1,1 @@
-"""What goes wrong, with which calls, and where."""
+"""Makes bulk calls fail as planned."""

@@ -1,4 +1,4 @@
-"""Answers that do not arrive, or not as they were meant."""
+"""Answers that do not arrive, or arrive damaged."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from async_enroll.sandbox.http.reset import reset
 
 
 class Reset(web.StreamResponse):
-    """Resets the connection instead of an answer; its status is nginx's for that."""
+    """Resets the connection instead of answering; 444 is nginx's status for that."""
 
     def __init__(self) -> None:
         super().__init__(status=444)
 
     async def prepare(self, request: BaseRequest) -> NoReturn:
-        """Reset the connection; raises ConnectionResetError, as if the caller had done it."""
+        """Reset the connection. Raises ConnectionResetError, as if the caller had done so."""
         if request.transport:
             reset(request.transport)
         raise ConnectionResetError
 
 
 class Silence(web.StreamResponse):
-    """Says nothing until the caller leaves; its status is nginx's for callers who leave."""
+    """Sends nothing until the caller disconnects; 499 is nginx's status for that."""
 
     def __init__(self) -> None:
         super().__init__(status=499)
@@ -39,7 +39,7 @@ class Silence(web.StreamResponse):
 
 
 def cut(answer: web.Response) -> web.Response:
-    """`answer` ending in the middle of its body."""
+    """Return `answer`, ending in the middle of its body."""
     body = _body(answer)
     part = web.Response(
         body=body[: len(body) // 2],
@@ -52,7 +52,7 @@ def cut(answer: web.Response) -> web.Response:
 
 
 def garbled(answer: web.Response) -> web.Response:
-    """`answer` with half of its body: whole to HTTP, and no JSON."""
+    """Return `answer` with half of its body: complete HTTP, but not JSON."""
     body = _body(answer)
     return web.Response(
         body=body[: len(body) // 2], status=answer.status, content_type=answer.content_type
@@ -60,7 +60,7 @@ def garbled(answer: web.Response) -> web.Response:
 
 
 def lacking_results(answer: web.Response) -> web.Response:
-    """`answer` without the first, third … result of each course; one without results as it is."""
+    """Return `answer` without every other result of each course, if it has results."""
     if answer.status != HTTPStatus.OK:
         return answer
     content = msgspec.json.decode(_body(answer))

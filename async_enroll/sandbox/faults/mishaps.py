@@ -1,4 +1,4 @@
-"""Has bulk calls go wrong as planned."""
+"""Applies the planned faults to bulk calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from async_enroll.sandbox.proxy.firewall import login, no_route, rejection
 
 
 class Mishaps:
-    """Stands before an endpoint; `made` lists what went wrong, by the calls' numbers from 0."""
+    """Wraps an endpoint; `made` lists the faults so far, with the number of the call from 0."""
 
     def __init__(self, faults: Faults, tasks: Tasks) -> None:
         self.made: list[tuple[int, Fault]] = []
@@ -31,7 +31,7 @@ class Mishaps:
         self._tasks = tasks
 
     def before(self, endpoint: Endpoint[web.Response]) -> Endpoint[web.StreamResponse]:
-        """`endpoint`, going wrong as planned."""
+        """Return `endpoint`, failing as planned."""
 
         async def answer(exchange: Exchange) -> web.StreamResponse:
             number, fault = next(self._plan)
@@ -57,7 +57,7 @@ def _page(status: HTTPStatus) -> Callable[..., web.Response]:
 
 
 def _soon() -> str:
-    # A date has whole seconds only; this one is never upon us already.
+    # A date has whole seconds only; this one is always in the future.
     return formatdate(math.ceil(time.time() + 0.5), usegmt=True)
 
 
@@ -90,7 +90,7 @@ _INSTEAD: Final[Mapping[Fault, Callable[[], web.StreamResponse]]] = {
     Fault.GATEWAY_JSON: no_route,
     Fault.TOO_LARGE: _page(HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
 }
-"""What is answered without the call being processed."""
+"""The answers to calls that are not processed."""
 
 _AFTERWARDS: Final[Mapping[Fault, Callable[[web.Response], web.StreamResponse]]] = {
     Fault.RESET_AFTER: lambda _: Reset(),
@@ -104,4 +104,4 @@ _AFTERWARDS: Final[Mapping[Fault, Callable[[web.Response], web.StreamResponse]]]
     Fault.GARBLED: garbled,
     Fault.MISSING_RESULTS: lacking_results,
 }
-"""What becomes of the answer to a call that has been processed, or undone half-way."""
+"""What replaces the answer to a call that was processed, or rolled back half-way."""

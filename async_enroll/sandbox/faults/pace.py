@@ -1,4 +1,4 @@
-"""How long a call is worked on, and where something goes wrong with it."""
+"""The duration of a call, and failures during it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from async_enroll.sandbox.fault_plan import Fault
 from async_enroll.sandbox.http.answers import Crash
 
 _TICK = 0.005
-"""Seconds of work worth sleeping for; less is put together."""
+"""Seconds: shorter sleeps are accumulated."""
 
 HALF_DONE = frozenset({Fault.SERVER_ERROR, Fault.UNDONE_RESET, Fault.UNDONE_BAD_GATEWAY})
-"""Faults of a call that ends half-way."""
+"""Faults of calls that end half-way."""
 
 
 @frozen
 class Pace:
-    """How long calls are worked on, in seconds.
+    """The duration of calls, in seconds.
 
-    `sigma`: how much that varies from call to call: by a lognormal factor, whose median is
-    1. With 0.5, half of the calls take between 0.7 and 1.4 times as long.
+    `sigma`: its variation from call to call, as a lognormal factor with a median of 1. With 0.5,
+    half of the calls take between 0.7 and 1.4 times as long.
     """
 
     per_call: float
@@ -33,15 +33,14 @@ class Pace:
     _chance: random.Random = field(factory=lambda: random.Random(1), init=False)  # noqa: S311 -- to be reproduced, not to be secret
 
     def factor(self) -> float:
-        """How many times as long the next call takes."""
+        """Return the factor for the duration of the next call."""
         return self._chance.lognormvariate(0.0, self.sigma)
 
 
 class Effort:
-    """The work on one call of so many `pairs`.
+    """The work on one call of `pairs` pairs.
 
-    It takes `linger` seconds longer than its pace says. `fault`: what goes wrong while it
-    is worked on, if anything does.
+    It takes `linger` seconds longer than its pace says. `fault`: the fault during the work, if any.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class Effort:
 
     @property
     def database_fails(self) -> bool:
-        """Whether the database is to fail at the pair in hand."""
+        """Whether the database fails at the current pair."""
         if self._fault is None:
             return False
         last = self._done == self._pairs - 1
@@ -69,22 +68,22 @@ class Effort:
 
     @property
     def mail_fails(self) -> bool:
-        """Whether the mail of the pair in hand is to fail."""
+        """Whether the mail of the current pair fails."""
         return self._fault is Fault.MAIL_FAILS and self._done == (self._pairs - 1) // 2
 
     async def begin(self) -> None:
-        """Take the time a call takes before its first pair."""
+        """Spend the time that a call takes before its first pair."""
         await self._work(self._per_call)
 
     async def pair_done(self) -> None:
-        """Take the time of one pair; raises Crash where the call is to end half-way."""
+        """Spend the time of one pair. Raises Crash if the call is to end half-way."""
         self._done += 1
         if self._fault in HALF_DONE and self._done == math.ceil(self._pairs / 2):
             raise Crash("a bug, on purpose")
         await self._work(self._per_pair)
 
     async def end(self) -> None:
-        """Linger, and take what time is still owed."""
+        """Spend the remaining time, and linger."""
         self._owed += self._linger
         if self._owed > 0:
             await self._sleep()

@@ -1,1 +1,1 @@
-"""From the socket to the view: proxy, workers, tokens, throttle; and what answers look like."""
+"""From the socket to the view: proxy, workers, tokens, throttle; and the forms of answers."""

@@ -1,4 +1,4 @@
-"""Who calls, and whether they may: token, permission, throttle, method; in that order."""
+"""Authentication and permission: token, permission, throttle, method, in this order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from async_enroll.sandbox.http.answers import Refusal
 from async_enroll.sandbox.http.throttle import Throttle
 
 SCHEMES = {"bearer": "Bearer", "jwt": "JWT"}
-"""How tokens are sent, and how the token endpoint spells that."""
+"""The schemes of tokens, and the token endpoint's names for them."""
 
 
 _WORDS = 2
-"""In a good header: the scheme and the token."""
+"""A valid header has a scheme and a token."""
 
 
 def _told(code: str, message: str) -> dict[str, str]:
@@ -32,7 +32,7 @@ UNKNOWN_TOKEN: Mapping[str, Mapping[str, str]] = {
     ),
     "jwt": {"detail": "Error decoding token."},
 }
-"""What is said of a token nobody knows, by scheme (cases "wrong token", "bearer token as JWT")."""
+"""The answers to an unknown token, by scheme (cases "wrong token", "bearer token as JWT")."""
 
 EXPIRED_TOKEN: Mapping[str, Mapping[str, str]] = {
     "bearer": _told(
@@ -40,24 +40,24 @@ EXPIRED_TOKEN: Mapping[str, Mapping[str, str]] = {
     ),
     "jwt": {"detail": "Token has expired."},
 }
-"""What is said of a token that is no longer good, by scheme (case "expired token")."""
+"""The answers to an expired token, by scheme (case "expired token")."""
 
 
 @frozen
 class Caller:
-    """The user a token belongs to; `staff` is the platform's global staff."""
+    """A token's user; `staff` is the platform's global staff."""
 
     name: str
     staff: bool
 
 
 NOBODY = Caller("", staff=False)
-"""Who has not been admitted yet."""
+"""A caller who is not authenticated yet."""
 
 
 @frozen
 class _Token:
-    """Whose it is, the scheme it is sent with, in lower case, and until when it is good."""
+    """The user, the scheme in lower case, and the time of expiry."""
 
     caller: Caller
     scheme: str
@@ -65,7 +65,7 @@ class _Token:
 
 
 class Tokens:
-    """The tokens the platform knows, and the applications that may ask for more."""
+    """The tokens of the platform, and the applications that may request more."""
 
     def __init__(self) -> None:
         self._callers = 0
@@ -80,20 +80,20 @@ class Tokens:
         username: str | None = None,
         expired: bool = False,
     ) -> str:
-        """Make a user with a bearer token, both random unless given; return the token."""
+        """Add a user with a bearer token, both random by default; return the token."""
         token = token or secrets.token_urlsafe(24)
         end = -math.inf if expired else math.inf
         self._tokens[token] = _Token(self._new_caller(staff=staff, name=username), "bearer", end)
         return token
 
     def add_application(self, *, staff: bool) -> tuple[str, str]:
-        """Make a user with an application; return its id and secret."""
+        """Add a user with an application; return its id and secret."""
         credentials = secrets.token_urlsafe(12), secrets.token_urlsafe(24)
         self._applications[credentials] = self._new_caller(staff=staff)
         return credentials
 
     def issue(self, credentials: tuple[str, str], scheme: str, lifetime: float) -> str | None:
-        """A new token for an application, good for `lifetime` seconds; None if it is unknown."""
+        """Return a new token, valid for `lifetime` seconds; None for an unknown application."""
         caller = self._applications.get(credentials)
         if caller is None:
             return None
@@ -102,15 +102,15 @@ class Tokens:
         return token
 
     def revoke(self) -> None:
-        """Forget the tokens of all applications."""
+        """Revoke the tokens of all applications."""
         for token in [token for token, known in self._tokens.items() if math.isfinite(known.end)]:
             del self._tokens[token]
 
     def authenticate(self, request: web.BaseRequest) -> Caller:
-        """The caller of `request`; raises Refusal (401), as the framework's two schemes do.
+        """Return the caller of `request`. Raises Refusal (401) as the framework's two schemes do.
 
-        JWT is asked first, then bearer (cases "no token" to "Basic"). Bearer minds the
-        number of words in the header even where the scheme is another.
+        JWT is checked first, then bearer (cases "no token" to "Basic"). Bearer checks the number of
+        words in the header even for another scheme.
         """
         words = request.headers.get("Authorization", "").split()
         scheme = words[0].lower() if words else ""
@@ -165,7 +165,7 @@ def require_window(caller: Caller, throttle: Throttle) -> None:
 
 
 def require_method(request: web.BaseRequest, methods: str) -> None:
-    """Raise Refusal (405) unless the request's method is among `methods`, as Allow lists them."""
+    """Raise Refusal (405) unless the request's method is among `methods`, as in Allow."""
     if request.method not in methods.split(", "):
         raise Refusal(
             HTTPStatus.METHOD_NOT_ALLOWED,
@@ -175,7 +175,7 @@ def require_method(request: web.BaseRequest, methods: str) -> None:
 
 
 def unauthorized(content: Mapping[str, str]) -> Refusal:
-    """The refusal (401) of a token, or for want of one."""
+    """Return the refusal (401) of a token, or of a request without one."""
     return Refusal(
         HTTPStatus.UNAUTHORIZED, content, headers={"WWW-Authenticate": 'JWT realm="api"'}
     )

@@ -9,13 +9,12 @@ from attrs import frozen
 
 @frozen
 class Request:
-    """A request that has been answered, or will not be.
+    """A request that has ended.
 
-    `status` is as nginx logs it: 444 where the platform reset the connection, 499 where it
-    kept silent. A call that a crash has undone is not logged. `query` is the raw query
-    string as it came over the wire. `headers` lacks Authorization and takes names in any
-    case. `arrival` and `end`, when the answer was ready, are seconds of `time.monotonic`.
-    `pairs` is 0 for all but well-formed bulk calls that had been begun by then.
+    `status` is that of nginx's log: 444 if the platform reset the connection, 499 if it sent
+    nothing. A call rolled back by a crash is not logged. `query` is the raw query string. `headers`
+    lacks Authorization; names match in any case. `arrival` and `end`, when the answer was ready,
+    are in seconds of `time.monotonic`. `pairs` is 0 except for valid bulk calls that had begun.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""What the platform answers with: JSON of the application, HTML pages of proxy and framework."""
+"""Answers: JSON of the application, HTML pages of proxy and framework."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiohttp import web
 
 
 class Refusal(Exception):
-    """The application refuses: an error status with a JSON body."""
+    """The application refuses a request: an error status with a JSON body."""
 
     def __init__(
         self, status: HTTPStatus, content: Any, *, headers: Mapping[str, str] | None = None
@@ -23,13 +23,13 @@ class Refusal(Exception):
 
 
 class Crash(Exception):
-    """The application fails on a bug: the framework's 500 page."""
+    """The application fails: the framework's 500 page."""
 
 
 def json_answer(
     content: Any, *, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """`content` as JSON."""
+    """Return `content` as JSON."""
     return web.Response(
         body=msgspec.json.encode(content),
         status=status,
@@ -39,12 +39,12 @@ def json_answer(
 
 
 def refusal_answer(refusal: Refusal) -> web.Response:
-    """What a refusal looks like to the caller."""
+    """Return the answer for a refusal."""
     return json_answer(refusal.content, status=refusal.status, headers=refusal.headers)
 
 
 def html_answer(status: HTTPStatus) -> web.Response:
-    """A page that names the status: what a browser would be shown."""
+    """Return an HTML page that names the status."""
     heading = f"{status.value} {status.phrase}"
     page = (
         f"<!DOCTYPE html>\n<html><head><title>{heading}</title></head>\n"

@@ -1,4 +1,4 @@
-"""A request on its way through the platform."""
+"""A request and its state on the way through the platform."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ R = TypeVar("R", bound=web.StreamResponse)
 class Exchange:
     """A request with its body.
 
-    `fault`: what is to go wrong while it is worked on. `linger`: seconds it takes longer than
-    it would. `caller` is NOBODY until they have been admitted, `pairs` when a bulk call has
-    been read.
+    `fault`: the fault during its processing. `linger`: extra seconds of processing. `caller` is
+    NOBODY until authenticated; `pairs` is set once a bulk call has been read.
     """
 
     request: web.Request
@@ -32,4 +31,4 @@ class Exchange:
 
 
 Endpoint: TypeAlias = Callable[[Exchange], Coroutine[Any, Any, R]]
-"""What answers requests."""
+"""Answers requests."""

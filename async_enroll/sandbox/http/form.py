@@ -1,4 +1,4 @@
-"""The bodies a bulk call may have: JSON, or a form in either encoding."""
+"""Decodes the body of a bulk call: JSON, or a form in either encoding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from async_enroll.sandbox.http.answers import Refusal
 
 
 class Form(Mapping[str, str]):
-    """A form's fields; a name stands for its last value, as in Django's `QueryDict`."""
+    """The fields of a form; a name gives its last value, as in Django's `QueryDict`."""
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
         self._fields = fields
@@ -31,18 +31,18 @@ class Form(Mapping[str, str]):
         return len(dict(self._fields))
 
     def list(self, name: str) -> list[str]:
-        """All values of a name, in order."""
+        """Return all values of a name, in order."""
         return [value for key, value in self._fields if key == name]
 
 
 def read_body(body: bytes, content_type: str) -> Any:
-    """What a body says; raises Refusal (400 for bad JSON, 415 for another media type).
+    """Return the content of a body. Raises Refusal (400 for bad JSON, 415 for another media type).
 
-    `content_type` is the header's text. An empty body is an empty one of any type.
+    `content_type` is the text of the header. An empty body is valid with any type.
     """
     header = Message()
     header["Content-Type"] = content_type
-    # An absent or malformed header reads as text/plain to the standard library.
+    # The standard library reads an absent or malformed header as text/plain.
     media_type = header.get_content_type() if "/" in content_type else ""
     encoding = _encoding(header)
     if media_type == "application/x-www-form-urlencoded":

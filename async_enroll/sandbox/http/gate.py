@@ -1,4 +1,4 @@
-"""What stands before every view of Django REST framework, in the framework's order."""
+"""The checks before every view of Django REST framework, in the framework's order."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from async_enroll.sandbox.http.throttle import Throttle
 class Gate:
     """Accept, token, permission, throttle, method: each may refuse (cases "no token", …).
 
-    So what Accept, token or permission refuse is not counted in the window, what the
-    method refuses is. `throttle` None does not throttle; `staff_only` wants global staff.
-    `name` is the view's, `method` the one it answers besides OPTIONS; HEAD goes with GET.
+    So a request refused for Accept, token or permission is not counted in the window; one refused
+    for its method is. `throttle` None does not throttle; `staff_only` requires global staff. `name`
+    is that of the view, `method` the one it answers besides OPTIONS; HEAD goes with GET.
     """
 
     tokens: Tokens
@@ -40,7 +40,7 @@ class Gate:
         return f"{'GET, HEAD' if self.method == 'GET' else self.method}, OPTIONS"
 
     def before(self, endpoint: Endpoint[web.Response]) -> Endpoint[web.Response]:
-        """`endpoint`, with this before it; it finds the caller in its exchange."""
+        """Return `endpoint` behind these checks; its exchange then has the caller."""
 
         async def answer(exchange: Exchange) -> web.Response:
             try:
@@ -70,7 +70,7 @@ class Gate:
         return caller
 
     def _description(self) -> dict[str, object]:
-        # Case "OPTIONS", of whose content the keys are known.
+        # Case "OPTIONS": only the keys of its content are known.
         return {
             "name": self.name,
             "description": "",
@@ -84,6 +84,6 @@ class Gate:
 
 
 def _takes_json(accept: str) -> bool:
-    """Whether one of the media types is JSON's, whatever its parameters."""
+    """Whether one of the media types is that of JSON, with any parameters."""
     kinds = {kind.partition(";")[0].strip().lower() for kind in accept.split(",")}
     return not kinds.isdisjoint({"*/*", "application/*", "application/json"})

@@ -1,4 +1,4 @@
-"""Where the platform listens."""
+"""The listening server."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from async_enroll.sandbox.http.reset import reset
 from async_enroll.sandbox.http.tasks import Tasks
 
 _GRACE = 0.1
-"""Seconds the calls in hand are given to end when the server is stopped."""
+"""Seconds for calls to end when the server is stopped."""
 
 
 class Server:
-    """Serves an application while it is up, always on the same port once it has been.
+    """Serves an application, always on the same port after the first start.
 
-    `tasks` are what is being done for callers. `keep_alive`: seconds after which a connection
-    is closed on which nothing is asked.
+    `tasks` is the work for callers. `keep_alive`: seconds after which an idle connection is closed.
     """
 
     def __init__(self, tasks: Tasks, host: str, port: int, keep_alive: float) -> None:
@@ -27,11 +26,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens, or will again, without a trailing slash."""
+        """The URL, also while it is down, without a trailing slash."""
         return f"http://{self._host}:{self._port}"
 
     async def start(self, application: web.Application) -> None:
-        """Listen; raises OSError if the port is taken."""
+        """Listen. Raises OSError if the port is in use."""
         runner = web.AppRunner(
             application,
             access_log=None,
@@ -49,14 +48,14 @@ class Server:
         self._runner = runner
 
     async def stop(self) -> None:
-        """Listen no longer, give callers a moment to get their answers, undo what is not done."""
+        """Stop listening, give calls a moment to end, roll back the others."""
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
         await self._tasks.cancel()
 
     async def crash(self) -> None:
-        """Reset all connections and undo what is being done, at once."""
+        """Reset all connections and roll back all calls, at once."""
         if self._runner and self._runner.server:
             for site in self._runner.sites:
                 await site.stop()

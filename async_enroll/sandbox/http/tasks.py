@@ -1,4 +1,4 @@
-"""Work that outlives the request it was begun for."""
+"""Work that outlives its request."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ T = TypeVar("T")
 
 
 class Tasks:
-    """Tasks that nobody may be waiting for."""
+    """Tasks that run even if nobody waits for them."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Have something done."""
+        """Start a task."""
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         return task
 
     async def cancel(self) -> None:
-        """Stop whatever is running, and return when it has stopped."""
+        """Cancel all tasks, and return when they have ended."""
         running = list(self._running)
         for task in running:
             task.cancel()

@@ -1,4 +1,4 @@
-"""The platform's request throttle, as Django REST framework's `SimpleRateThrottle` decides."""
+"""The platform's throttle, as Django REST framework's `SimpleRateThrottle` works."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from async_enroll.models import RequestWindow
 class Throttle:
     """Accepts at most `window.calls` requests of a user in any `window.seconds` seconds.
 
-    A refused request is not counted.
+    Refused requests are not counted.
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Throttle:
     def admit(self, user: str) -> float | None:
         """Count a request of `user` and return None, or refuse it.
 
-        A refusal is the seconds until the oldest counted request leaves the window.
+        A refusal is the number of seconds until the oldest counted request leaves the window.
         """
         now = self._clock()
         accepted = self._accepted[user]

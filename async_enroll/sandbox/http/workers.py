@@ -1,4 +1,4 @@
-"""The application's workers: who waits in line, and what comes of refusals and crashes."""
+"""The application's workers: queueing, and the answers to refusals and crashes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from async_enroll.sandbox.http.exchange import Endpoint, Exchange, R
 
 
 class Workers:
-    """Process so many requests at once (None: any number), first come first served.
+    """Process `workers` requests at once (None: any number), first come, first served.
 
-    `backlog` is how many may wait in line (None: any number): the others are turned away with
-    a 503. `peak` is the most that were processed at once.
+    `backlog`: how many may wait (None: any number); others get a 503. `peak`: the most processed at
+    once.
     """
 
     def __init__(self, number: int | None, backlog: int | None = None) -> None:
@@ -24,15 +24,19 @@ class Workers:
         self._free = anyio.CapacityLimiter(math.inf if number is None else number)
         self._backlog = math.inf if backlog is None else backlog
 
+    def busy(self) -> int:
+        """Number of requests that are being processed."""
+        return int(self._free.borrowed_tokens)
+
     def before(self, endpoint: Endpoint[R]) -> Endpoint[R | web.Response]:
-        """`endpoint`, whose Refusal and Crash become answers."""
+        """Return `endpoint`, whose Refusal and Crash become answers."""
 
         async def answer(exchange: Exchange) -> R | web.Response:
             waiting = self._free.statistics().tasks_waiting
             if self._free.available_tokens < 1 and waiting >= self._backlog:
                 return html_answer(HTTPStatus.SERVICE_UNAVAILABLE)
             async with self._free:
-                self.peak = max(self.peak, int(self._free.borrowed_tokens))
+                self.peak = max(self.peak, self.busy())
                 try:
                     return await endpoint(exchange)
                 except Refusal as refusal:

@@ -1,1 +1,1 @@
-"""What stands in front of the application."""
+"""What stands in front of the application: body limit, time-out, rate limit, firewall."""

@@ -1,4 +1,4 @@
-"""What stands in front of a site and answers in its place: a firewall, a login, an API gateway."""
+"""What answers in place of a site: a firewall, a login page, an API gateway."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PAGE = (
 
 
 class Firewall:
-    """Stands before an endpoint, and rejects bodies that hold `text` (None: none)."""
+    """Wraps an endpoint, and rejects bodies that contain `text` (None: none)."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text
 
     def before(self, endpoint: Endpoint[web.StreamResponse]) -> Endpoint[web.StreamResponse]:
-        """`endpoint`, with this before it."""
+        """Return `endpoint` behind the firewall."""
         if self._text is None:
             return endpoint
         needle = self._text.encode()
@@ -34,17 +34,17 @@ class Firewall:
 
 
 def rejection(status: HTTPStatus = HTTPStatus.FORBIDDEN) -> web.Response:
-    """The page of a firewall; some answer 200 with it."""
+    """Return the page of a firewall; some send it with status 200."""
     return web.Response(text=_PAGE, status=status, content_type="text/html")
 
 
 def login() -> web.Response:
-    """The redirect of a site that lets nobody in without a login."""
+    """Return the redirect of a site that requires a login."""
     headers = {"Location": "https://id.example.org/login?next=/api"}
     return web.Response(status=HTTPStatus.FOUND, headers=headers, content_type="text/html")
 
 
 def no_route() -> web.Response:
-    """The 404 of an API gateway, in JSON, without the `detail` of the platform's framework."""
+    """Return the 404 of an API gateway: JSON without the framework's `detail`."""
     content = {"message": "no Route matched with those values"}
     return json_answer(content, status=HTTPStatus.NOT_FOUND)

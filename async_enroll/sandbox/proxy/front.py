@@ -1,4 +1,4 @@
-"""What stands before the application: body limit and access log."""
+"""The front of the proxy: body limit and access log."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from async_enroll.sandbox.http.tasks import Tasks
 
 
 class _TooLarge(Exception):
-    """The body is larger than the proxy takes."""
+    """The body is larger than the proxy accepts."""
 
 
 class Front:
-    """Takes in bodies of up to `body_limit` bytes; `requests` lists what has been answered."""
+    """Reads bodies of up to `body_limit` bytes; `requests` lists the requests that have ended."""
 
     def __init__(self, tasks: Tasks, *, body_limit: int) -> None:
         self.requests: list[Request] = []
@@ -30,10 +30,10 @@ class Front:
     def before(
         self, endpoint: Endpoint[web.StreamResponse]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """`endpoint` as aiohttp wants it, with all of this before it."""
+        """Return `endpoint` as an aiohttp handler, behind all of this."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
-            # This ends when the caller leaves; the work goes on.
+            # This ends when the caller disconnects; the work continues.
             return await asyncio.shield(self._tasks.start(self._answer(request, endpoint)))
 
         return handle
@@ -43,13 +43,13 @@ class Front:
     ) -> web.StreamResponse:
         arrival = time.monotonic()
         exchange = Exchange(request)
-        # nginx takes in the whole body before it bothers the application.
+        # nginx reads the whole body before it passes the request on.
         try:
             exchange.body = await self._body(request)
         except _TooLarge:
             response: web.StreamResponse = html_answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except ConnectionError:
-            # The caller left half-way; only the log sees this answer, as with nginx.
+            # The caller disconnected: only the log sees this answer, as with nginx.
             response = html_answer(HTTPStatus.BAD_REQUEST)
         else:
             response = await endpoint(exchange)

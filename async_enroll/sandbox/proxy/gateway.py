@@ -1,4 +1,4 @@
-"""The proxy's patience."""
+"""The proxy's time-out."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from async_enroll.sandbox.http.tasks import Tasks
 
 
 class Gateway:
-    """Answers 504 after `timeout` seconds (None: never), while the work goes on behind it."""
+    """Answers 504 after `timeout` seconds (None: never), while the work continues behind it."""
 
     def __init__(self, timeout: float | None, tasks: Tasks) -> None:
         self._timeout = timeout
         self._tasks = tasks
 
     def before(self, endpoint: Endpoint[web.StreamResponse]) -> Endpoint[web.StreamResponse]:
-        """`endpoint`, not waited for any longer."""
+        """Return `endpoint` with the time-out."""
         if self._timeout is None:
             return endpoint
 

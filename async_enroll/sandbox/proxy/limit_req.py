@@ -1,4 +1,4 @@
-"""A proxy that limits the rate, as nginx's `limit_req … nodelay` does."""
+"""A proxy that limits the rate, as `limit_req … nodelay` of nginx does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from async_enroll.sandbox.http.exchange import Endpoint, Exchange
 
 @frozen
 class LimitReq:
-    """At most `rate` requests a second, whoever sends them, and a `burst` beyond these.
+    """At most `rate` requests a second from all callers, and a `burst` beyond these.
 
-    The others get the proxy's page of `status`, without Retry-After, and never reach the
-    application: a 503 unless the site sets `limit_req_status`, often to 429.
+    Others get the proxy's page with `status`, without Retry-After, and never reach the application:
+    503 unless the site sets `limit_req_status`, often to 429.
     """
 
     rate: float
@@ -28,7 +28,7 @@ class LimitReq:
 
 
 class Limiter:
-    """Stands before an endpoint, and takes as many requests as `limit` (None: any) allows."""
+    """Wraps an endpoint, and admits as many requests as `limit` (None: any) allows."""
 
     def __init__(
         self, limit: LimitReq | None, *, clock: Callable[[], float] = time.monotonic
@@ -39,7 +39,7 @@ class Limiter:
         self._at = -math.inf
 
     def before(self, endpoint: Endpoint[web.StreamResponse]) -> Endpoint[web.StreamResponse]:
-        """`endpoint`, with this before it."""
+        """Return `endpoint` behind the limit."""
         limit = self._limit
         if limit is None:
             return endpoint
@@ -52,7 +52,7 @@ class Limiter:
         return answer
 
     def takes(self, limit: LimitReq) -> bool:
-        """Count a request that comes now, unless it is refused (ngx_http_limit_req_module)."""
+        """Count a request that arrives now, unless it is refused (ngx_http_limit_req_module)."""
         now = self._clock()
         excess = max(0.0, self._excess - limit.rate * (now - self._at) + 1)
         if excess > limit.burst:

@@ -1,1 +1,1 @@
-"""What the platform keeps, as its database does: rows, transactions, locks, collation."""
+"""The platform's state, as its database keeps it: rows, transactions, locks, collation."""

@@ -6,15 +6,15 @@ from functools import lru_cache
 from unicodedata import category, normalize
 
 WIDEST: int = 255
-"""Characters that the columns of addresses take."""
+"""The length, in characters, of columns of addresses."""
 
 
 @lru_cache(maxsize=2**16)
 def fold(text: str) -> str:
-    """A key that is the same for texts the database holds equal.
+    """Return a key that is equal for texts that the database considers equal.
 
-    Case and accents do not count (cases "upper-case username", "unaccented name of it");
-    spaces do. Remembered, since every learner is looked up several times a call.
+    Case and accents are ignored (cases "upper-case username", "unaccented name of it"); spaces are
+    not. Cached, because every learner is looked up several times a call.
     """
     if text.isascii():
         return text.lower()

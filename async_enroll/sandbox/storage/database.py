@@ -1,4 +1,4 @@
-"""What the platform knows: users, courses and who is in them."""
+"""Users, courses and enrollments."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Changes that all come to be when it is left, or none.
+        """Commit all changes made inside, or none.
 
-        None if it is left by an exception, or a database error has broken it.
+        None are committed after an exception, or if a database error has broken the transaction.
         """
         transaction = Transaction(self.rows, self._locks)
         try:
@@ -42,33 +42,33 @@ class Database:
             transaction.end()
 
     def add_course(self, course: Course) -> None:
-        """Add a course; raises ValueError if its key is taken."""
+        """Add a course. Raises ValueError if its key is taken."""
         if self.course(course.course_id):
             raise ValueError(f"course {course.course_id} exists already")
         self._courses[fold(course.course_id)] = course
         self.rows(course.course_id)
 
     def course(self, course_id: str) -> Course | None:
-        """The course of that key, in any case (case "courses other case")."""
+        """Return the course of a key, in any case (case "courses other case")."""
         return self._courses.get(fold(course_id))
 
     def rows(self, course_id: str) -> Rows:
-        """The rows of a course key; there need not be such a course."""
+        """Return the rows of a course key, whether the course exists or not."""
         return self._rows.setdefault(fold(course_id), Rows(course_id))
 
     def all_rows(self) -> list[Rows]:
-        """The rows of every key."""
+        """Return the rows of every key."""
         return list(self._rows.values())
 
     def listed_rows(self) -> list[Rows]:
-        """The rows that listings show: those of courses there are (case "list after that")."""
+        """Return the rows in listings: those of existing courses (case "list after that")."""
         return [rows for key, rows in self._rows.items() if key in self._courses]
 
     def add_user(self, user: User) -> None:
-        """Register a user and enroll them where their registration was waited for.
+        """Register a user, and enroll them where they were allowed.
 
-        The wait stays on record, as in Open edX. Raises ValueError if username or
-        address is taken.
+        The record of being allowed stays, as in Open edX. Raises ValueError if username or address
+        is taken.
         """
         username, email = fold(user.username), fold(user.email)
         if username in self._by_username or email in self._by_email:
@@ -78,8 +78,13 @@ class Database:
         if user.active:
             self._welcome(user)
 
+    @property
+    def users(self) -> int:
+        """Number of registered users."""
+        return len(self._by_username)
+
     def activate(self, user: User) -> None:
-        """Let a user be active, and enroll them as `add_user` does."""
+        """Activate a user, and enroll them as `add_user` does."""
         user = evolve(user, active=True)
         self._by_username[fold(user.username)] = user
         self._by_email[fold(user.email)] = user
@@ -96,23 +101,23 @@ class Database:
                 rows.precohorts.put(fold(user.email), None)
 
     def retire(self, email: str) -> None:
-        """Remember an address as one that a retired account had."""
+        """Remember an address as that of a retired account."""
         self._retired.add(fold(email))
 
     def is_retired(self, email: str) -> bool:
-        """Whether a retired account had that address."""
+        """Whether an address belonged to a retired account."""
         return fold(email) in self._retired
 
     def user_called(self, username: str) -> User | None:
-        """The user of that name, as the database compares names."""
+        """Return the user of a name, as the database compares names."""
         return self._by_username.get(fold(username))
 
     def user_at(self, email: str) -> User | None:
-        """The user with that address, as the database compares addresses."""
+        """Return the user with an address, as the database compares addresses."""
         return self._by_email.get(fold(email))
 
     def find_users(self, identifier: str) -> list[User]:
-        """Who has that address or name: two, where one's name is another's address."""
+        """Return the users with this address or name: two, if one's name is the other's address."""
         key = fold(identifier)
         one, other = self._by_email.get(key), self._by_username.get(key)
         if one and other and one is not other:
@@ -120,17 +125,17 @@ class Database:
         return [user for user in (one or other,) if user]
 
     def find_user(self, identifier: str) -> User | None:
-        """The user with that address, or else that name."""
+        """Return the user with this address, or else this name."""
         return self.user_at(identifier) or self.user_called(identifier)
 
 
 def utc_now() -> datetime:
-    """Now, in UTC and naive."""
+    """Return the current time, in UTC and naive."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def utc_minute(moment: datetime | None = None) -> datetime:
-    """`moment` (default: now) in UTC, to the minute and naive: as the so2 listing tells it.
+    """Return `moment` (default: now) in UTC, naive, to the minute, as in the so2 listing.
 
     A naive `moment` is in UTC.
     """

@@ -1,4 +1,4 @@
-"""Row locks: one writer a row, and nobody waits in a circle."""
+"""Row locks: one writer a row, with detection of deadlocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Deadlock(Exception):
 
 @define(eq=False)
 class Writer:
-    """Who holds `rows` until `done`, and may be waiting for another writer to be."""
+    """The holder of locks on `rows` until `done`; may wait for another writer."""
 
     rows: set[Row] = field(factory=set)
     done: anyio.Event = field(factory=anyio.Event)
@@ -24,19 +24,19 @@ class Writer:
 
 
 class Locks:
-    """Which rows are locked, by whom."""
+    """Which rows are locked, and by whom."""
 
     def __init__(self) -> None:
         self._writers: dict[Row, Writer] = {}
 
     async def acquire(self, writer: Writer, row: Row) -> None:
-        """Lock `row` once nobody else has it; raises Deadlock if that would never be."""
+        """Lock `row` once it is free. Raises Deadlock if it never would be."""
         while (holder := self._writers.setdefault(row, writer)) is not writer:
             await _wait(writer, holder)
         writer.rows.add(row)
 
     def release(self, writer: Writer) -> None:
-        """Free all rows of a writer."""
+        """Release all rows of a writer."""
         for row in writer.rows:
             del self._writers[row]
         writer.done.set()

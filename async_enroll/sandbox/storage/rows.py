@@ -1,4 +1,4 @@
-"""Users, courses, and the rows that say who is in them."""
+"""Users, courses, and the rows that say who is enrolled in them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODE: Final = "audit"
 
 @frozen
 class User:
-    """A registered learner; what is out of the ordinary is as in `Platform.add_user`."""
+    """A registered learner; special kinds are described at `Platform.add_user`."""
 
     username: str
     email: str
@@ -30,21 +30,21 @@ class User:
 
 @frozen
 class Course:
-    """A course and the cohorts it has."""
+    """A course and its cohorts."""
 
     course_id: str
     cohorts: frozenset[str]
     forbidden: bool
 
     def cohort(self, name: str) -> str | None:
-        """The name of a cohort as the course has it, None if it has none of that name."""
+        """Return the name of a cohort as the course spells it; None if there is none."""
         folded = fold(name)
         return next((cohort for cohort in self.cohorts if fold(cohort) == folded), None)
 
 
 @frozen
 class Audit:
-    """The record Open edX keeps of a manual enrollment or unenrollment."""
+    """A record of a manual enrollment or unenrollment, as Open edX keeps it."""
 
     action: Action
     email: str
@@ -54,7 +54,7 @@ class Audit:
 
 @frozen
 class Allowed:
-    """A registration that is, or was, waited for, and whether it enrolls; in lower case."""
+    """An address that awaits, or awaited, registration, and whether that enrolls it."""
 
     email: str
     course_id: str
@@ -63,7 +63,7 @@ class Allowed:
 
 @frozen
 class Placement:
-    """The cohort of a registered learner, by username, or of one waited for, by address."""
+    """The cohort of a registered learner, by username, or of an allowed one, by address."""
 
     learner: str
     course_id: str
@@ -72,10 +72,10 @@ class Placement:
 
 @frozen(eq=False)
 class Rows:
-    """The rows of one course key, whether there is such a course or not.
+    """The rows of one course key, whether the course exists or not.
 
-    `enrollments` by username, those ended included (`is_active` is False); `allowed` by
-    address; `cohorts` by username, `precohorts` by address. All names are folded.
+    `enrollments` by username, including inactive ones; `allowed` by address; `cohorts` by username,
+    `precohorts` by address. All names are folded.
     """
 
     course_id: str
@@ -85,46 +85,46 @@ class Rows:
     precohorts: Table[Placement] = field(factory=Table)
 
     def is_enrolled(self, user: User | None) -> bool:
-        """Whether there is a user and their enrollment is active."""
+        """Whether the user exists and their enrollment is active."""
         row = self.enrollments.get(fold(user.username)) if user else None
         return row is not None and row.is_active
 
-    def enroll(self, user: User, created: datetime) -> None:
-        """Enroll a user; an enrollment that was ended is resumed and keeps its `created`."""
+    def enroll(self, user: User, created: datetime, mode: str = MODE) -> None:
+        """Enroll a user; an inactive enrollment becomes active and keeps its `created`."""
         key = fold(user.username)
         row = self.enrollments.get(key)
         if row is None:
-            row = Enrollment(user.username, user.email, self.course_id, True, MODE, created)
+            row = Enrollment(user.username, user.email, self.course_id, True, mode, created)
         elif not row.is_active:
             row = evolve(row, is_active=True)
         self.enrollments.put(key, row)
 
     def unenroll(self, user: User) -> None:
-        """End an enrollment, if there is one; its record stays."""
+        """Deactivate an enrollment, if there is one; its record stays."""
         key = fold(user.username)
         row = self.enrollments.get(key)
         if row:
             self.enrollments.put(key, evolve(row, is_active=False))
 
     def waits_for(self, email: str) -> Allowed | None:
-        """The record of an address whose registration is, or was, waited for."""
+        """Return the record of an address that awaits, or awaited, registration."""
         return self.allowed.get(fold(email))
 
     def allow(self, email: str, *, auto_enroll: bool) -> None:
-        """Wait for the registration of an address."""
+        """Allow an address: it awaits registration."""
         self.allowed.put(fold(email), Allowed(email.lower(), self.course_id, auto_enroll))
 
     def withdraw(self, email: str) -> None:
-        """Wait no longer."""
+        """Withdraw the permission of an address."""
         self.allowed.put(fold(email), None)
 
     def place(self, user: User, cohort: str) -> str | None:
-        """Put a user into a cohort; return the one they were in."""
+        """Put a user into a cohort; return the previous one."""
         key = fold(user.username)
         before = self.cohorts.get(key)
         self.cohorts.put(key, Placement(user.username, self.course_id, cohort))
         return before.cohort if before else None
 
     def preassign(self, email: str, cohort: str) -> None:
-        """Have an address put into a cohort once it is registered."""
+        """Set the cohort of an address for when it registers."""
         self.precohorts.put(fold(email), Placement(email.lower(), self.course_id, cohort))

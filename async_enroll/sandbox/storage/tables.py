@@ -1,4 +1,4 @@
-"""Tables in memory, and what a transaction writes to them before it commits."""
+"""Tables in memory, and uncommitted changes to them."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ Row = TypeVar("Row")
 
 
 class Table(Generic[Row]):
-    """Rows by key, in the order of their keys' first coming; a row is replaced, never altered."""
+    """Rows by key, in order of insertion; rows are replaced, never changed."""
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
 
     def get(self, key: str) -> Row | None:
-        """The row, None if there is none."""
+        """Return a row; None if there is none."""
         return self._rows.get(key)
 
     def put(self, key: str, row: Row | None) -> None:
-        """Set a row; None takes it away."""
+        """Set a row; None deletes it."""
         if row is None:
             self._rows.pop(key, None)
         else:
             self._rows[key] = row
 
     def __iter__(self) -> Iterator[Row]:
-        # A copy: rows may come while somebody looks.
+        # A copy: rows may be added during iteration.
         return iter(list(self._rows.values()))
 
 
 class Draft(Table[Row]):
-    """A table as its writer sees it: their own rows over the committed ones.
+    """A table as its writer sees it: its own changes over the committed rows.
 
     It is read and written by key only.
     """
@@ -42,25 +42,25 @@ class Draft(Table[Row]):
         self._before: list[tuple[str, Row | None]] = []
 
     def get(self, key: str) -> Row | None:
-        """The row, None if there is none."""
+        """Return a row; None if there is none."""
         return self._written[key] if key in self._written else self._committed.get(key)
 
     def put(self, key: str, row: Row | None) -> None:
-        """Set a row, for its writer only; None takes it away."""
+        """Set a row for its writer only; None deletes it."""
         self._before.append((key, self.get(key)))
         self._written[key] = row
 
     def mark(self) -> int:
-        """A point to go back to."""
+        """Return a savepoint."""
         return len(self._before)
 
     def go_back(self, mark: int) -> None:
-        """Undo what has been written since `mark`."""
+        """Roll back what has been written since a savepoint."""
         while len(self._before) > mark:
             key, row = self._before.pop()
             self._written[key] = row
 
     def commit(self) -> None:
-        """Set what was written for everybody."""
+        """Make the changes visible to everybody."""
         for key, row in self._written.items():
             self._committed.put(key, row)

@@ -1,4 +1,4 @@
-"""A call's changes: all of them or none, unseen until they are committed, one writer a row."""
+"""The changes of a call: all or none, invisible until committed, one writer a row."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from async_enroll.sandbox.storage.tables import Draft, Table
 
 
 class Transaction:
-    """Reads what is committed and what it has written itself, as READ COMMITTED does.
+    """Reads committed rows and its own changes, as READ COMMITTED does.
 
-    A learner's rows in a course are locked before they are written to, until the
-    transaction's end. What others have committed meanwhile is seen at once.
+    The rows of a learner in a course are locked before they are written, until the transaction
+    ends. What others commit meanwhile is visible at once.
 
-    `broken`, for its user to set: the database has failed, and Django lets no query
-    through any more; there will be nothing to commit.
+    `broken`, set by the caller: the database has failed, and Django allows no further query;
+    nothing will be committed.
     """
 
     def __init__(self, committed: Callable[[str], Rows], locks: Locks) -> None:
@@ -34,13 +34,13 @@ class Transaction:
         self._writer = Writer()
 
     def rows(self, course_id: str) -> Rows:
-        """A course key's rows, to read from and write to."""
+        """Return the rows of a course key, for reading and writing."""
         key = fold(course_id)
         if key not in self._opened:
             committed = self._committed(course_id)
             self._opened[key] = evolve(
                 committed,
-                # Rows are spelled as the call that writes them spells the key.
+                # A row has the key as the call that writes it spells it.
                 course_id=course_id,
                 enrollments=self._draft(committed.enrollments),
                 allowed=self._draft(committed.allowed),
@@ -55,15 +55,15 @@ class Transaction:
         return draft
 
     async def lock(self, course_id: str, email: str) -> None:
-        """Wait until nobody else writes to a learner's rows in a course.
+        """Wait until nobody else writes to the rows of a learner in a course.
 
-        Raises Deadlock if that would never come.
+        Raises Deadlock if that would never happen.
         """
         await self._locks.acquire(self._writer, (fold(course_id), fold(email)))
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """What is written inside is undone if it is left by an exception; locks stay."""
+        """Roll back what is written inside if an exception leaves it; locks stay."""
         marks = [(draft, draft.mark()) for draft in self._drafts]
         audited = len(self.audit)
         try:
@@ -75,10 +75,10 @@ class Transaction:
             raise
 
     def commit(self) -> None:
-        """Let everybody see what was written."""
+        """Make the changes visible to everybody."""
         for draft in self._drafts:
             draft.commit()
 
     def end(self) -> None:
-        """Let others write; what has not been committed never was."""
+        """Release the locks, and discard what is not committed."""
         self._locks.release(self._writer)

@@ -1,1 +1,1 @@
-"""The platform's endpoints: what each takes, and what it answers."""
+"""The endpoints: each reads requests, and answers them."""

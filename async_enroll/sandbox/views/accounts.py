@@ -18,9 +18,9 @@ _RETIRED = "This email is associated to a retired account."
 class AccountsView:
     """The endpoints, not throttled: one ``email`` a request, or several ``username``.
 
-    Of the many fields of an account, only those that name it. Addresses are told to
-    global staff, if to anybody (`tells_addresses`): that real sites do is not
-    verified. Unknown usernames are left out; who asks for nobody is told of themselves.
+    Of the fields of an account, only its names are included. Addresses are visible to global staff
+    if `tells_addresses`: whether real sites show them is not verified. Unknown usernames are left
+    out; a request without names returns the caller's own account.
     """
 
     database: Database

@@ -1,4 +1,4 @@
-"""The body of a bulk call, and the framework's checks of it (`BulkEnrollmentSerializer`)."""
+"""Validates the body of a bulk call as the framework does (`BulkEnrollmentSerializer`)."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _WHOLE = "non_field_errors"
 
 
 def read_bulk_call(content: Any, release: Release, cohort_exists: CohortExists) -> BulkCall:
-    """The call in a body; raises Refusal (400) that names every field at fault.
+    """Return the call in a body. Raises Refusal (400) that names every invalid field.
 
-    `content` is what JSON says, or a Form. `cohort_exists(course_id, cohort)` tells whether
-    a course has a cohort. Raises Crash where the platform's code does.
+    `content` is decoded JSON, or a Form. `cohort_exists(course_id, cohort)` says whether a course
+    has a cohort. Raises Crash where the platform's code does.
     """
     if content is None:
         # Case "null body".
@@ -66,7 +66,7 @@ def read_bulk_call(content: Any, release: Release, cohort_exists: CohortExists) 
 
 
 def _split(text: str) -> list[str]:
-    """By commas and white space of any kind (cases "no-break space between", …)."""
+    """Split at commas and any white space (cases "no-break space between", …)."""
     return [identifier for identifier in re.split(r"[,\s]+", text) if identifier]
 
 
@@ -100,7 +100,7 @@ def _read_field(
         if name in _LISTS:
             value = content.list(name) or _MISSING
         elif value == "" and default is not None:
-            # An empty input is one that has not been filled in.
+            # An empty input is a field that was not filled in.
             value = _MISSING
     if value is _MISSING:
         if default is None:
@@ -139,4 +139,4 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], Any], Any]] = {
     "auto_enroll": (read_boolean, False),
     "email_students": (read_boolean, False),
 }
-"""How each field is read, and what it is when missing (None: it may not be missing)."""
+"""How each field is read, and its default (None: required)."""

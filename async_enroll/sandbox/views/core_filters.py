@@ -1,4 +1,4 @@
-"""What the core list may be asked for (`CourseEnrollmentsApiListForm`)."""
+"""The query parameters of the core list (`CourseEnrollmentsApiListForm`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from async_enroll.sandbox.storage.collation import fold
 from async_enroll.sandbox.storage.rows import Rows
 
 _MOST = 100
-"""Values of one parameter."""
+"""The maximum number of values of one parameter."""
 
 _USERNAME = re.compile(r"[-a-zA-Z0-9_]+")
 _BAD_USERNAME = (
@@ -26,14 +26,14 @@ _BAD_USERNAME = (
 
 @frozen
 class CoreQuery:
-    """Records of any of the learners in the course; None is all; folded."""
+    """Selects records by course, usernames and addresses, all folded; None selects all."""
 
     course: str | None
     usernames: Sequence[str] | None
     emails: Sequence[str] | None
 
     def matching(self, rows: Rows) -> Iterable[Enrollment]:
-        """The records among a course's that the query asks for."""
+        """Return the matching records among a course's."""
         if self.course not in {None, fold(rows.course_id)}:
             return ()
         found: Iterable[Enrollment] = rows.enrollments
@@ -45,14 +45,14 @@ class CoreQuery:
 
 
 class _Invalid(Exception):
-    """What is wrong with a parameter."""
+    """A parameter is invalid."""
 
 
 def read_query(query: Mapping[str, str], *, filters: bool) -> CoreQuery:
-    """What a query string asks for; raises Refusal (400) that names every field at fault.
+    """Return the query of a query string. Raises Refusal (400) that names every invalid parameter.
 
-    With `filters`, ``email`` is among it. ``course_ids`` is ignored by all releases that were
-    asked (case "list course_ids").
+    With `filters`, ``email`` is one of them. All releases ignore ``course_ids`` (case "list
+    course_ids").
     """
     errors = {}
     values: dict[str, list[str]] = {}
@@ -91,5 +91,5 @@ def _read(name: str, text: str) -> list[str]:
 
 
 def _folded(values: list[str]) -> list[str] | None:
-    """Each once: one name in two spellings is one learner."""
+    """Return each name once: two spellings of one name are one learner."""
     return list(dict.fromkeys(map(fold, values))) or None

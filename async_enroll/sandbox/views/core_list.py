@@ -17,14 +17,14 @@ from async_enroll.sandbox.views.cursor import Cursor
 from async_enroll.sandbox.views.listing import created
 
 _PAGE_SIZE = 100
-"""Records on a page unless a newer release is asked for fewer; at most, then, too."""
+"""Records on a page; newer releases accept a smaller number."""
 
 
 @frozen
 class CoreView:
-    """The endpoint: newest first, in pages, by cursor or, with `numbered`, by number.
+    """The endpoint: newest first, in pages by cursor or, with `numbered`, by number.
 
-    `filters`: whether it knows ``email`` and ``page_size``.
+    `filters`: whether it supports ``email`` and ``page_size``.
     """
 
     database: Database
@@ -42,7 +42,7 @@ class CoreView:
 
     def _matching(self, query: CoreQuery) -> list[Enrollment]:
         rows = [row for rows in self.database.listed_rows() for row in query.matching(rows)]
-        # The sort is stable, so that of one moment's rows the later ones stay the first.
+        # The sort is stable: of rows of one moment, the later ones come first.
         rows.reverse()
         return sorted(rows, key=created, reverse=True)
 
@@ -55,7 +55,7 @@ def _cursor_page(request: web.Request, rows: list[Enrollment], size: int) -> dic
     following = Cursor.after([created(row) for row in rows], start + size) if more else None
     return {
         "next": following and _link(request, cursor=following.text),
-        # A link back, which no reader of a whole list follows, is not modelled.
+        # `previous` is not modelled: no reader of a whole list follows it.
         "previous": None,
         "results": [_content(row) for row in page],
     }

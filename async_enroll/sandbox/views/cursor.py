@@ -1,4 +1,4 @@
-"""Pages by cursor, as Django REST framework's `CursorPagination` has them."""
+"""Pages by cursor, as in Django REST framework's `CursorPagination`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from async_enroll.sandbox.http.answers import Refusal
 
 @frozen
 class Cursor:
-    """Where a page begins: so many records after the first that is not newer than a moment."""
+    """The start of a page: `offset` records after the first that is not newer than `position`."""
 
     position: datetime | None = None
     offset: int = 0
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """The cursor in a link; raises Refusal (404)."""
+        """Return the cursor in a link. Raises Refusal (404)."""
         try:
             fields = parse_qs(b64decode(text.encode("ascii")).decode("ascii"))
             position = datetime.fromisoformat(fields["p"][0]) if "p" in fields else None
@@ -36,19 +36,19 @@ class Cursor:
 
     @classmethod
     def after(cls, moments: Sequence[datetime], index: int) -> Self:
-        """The cursor of a page that begins with the record at `index`."""
+        """Return the cursor of the page that begins with the record at `index`."""
         position = moments[index - 1]
-        # Counted from the position's own first record, which the page before may have shown.
+        # Counted from the first record of that moment, which the previous page may have had.
         return cls(position, index - _first(moments, position))
 
     def start(self, moments: Sequence[datetime]) -> int:
-        """Where the page begins among records of these moments, the newest first."""
+        """Return where the page begins among records of these moments, newest first."""
         first = 0 if self.position is None else _first(moments, self.position)
         return first + self.offset
 
     @property
     def text(self) -> str:
-        """As it stands in a link."""
+        """The cursor as it is in a link."""
         fields = {"o": str(self.offset)} if self.offset else {}
         if self.position is not None:
             fields["p"] = str(self.position.replace(tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""How Django REST framework reads the fields of a bulk call (`BulkEnrollmentSerializer`)."""
+"""Reads the fields of a bulk call as Django REST framework does (`BulkEnrollmentSerializer`)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Invalid(Exception):
-    """What is wrong with one field, in one message or several."""
+    """A field is invalid; with one message or several."""
 
 
 def read_text(value: Any) -> str:
-    """A `CharField`: text without the space around it; numbers are taken for text."""
+    """Read a `CharField`: text without surrounding space; numbers are accepted as text."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise Invalid("Not a valid string.")
     text = str(value).strip()
@@ -37,7 +37,7 @@ def read_text(value: Any) -> str:
 
 
 def read_strings(value: Any) -> list[str]:
-    """What the platform's `StringListField` makes of a value: of a list, its first element."""
+    """Read a value as the platform's `StringListField` does: of a list, only its first element."""
     if not value:
         return []
     if isinstance(value, list):
@@ -48,7 +48,7 @@ def read_strings(value: Any) -> list[str]:
 
 
 def read_courses(value: Any) -> list[str]:
-    """Well-formed course keys."""
+    """Read valid course keys."""
     courses = read_strings(value)
     for course in courses:
         if not is_course_key(course):
@@ -57,7 +57,7 @@ def read_courses(value: Any) -> list[str]:
 
 
 def read_action(value: Any) -> Action:
-    """A `ChoiceField`."""
+    """Read a `ChoiceField`."""
     try:
         return Action(str(value))
     except ValueError:
@@ -65,7 +65,7 @@ def read_action(value: Any) -> Action:
 
 
 def read_boolean(value: Any) -> bool:
-    """A `BooleanField`, which knows many words for both."""
+    """Read a `BooleanField`, which accepts many words for both values."""
     word = value.lower() if isinstance(value, str) else value
     if isinstance(word, Hashable) and word in _TRUE:
         return True
@@ -75,5 +75,5 @@ def read_boolean(value: Any) -> bool:
 
 
 def is_true(value: Any) -> bool:
-    """What `students_update_enrollment` held for true as it stood in the body."""
+    """Whether `students_update_enrollment` takes a value in the body as true."""
     return value in ("true", "True", True)

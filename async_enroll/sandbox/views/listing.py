@@ -1,4 +1,4 @@
-"""The enrollment listing: which records, and in which of the forms platforms answer in."""
+"""MOOCit's enrollment listing: selects records, and encodes them in one of four forms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK = 500
 
 
 class ListingForm(Enum):
-    """How the listing is written."""
+    """The form of the listing."""
 
     ARRAY = auto()
     """A JSON array."""
@@ -37,11 +37,11 @@ _PUNCTUATION = {
     ListingForm.COMMAS: (b"", b", \n", b"", b""),
     ListingForm.LINES: (b"", b"", b"", b"\n"),
 }
-"""What opens the body, stands between records and closes it; what ends a record."""
+"""What opens the body, separates records and closes it; what ends a record."""
 
 
 def matching(database: Database, query: EnrollmentQuery) -> Iterator[Enrollment]:
-    """The records `query` asks for, course by course."""
+    """Yield the records that `query` selects, course by course."""
     since = None if query.days is None else utc_minute() - timedelta(days=query.days)
     course = None if query.course_id is None else fold(query.course_id)
     for rows in database.listed_rows():
@@ -59,7 +59,7 @@ def _of(rows: Rows, username: str | None) -> Iterable[Enrollment]:
 
 
 def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]:
-    """The body of a listing that is not in pages, in pieces."""
+    """Yield the body of a listing without pages, in pieces."""
     opening, between, closing, end = _PUNCTUATION[form]
     lead = opening
     while chunk := list(islice(records, _CHUNK)):
@@ -69,12 +69,12 @@ def encoded(records: Iterator[Enrollment], form: ListingForm) -> Iterator[bytes]
 
 
 def created(row: Enrollment) -> datetime:
-    """When a row was made, which the sandbox knows of each."""
+    """Return when a row was made, which the sandbox always knows."""
     return cast("datetime", row.created)
 
 
 def content(row: Enrollment) -> dict[str, Any]:
-    """A record's JSON object."""
+    """Return the JSON object of a record."""
     return {
         "username": row.username,
         "email": row.email,

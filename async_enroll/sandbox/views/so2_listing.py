@@ -21,9 +21,9 @@ _MOST_DIGITS = 5
 
 @frozen
 class EnrollmentsView:
-    """The endpoint; `page_size` counts in pages only.
+    """The endpoint; `page_size` counts only for the form with pages.
 
-    That it wants global staff is a guess: the reference names no permission.
+    Requiring global staff is a guess: the reference names no permission.
     """
 
     database: Database
@@ -69,7 +69,7 @@ class EnrollmentsView:
             await response.prepare(request)
             for piece in encoded(matching(self.database, query), self.form):
                 await response.write(piece)
-                # A reader fast enough would otherwise keep all others waiting.
+                # A fast reader would otherwise starve all other requests.
                 await anyio.lowlevel.checkpoint()
             await response.write_eof()
         except ConnectionError:

@@ -20,7 +20,7 @@ _SCOPE = "read write profile email"
 
 @frozen
 class TokenView:
-    """The endpoint. Applications may do nothing but get a token of `lifetime` seconds."""
+    """The endpoint. Applications can only request a token, valid for `lifetime` seconds."""
 
     tokens: Tokens
     lifetime: float
@@ -31,7 +31,7 @@ class TokenView:
         form = _form(exchange)
         if form.get("grant_type") != "client_credentials":
             raise _refusal(HTTPStatus.BAD_REQUEST, "unsupported_grant_type")
-        # What it does not know, it takes for a bearer token.
+        # Unknown types are taken for bearer tokens.
         scheme = "jwt" if form.get("token_type", "").lower() == "jwt" else "bearer"
         token = self.tokens.issue(_credentials(exchange, form), scheme, self.lifetime)
         if token is None:
@@ -52,7 +52,7 @@ def _form(exchange: Exchange) -> dict[str, str]:
 
 
 def _credentials(exchange: Exchange, form: dict[str, str]) -> tuple[str, str]:
-    """The client's id and secret: HTTP Basic, or else of the form (RFC 6749, 2.3.1)."""
+    """Return the id and secret of the client: HTTP Basic, or else form fields (RFC 6749, 2.3.1)."""
     scheme, _, basic = exchange.request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "basic":
         return form.get("client_id", ""), form.get("client_secret", "")

@@ -3,28 +3,24 @@
 import io
 import json
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
 from async_enroll import Action, EnrollmentResult, Outcome
 from async_enroll.reports.html import write_page
 from async_enroll.reports.summary import MOST_FAILURES, Summary
 from async_enroll.reports.timeline import Timeline
 from tests.blocks import block_of
+from tests.browser import Browser, chromium
 from tests.reports.html.example import START, Job
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 HOSTILE = [
     "<script>alert(1)</script>",
     "</script><script>alert(2)</script>",
@@ -42,72 +38,15 @@ HOSTILE = [
 LITERAL = [*HOSTILE[:-2], "\\u202egro.elpmaxe@enaj", "a\\u200bb\\x00\\u2028\\ud800"]
 
 
-class Browser:
-    """One page open in Chromium, as a reader has it."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def open(self, path: Path, *, width: int = 1280, dark: bool = False) -> None:
-        self._devtools(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=width < 500,
-        )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self._devtools("Emulation.setEmulatedMedia", features=[scheme])
-        self.driver.get(path.as_uri())
-
-    def run(self, script: str) -> Any:
-        return self.driver.execute_script(script)
-
-    def find(self, css: str) -> WebElement:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def seen(self, css: str) -> list[WebElement]:
-        found = self.driver.find_elements(By.CSS_SELECTOR, css)
-        return [element for element in found if element.is_displayed()]
-
-    def texts(self, css: str) -> list[str]:
-        """What these elements say, of those that are shown, in one question to the browser."""
-        script = "return [...document.querySelectorAll(arguments[0])]"
-        script += ".filter((one) => one.checkVisibility()).map((one) => one.innerText)"
-        found: list[str] = self.driver.execute_script(script, css)
-        return found
-
-    def until(self, holds: Callable[[], bool]) -> None:
-        WebDriverWait(self.driver, 10, poll_frequency=0.02).until(lambda _: holds())
-
-    def complaints(self) -> list[str]:
-        entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
-        return [entry["message"] for entry in entries]
-
-    def without_script(self, *, disabled: bool) -> None:
-        self._devtools("Emulation.setScriptExecutionDisabled", value=disabled)
-
-    def _devtools(self, command: str, **arguments: Any) -> None:
-        self.driver.execute_cdp_cmd(command, arguments)
-
-
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[webdriver.Chrome]:
-    if CHROMIUM is None or DRIVER is None:
-        pytest.skip("needs Debian's chromium and chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--lang=en-US"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+def driver() -> Iterator[webdriver.Chrome]:
+    with chromium() as driver:
+        yield driver
 
 
 @pytest.fixture
-def browser(chromium: webdriver.Chrome) -> Iterator[Browser]:
-    browser = Browser(chromium)
+def browser(driver: webdriver.Chrome) -> Iterator[Browser]:
+    browser = Browser(driver)
     yield browser
     assert browser.complaints() == []
 

@@ -1,59 +1,38 @@
-"""`EnrollmentClient`, the entry point of the package.
+"""`EnrollmentClient`, the entry point of the package: one method for each kind of work.
 
-It validates the settings, builds transport, throttle and listing reader, and passes work to
-`jobs.jobs`. What comes back becomes an `EnrollmentReport` or a stream of `EnrollmentResult`.
+Listings go to `platform`, jobs to `jobs.jobs`. What comes back becomes an `EnrollmentReport` or a
+stream of `EnrollmentResult`.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
 import os
-import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from itertools import chain
-from types import TracebackType
-from typing import Self
 
-import aiohttp
-from attrs import evolve
-
-from async_enroll.delivery.event_log import OnEvent
+from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError, EnrollError
-from async_enroll.http.client_credentials import ClientCredentials
-from async_enroll.http.site import site_url
-from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
-from async_enroll.http.transport import Transport
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
-from async_enroll.jobs.producers import Background
+from async_enroll.jobs.jobs import Options
 from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.undo import UndoPlan
+from async_enroll.jobs.verify import Verified
 from async_enroll.models import (
     Action,
-    BatchLimits,
+    EmailStudents,
     Emit,
     Enrollment,
     EnrollmentQuery,
     EnrollmentResult,
-    ListingKind,
-    RequestWindow,
     RosterEntry,
 )
-from async_enroll.pacing.circuit_breaker import CircuitBreaker
-from async_enroll.pacing.request_slots import RequestSlots
-from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
-from async_enroll.platform.accounts import Accounts
-from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.concurrent_queries import side_by_side
-from async_enroll.platform.enrollments import reader
-from async_enroll.reports.report import EnrollmentReport, ReportBuilder
-from async_enroll.results import Block
+from async_enroll.reports.report import EnrollmentReport
 
 
-class EnrollmentClient:
+class EnrollmentClient(ClientBase):
     """Enrolls and unenrolls learners, and lists who is enrolled.
 
     Use it as an asynchronous context manager. Create one per site and share it between tasks:
@@ -61,6 +40,12 @@ class EnrollmentClient:
 
         async with EnrollmentClient("https://courses.example.org", token) as client:
             report = await client.bulk_enroll(["jane@example.org"], ["course-v1:Org+C1+2026"])
+
+    In a notebook, where no block spans several cells, use `open` and `aclose`. ::
+
+        client = await EnrollmentClient("https://courses.example.org", token).open()
+
+    It runs on asyncio alone, also under anyio; trio is not supported.
 
     Args:
         base_url: The URL of the site. Plain http is accepted for loopback only, unless
@@ -91,98 +76,6 @@ class EnrollmentClient:
         ConfigurationError: if an argument is unusable. The message says what is expected.
 
     """
-
-    def __init__(
-        self,
-        base_url: str,
-        auth: str | Auth | ClientCredentials,
-        *,
-        window: RequestWindow = RequestWindow(),
-        concurrency: int = 8,
-        batch: BatchLimits = BatchLimits(),
-        timeout: float = 60.0,
-        settle: float = 60.0,
-        patience: float = 300.0,
-        listing: ListingKind = "auto",
-        on_event: OnEvent | None = None,
-        session: aiohttp.ClientSession | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        trust_env: bool = True,
-        allow_http: bool = False,
-    ) -> None:
-        source, auth = Secret(auth), ""  # keep the token out of the locals in a traceback
-        for name, given, kind in (
-            ("base_url", base_url, str),
-            ("window", window, RequestWindow),
-            ("concurrency", concurrency, int),
-            ("batch", batch, BatchLimits),
-        ):
-            if not isinstance(given, kind):
-                found = type(given).__name__
-                raise ConfigurationError(f"{name} is a {found}; expected a {kind.__name__}")
-        if not isinstance(source.value, str | SignIn) and not hasattr(
-            source.value, "authorization"
-        ):
-            found = type(source.value).__name__
-            raise ConfigurationError(f"auth is a {found}; expected a token or a source of tokens")
-        if concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
-        for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):
-            if not isinstance(seconds, int | float):
-                raise ConfigurationError(
-                    f"{name} is a {type(seconds).__name__}; expected a number of seconds"
-                )
-            if not 0 < seconds < math.inf:
-                raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
-        if session is not None and ssl_context is not None:
-            raise ConfigurationError(
-                "session and ssl_context are both given; the session has its own"
-            )
-        site = site_url(base_url, allow_http=allow_http)
-        credentials = BearerToken(source.value) if isinstance(source.value, str) else source.value
-        self._limits = batch
-        self._concurrency = concurrency
-        self._transport = Transport(
-            site,
-            credentials,
-            timeout=timeout,
-            session=session,
-            ssl_context=ssl_context,
-            trust_env=trust_env,
-        )
-        self._throttle = Throttle(window, concurrency, patience)
-        api = BulkEnrollApi(self._transport, self._throttle, batch)
-        self._slots = RequestSlots(concurrency)
-        accounts = Accounts(self._transport, self._throttle, self._slots)
-        self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
-        self._jobs = Jobs(
-            str(site),
-            api,
-            self._throttle,
-            CircuitBreaker(patience, api.answers),
-            self._reader,
-            accounts,
-            limits=batch,
-            concurrency=concurrency,
-            settle=settle,
-            on_event=on_event,
-        )
-        self._background = Background()
-
-    async def __aenter__(self) -> Self:
-        await self._transport.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            await self._background.aclose()
-        finally:
-            await self._transport.__aexit__(exc_type, exc, traceback)
 
     async def enrollments(
         self,
@@ -256,7 +149,7 @@ class EnrollmentClient:
         *,
         cohorts: Mapping[str, str] | None = None,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Enroll every identifier in every course.
@@ -268,8 +161,9 @@ class EnrollmentClient:
             cohorts: The cohort to place learners in, by course key, for some or all courses.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
 
@@ -288,14 +182,14 @@ class EnrollmentClient:
         identifiers: AnyIterable[str],
         courses: AnyIterable[str],
         *,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
     ) -> EnrollmentReport:
         """Unenroll every identifier from every course.
 
         Enrollments that await registration or activation are cancelled. Arguments and
         exceptions are those of `bulk_enroll`. Mail goes only to learners who were enrolled or
-        awaited registration or activation.
+        awaited registration or activation, so that True and "changed" mean the same.
         """
         options = Options(auto_enroll=True, email_students=email_students, reason=reason)
         work = cross_product(Action.UNENROLL, identifiers, courses, None, self._limits)
@@ -317,7 +211,7 @@ class EnrollmentClient:
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -332,8 +226,9 @@ class EnrollmentClient:
             roster: A `Roster`, a `Plan`, or any other iterable of `RosterEntry` objects.
             auto_enroll: Whether an address without an account is enrolled on registration, and
                 an account that is not activated on activation.
-            email_students: Whether the platform mails everyone, including learners who are
-                already enrolled.
+            email_students: Whom the platform mails: everyone, including learners who are already
+                enrolled; nobody; or with "changed" those who were neither enrolled nor waiting
+                for registration or activation, in up to twice the calls.
             reason: The reason, for the platform's audit trail of manual enrollments; up to 255
                 characters.
             preflight: True checks all courses and cohorts with one call that changes nothing,
@@ -363,7 +258,7 @@ class EnrollmentClient:
         roster: AnyIterable[RosterEntry],
         *,
         auto_enroll: bool = True,
-        email_students: bool = False,
+        email_students: EmailStudents = False,
         reason: str | None = None,
         preflight: bool | None = None,
         journal: str | os.PathLike[str] | None = None,
@@ -385,6 +280,76 @@ class EnrollmentClient:
             async for result in results:
                 yield result
 
+    async def plan_undo(self, journal: str | os.PathLike[str]) -> UndoPlan:
+        """Look up what undoing the job of a journal would do, without changing anything.
+
+        Returns:
+            The calls, in `plan`. Iterating yields identifier, course key and reason of every pair
+            that is left alone; `counts` has the number of pairs by reason.
+
+        Raises:
+            ConfigurationError: as for `undo`.
+            EnrollError: if the platform cannot be asked.
+
+        """
+        return await self._jobs.plan_undo(journal)
+
+    async def undo(
+        self,
+        journal: str | os.PathLike[str],
+        *,
+        email_students: bool = False,
+        reason: str | None = None,
+        undo_journal: str | os.PathLike[str] | None = None,
+        stop: Signal | None = None,
+    ) -> EnrollmentReport:
+        """Undo the job of a journal: take every pair back to its state before the job.
+
+        Enrolled learners are unenrolled, unenrolled ones enrolled again; addresses no longer wait
+        for registration, or wait again with their own `auto_enroll`; learners return to their
+        earlier cohorts. Pairs are left alone that the job has not changed, whose earlier state is
+        unknown or cannot be restored, or that have changed since; all are looked up first. The
+        journal of the undo names them (`JournalReport.left_alone`).
+
+        An unfinished job is closed: calls that were in flight are looked up, and what was not
+        sent never is. A job that is undone cannot be resumed; an undo can be undone.
+
+        Args:
+            journal: The journal of the job.
+            email_students: Whether the platform mails the learners who are taken back.
+            reason: As for `apply`.
+            undo_journal: The journal of the undo. None for ``job.undo.db`` beside ``job.db``. If
+                it exists, the undo continues where it ended, with the options it was begun with
+                and without another look-up.
+            stop: As for `apply`.
+
+        Raises:
+            ConfigurationError: if a file is no journal, belongs to another job or site, or is in
+                use.
+            EnrollError: if the platform cannot be asked; nothing was changed. Otherwise as for
+                `apply`.
+
+        """
+        options = Options(True, email_students, reason, stop=stop)
+        run_job = self._jobs.of_undo(journal, undo_journal, options)
+        return await self._report(run_job, options)
+
+    async def verify(self, journal: str | os.PathLike[str]) -> AsyncGenerator[Verified]:
+        """Look up whether what a job has reported still holds.
+
+        Yields every pair that was reported to be as asked, once all listings are read. `holds`
+        is True, False, or None where it cannot be seen, such as who waits for registration.
+
+        Raises:
+            ConfigurationError: if the file is no journal, or belongs to another site.
+            EnrollError: if a listing cannot be read to its end.
+
+        """
+        async with aclosing(self._jobs.verify(journal)) as lists:
+            async for some in lists:
+                for pair in some:
+                    yield pair
+
     async def resume(
         self, journal: str | os.PathLike[str], *, stop: Signal | None = None
     ) -> AsyncGenerator[EnrollmentResult]:
@@ -405,43 +370,3 @@ class EnrollmentClient:
         async with aclosing(self._results(self._jobs.of_journal(journal, stop))) as results:
             async for result in results:
                 yield result
-
-    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
-        cut_off: list[Block] = []
-        builder = ReportBuilder(
-            auto_enroll=options.auto_enroll, email_students=options.email_students
-        )
-
-        async def add(blocks: list[Block]) -> None:
-            builder.add(blocks)
-
-        try:
-            finished_earlier = await run_job(add, cut_off)
-        except (Exception, asyncio.CancelledError) as error:
-            builder.add(cut_off)
-            error.report = builder.report()  # type: ignore[union-attr]  # documented
-            raise
-        return evolve(builder.report(), finished_earlier=finished_earlier)
-
-    async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
-        not_yielded: dict[int, list[Block]] = {}
-
-        async def produce(emit: EmitBlocks) -> None:
-            async def add(blocks: list[Block]) -> None:
-                not_yielded[id(blocks)] = blocks
-                await emit(blocks)
-
-            cut_off: list[Block] = []
-            not_yielded[id(cut_off)] = cut_off
-            await run_job(add, cut_off)
-
-        try:
-            async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
-                async for blocks in all_:
-                    del not_yielded[id(blocks)]
-                    for result in chain.from_iterable(blocks):
-                        yield result
-        except asyncio.CancelledError as cancelled:
-            remaining = chain.from_iterable(not_yielded.values())
-            cancelled.results = tuple(chain.from_iterable(remaining))  # type: ignore[attr-defined]  # documented
-            raise

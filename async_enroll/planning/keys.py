@@ -1,8 +1,8 @@
-"""What platforms take for a course key, an e-mail address and a username. Pure.
+"""Syntax checks for course keys, e-mail addresses and usernames. Pure.
 
-Whatever is refused here, no platform takes. Sources: Open edX's opaque-keys (`CourseLocator`,
-`LibraryLocator`, `CCXLocator`, and the slashes of old), Django's `validate_email` and its
-`UnicodeUsernameValidator`.
+No platform accepts what is refused here. `roster.cells` and `planning.batching` call these checks.
+Sources: Open edX's opaque-keys (`CourseLocator`, `LibraryLocator`, `CCXLocator` and the older form
+with slashes), Django's `validate_email` and its `UnicodeUsernameValidator`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KEY = re.compile(
     r"|[\w.%-]+/[\w.%-]+/[\w.%-]+"
 )
 _LONGEST = 255
-"""In characters, of a course key and of an address: what the platform's tables hold."""
+"""In characters; the platform's tables hold no longer course key or address."""
 
 _ATOM = re.compile(r"[-!#$%&'*+/=?^`{}|~\w]+")
 _QUOTED = re.compile(
@@ -39,10 +39,10 @@ def is_course_key(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether a platform may take `text` for an e-mail address.
+    """Whether a platform may accept `text` as an e-mail address.
 
-    Letters beyond ASCII before the @ are let pass: Django's check refuses them, yet there may be
-    such an account, made by a site's own sign-on.
+    Letters beyond ASCII before the @ are accepted. Django's check refuses them, but a site's
+    single sign-on may have created such an account.
     """
     local, at, domain = text.rpartition("@")
     if not at or len(text) > _LONGEST:
@@ -58,7 +58,7 @@ def is_address(text: str) -> bool:
 
 
 def is_username(text: str) -> bool:
-    """Whether there may be a user of that name."""
+    """Whether a user may have this name."""
     return bool(_USERNAME.fullmatch(normalize("NFC", text)))
 
 

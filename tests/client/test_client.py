@@ -167,7 +167,23 @@ async def test_a_frameworks_own_kind_of_string_will_do(
 
 async def test_nothing_to_do(platform: Platform, client: EnrollmentClient) -> None:
     assert (await client.bulk_enroll([], [C0])).ok
+    assert (await client.apply([])).ok
     assert [result async for result in client.stream([])] == []
+    assert not platform.requests
+
+
+async def test_to_enroll_nowhere_is_the_callers_mistake(
+    platform: Platform, client: EnrollmentClient
+) -> None:
+    async def none() -> AsyncIterator[str]:
+        for text in list[str]():
+            yield text
+
+    nothing: list[Any] = [[], (), none()]
+    for empty in nothing:
+        for method in (client.bulk_enroll, client.bulk_unenroll):
+            with pytest.raises(ConfigurationError, match="no courses are given"):
+                await method(["learner1"], empty)
     assert not platform.requests
 
 
@@ -431,7 +447,7 @@ async def test_entries_and_cohorts_of_the_wrong_kind(client: EnrollmentClient) -
 async def test_flags_are_booleans(
     platform: Platform, client: EnrollmentClient, flag: str, value: object
 ) -> None:
-    with pytest.raises(ConfigurationError, match=f"{flag} is a .*; expected True or False"):
+    with pytest.raises(ConfigurationError, match=f"{flag} is .*; expected True(,| or) False"):
         await client.bulk_enroll(["learner1"], [C0], **{flag: value})  # type: ignore[arg-type]  # wrong
     assert not platform.requests
 

@@ -1,0 +1,191 @@
+"""Settings of a client, its opening and closing, and how results of its jobs are collected.
+
+Validates the settings, and builds transport, throttle and listing reader. `client.client` adds the
+methods for users on top.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from itertools import chain
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from attrs import evolve
+
+from async_enroll.delivery.event_log import OnEvent
+from async_enroll.errors import ConfigurationError
+from async_enroll.http.client_credentials import ClientCredentials
+from async_enroll.http.site import site_url
+from async_enroll.http.tokens import Auth, BearerToken, Secret, SignIn
+from async_enroll.http.transport import Transport
+from async_enroll.jobs.jobs import EmitBlocks, Jobs, Options, RunJob
+from async_enroll.jobs.producers import Background
+from async_enroll.models import BatchLimits, EnrollmentResult, ListingKind, RequestWindow
+from async_enroll.pacing.circuit_breaker import CircuitBreaker
+from async_enroll.pacing.request_slots import RequestSlots
+from async_enroll.pacing.throttle import Throttle
+from async_enroll.platform.accounts import Accounts
+from async_enroll.platform.bulk_enroll import BulkEnrollApi
+from async_enroll.platform.enrollments import reader
+from async_enroll.reports.report import EnrollmentReport, ReportBuilder
+from async_enroll.results import Block
+
+
+class ClientBase:
+    """An open connection to one site, and the jobs that run on it.
+
+    Arguments and exceptions are those of `EnrollmentClient`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        auth: str | Auth | ClientCredentials,
+        *,
+        window: RequestWindow = RequestWindow(),
+        concurrency: int = 8,
+        batch: BatchLimits = BatchLimits(),
+        timeout: float = 60.0,
+        settle: float = 60.0,
+        patience: float = 300.0,
+        listing: ListingKind = "auto",
+        on_event: OnEvent | None = None,
+        session: aiohttp.ClientSession | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        trust_env: bool = True,
+        allow_http: bool = False,
+    ) -> None:
+        source, auth = Secret(auth), ""  # keep the token out of the locals in a traceback
+        for name, given, kind in (
+            ("base_url", base_url, str),
+            ("window", window, RequestWindow),
+            ("concurrency", concurrency, int),
+            ("batch", batch, BatchLimits),
+        ):
+            if not isinstance(given, kind):
+                found = type(given).__name__
+                raise ConfigurationError(f"{name} is a {found}; expected a {kind.__name__}")
+        if not isinstance(source.value, str | SignIn) and not hasattr(
+            source.value, "authorization"
+        ):
+            found = type(source.value).__name__
+            raise ConfigurationError(f"auth is a {found}; expected a token or a source of tokens")
+        if concurrency < 1:
+            raise ConfigurationError(f"concurrency is {concurrency}; expected at least 1")
+        for name, seconds in (("timeout", timeout), ("settle", settle), ("patience", patience)):
+            if not isinstance(seconds, int | float):
+                raise ConfigurationError(
+                    f"{name} is a {type(seconds).__name__}; expected a number of seconds"
+                )
+            if not 0 < seconds < math.inf:
+                raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
+        if session is not None and ssl_context is not None:
+            raise ConfigurationError(
+                "session and ssl_context are both given; the session has its own"
+            )
+        site = site_url(base_url, allow_http=allow_http)
+        credentials = BearerToken(source.value) if isinstance(source.value, str) else source.value
+        self._limits = batch
+        self._concurrency = concurrency
+        self._transport = Transport(
+            site,
+            credentials,
+            timeout=timeout,
+            session=session,
+            ssl_context=ssl_context,
+            trust_env=trust_env,
+        )
+        self._throttle = Throttle(window, concurrency, patience)
+        api = BulkEnrollApi(self._transport, self._throttle, batch)
+        self._slots = RequestSlots(concurrency)
+        accounts = Accounts(self._transport, self._throttle, self._slots)
+        self._reader = reader(listing, self._transport, self._throttle, self._slots, accounts)
+        self._jobs = Jobs(
+            str(site),
+            api,
+            self._throttle,
+            CircuitBreaker(patience, api.answers),
+            self._reader,
+            accounts,
+            limits=batch,
+            concurrency=concurrency,
+            settle=settle,
+            on_event=on_event,
+        )
+        self._background = Background()
+
+    async def __aenter__(self) -> Self:
+        await self._transport.__aenter__()
+        return self
+
+    async def open(self) -> Self:
+        """Open the client where no `async with` block can span its use, as in a notebook.
+
+        Returns the client. Call `aclose` when it is no longer needed; it can be opened again.
+
+        Raises:
+            ConfigurationError: if it is open already, or no event loop of asyncio is running.
+
+        """
+        return await self.__aenter__()
+
+    async def aclose(self) -> None:
+        """Close the client: cancel what still runs in the background, close its connections."""
+        await self.__aexit__(None, None, None)
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._background.aclose()
+        finally:
+            await self._transport.__aexit__(exc_type, exc, traceback)
+
+    async def _report(self, run_job: RunJob, options: Options) -> EnrollmentReport:
+        cut_off: list[Block] = []
+        builder = ReportBuilder(
+            auto_enroll=options.auto_enroll, email_students=options.email_students
+        )
+
+        async def add(blocks: list[Block]) -> None:
+            builder.add(blocks)
+
+        try:
+            finished_earlier = await run_job(add, cut_off)
+        except (Exception, asyncio.CancelledError) as error:
+            builder.add(cut_off)
+            error.report = builder.report()  # type: ignore[union-attr]  # documented
+            raise
+        return evolve(builder.report(), finished_earlier=finished_earlier)
+
+    async def _results(self, run_job: RunJob) -> AsyncGenerator[EnrollmentResult]:
+        not_yielded: dict[int, list[Block]] = {}
+
+        async def produce(emit: EmitBlocks) -> None:
+            async def add(blocks: list[Block]) -> None:
+                not_yielded[id(blocks)] = blocks
+                await emit(blocks)
+
+            cut_off: list[Block] = []
+            not_yielded[id(cut_off)] = cut_off
+            await run_job(add, cut_off)
+
+        try:
+            async with aclosing(self._background.stream(produce, buffer=self._concurrency)) as all_:
+                async for blocks in all_:
+                    del not_yielded[id(blocks)]
+                    for result in chain.from_iterable(blocks):
+                        yield result
+        except asyncio.CancelledError as cancelled:
+            remaining = chain.from_iterable(not_yielded.values())
+            cancelled.results = tuple(chain.from_iterable(remaining))  # type: ignore[attr-defined]  # documented
+            raise
