@@ -145,44 +145,38 @@ def _state(state: EnrollmentState | None) -> str | None:
     return "enrolled" if state.enrollment else "allowed" if state.allowed else "none"
 
 
-def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[str]) -> None:
+def write_roster(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
     """Write results as a roster to correct and apply again, in CSV as by `write_csv`.
 
-    `rows` has results, each with the requested cohort. The column `error` says what to
-    correct, or that the learner may not have been notified; `line` is the pair's former line.
-    Reading a roster ignores both.
+    The column `error` says what to correct, or that the learner may not have been notified;
+    `line` is the pair's former line. Reading a roster ignores both.
     """
     cells = csv.writer(file)
     cells.writerow(_ROSTER_COLUMNS)
-    cells.writerows(_roster_rows(rows))
+    cells.writerows(map(_roster_row, results))
 
 
-def write_roster_file(
-    path: str | os.PathLike[str], rows: Iterable[tuple[EnrollmentResult, str | None]]
-) -> None:
+def write_roster_file(path: str | os.PathLike[str], results: Iterable[EnrollmentResult]) -> None:
     """`write_roster` to a file in the form that its suffix names, CSV or one of `ROSTER_FORMS`.
 
     Blocks. Raises as `write`.
     """
     if Path(path).suffix == ".xlsx":
         with private_binary_file(path) as binary:
-            _write_sheets(_ROSTER_COLUMNS, _roster_rows(rows), binary)
+            _write_sheets(_ROSTER_COLUMNS, map(_roster_row, results), binary)
         return
     with private_file(path, newline="", marked=True) as file:
-        write_roster(rows, file)
+        write_roster(results, file)
 
 
-def _roster_rows(rows: Iterable[tuple[EnrollmentResult, str | None]]) -> Iterator[_Row]:
+def _roster_row(result: EnrollmentResult) -> _Row:
     return (
-        (
-            _cell(result.identifier),
-            _cell(result.course_id),
-            result.action.value,
-            _cell(cohort or ""),
-            _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
-            result.line or "",
-        )
-        for result, cohort in rows
+        _cell(result.identifier),
+        _cell(result.course_id),
+        result.action.value,
+        _cell(result.cohort or ""),
+        _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
+        result.line or "",
     )
 
 

@@ -30,7 +30,7 @@ from async_enroll.journal.creation import create
 from async_enroll.journal.database import VERSION
 from async_enroll.journal.store import Record, Store
 from async_enroll.models import Action, Batch
-from async_enroll.results import Block, ResultDetail, failing
+from async_enroll.results import Block, ResultDetail
 from async_enroll.sandbox import Platform
 from tests.account import assert_account
 
@@ -424,6 +424,6 @@ def test_what_is_garbled_is_an_error_that_names_the_file(journal: Path) -> None:
 
 def whole_report(path: Path) -> None:
     with JournalReport(path) as report:
-        list(report.with_cohorts(failing))
+        list(report.results())
         report.account()
         assert report.pending is not None

@@ -204,13 +204,14 @@ def test_parquet_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
-    rows = [
-        (EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None), None),
-        (EnrollmentResult("b@x.org", C1, Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
-        (EnrollmentResult("c", C2, Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
+    failed, refused = Outcome.ERROR, Outcome.REJECTED
+    results = [
+        EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None),
+        EnrollmentResult("b@x.org", C1, Action.ENROLL, failed, error="it failed", cohort="red"),
+        EnrollmentResult("c", C2, Action.UNENROLL, refused, error="=1"),
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
-        write_roster(rows, file)
+        write_roster(results, file)
     entries = [(e.identifier, e.course_id, e.action, e.cohort) for e in Roster.read(path)]
     assert entries == [
         ("a@x.org", C1, Action.ENROLL, None),
@@ -273,15 +274,16 @@ def test_any_results_become_a_roster(suffix: str, some: list[EnrollmentResult]) 
     kept = [replaced(one, number) for number, one in enumerate(some)]
     with TemporaryDirectory() as directory:
         path = Path(directory, f"again{suffix}")
-        write_roster_file(path, [(one, None) for one in kept])
+        write_roster_file(path, kept)
         if kept:
-            found = {(entry.identifier, entry.action) for entry in Roster.read(path)}
-            assert found == {(one.identifier, one.action) for one in kept}
+            found = {(entry.identifier, entry.action, entry.cohort) for entry in Roster.read(path)}
+            assert found == {(one.identifier, one.action, one.cohort) for one in kept}
 
 
 def replaced(result: EnrollmentResult, number: int) -> EnrollmentResult:
     """A result of a pair that can be in a roster; its error may be anything."""
-    return evolve(result, identifier=f"-learner{number}@example.org", course_id=C1)
+    cohort = "=red" if result.cohort and result.action is Action.ENROLL else None
+    return evolve(result, identifier=f"-learner{number}@example.org", course_id=C1, cohort=cohort)
 
 
 @pytest.mark.parametrize("suffix", export.FORMS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -37,6 +37,7 @@ from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.verification import show_verified
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
+from async_enroll.models import EnrollmentResult
 from async_enroll.reports.export import (
     ROSTER_FORMS,
     check,
@@ -46,7 +47,6 @@ from async_enroll.reports.export import (
     write_roster,
     write_roster_file,
 )
-from async_enroll.results import ResultDetail, failing, unnotified
 
 EXAMPLES = """\
 Examples:
@@ -70,6 +70,7 @@ Exit status:
   3  the output cannot be written, or the platform asked (--verify)"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
+Only = Literal["failures", "unnotified"]
 
 
 def report(
@@ -78,7 +79,7 @@ def report(
     *,
     format: Format | None = None,  # noqa: A002  # the option's name
     output: Path | None = None,
-    only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
+    only: Annotated[Only | None, Parameter(show_default=False)] = None,
     as_roster: Flag = False,
     verify: Flag = False,
     json: Flag = False,
@@ -125,7 +126,8 @@ def report(
                 chosen = kept.failures if only == "failures" else kept.unnotified
                 account = evolve(account, results=chosen)
             if as_roster:
-                _write_roster(kept, output, unnotified if only == "unnotified" else failing)
+                some = kept.unnotified() if only == "unnotified" else kept.failures()
+                _write_roster(some, output, only)
             elif format:
                 with naming(output), destination(output, marked=format == "csv") as file:
                     _write(format, account, file)
@@ -158,12 +160,12 @@ def _write(form: Format, account: Account, file: IO[str]) -> None:
 
 
 def _write_roster(
-    kept: JournalReport, output: Path | None, like: Callable[[ResultDetail], bool]
+    results: Iterable[EnrollmentResult], output: Path | None, only: Only | None
 ) -> None:
     if output is None:
-        write_roster(kept.with_cohorts(like), sys.stdout)
+        write_roster(results, sys.stdout)
     else:
         with naming(output):
-            write_roster_file(output, kept.with_cohorts(like))
-        whose = "learners who may not have been notified" if like is unnotified else "failures"
+            write_roster_file(output, results)
+        whose = "learners who may not have been notified" if only == "unnotified" else "failures"
         note(f"roster of {whose}: {output}")
