@@ -5,6 +5,7 @@ import time
 
 import anyio
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ from async_enroll.events import (
     Event,
     JobStarted,
     Paused,
+    PlacesChecked,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
@@ -122,6 +124,36 @@ def test_what_a_job_waits_for() -> None:
     assert list(state.waiting(1061)) == [f"finding out what 1 lost call did, until {moment(1090)}"]
     state.take(sent(1090, 2))
     assert list(state.waiting(1091)) == []
+
+
+def places_checked(checked: int, refused: int) -> PlacesChecked:
+    return PlacesChecked(job=1, at=1001, places=1200, checked=checked, refused=refused)
+
+
+def test_how_many_courses_are_checked() -> None:
+    state = JobState(RequestWindow(), begun=1000)
+    state.take(JobStarted(job=1, at=1000, pairs=120))
+    state.take(places_checked(1100, 30))
+    assert state.sentence(1002) == (
+        "0 of 120 enrollments (0 %), 0:00:02 elapsed, 0 failed, "
+        "checking courses: 1,100 of 1,200, 30 refused"
+    )
+    state.take(Throttled(job=1, at=1003, call=1, seconds=30.0))
+    assert list(state.waiting(1004)) == [f"throttled by the platform until {moment(1033)}"]
+    state.take(sent(1040, 1))  # a later one: all are checked
+    assert list(state.waiting(1041)) == []
+    state.take(places_checked(1100, 30))
+    state.take(places_checked(1200, 31))
+    assert list(state.waiting(1042)) == []
+
+
+def test_a_lost_call_that_only_mails_is_not_looked_up() -> None:
+    state = JobState(RequestWindow())
+    state.take(JobStarted(job=1, at=1000, pairs=120))
+    state.take(evolve(sent(1001, 1), planned=None, changed_in=(1, 2)))
+    assert list(state.waiting(1002)) == []
+    state.take(evolve(answered(1003, 1, FailureKind.UNKNOWN), planned=None))
+    assert list(state.waiting(1004)) == ["waiting before the next call"]
 
 
 def test_the_time_left_stands_still_in_a_pause() -> None:

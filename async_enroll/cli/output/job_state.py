@@ -20,6 +20,7 @@ from async_enroll.events import (
     Event,
     JobStarted,
     Paused,
+    PlacesChecked,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
@@ -62,6 +63,7 @@ class JobState:
     _idle: float = 0.0
     _held_since: float = 0.0
     _throttled: bool = False
+    _checked: PlacesChecked | None = None
 
     def take(self, event: Event) -> None:
         """Update the state with an event."""
@@ -70,7 +72,11 @@ class JobState:
                 self.pairs = event.pairs or self.pairs
                 self.done = self._earlier = event.done or 0
                 self._started = event.at
+            case PlacesChecked():
+                self._throttled = False
+                self._checked = event if event.checked < event.places else None
             case BatchSent():
+                self._checked = None
                 self._sent.append(event.at)
                 self._in_flight[event.call] = event.at, event.batch.pairs
                 if event.planned is not None:
@@ -192,6 +198,11 @@ class JobState:
             yield f"throttled by the platform until {_moment(self.held_until)}"
         elif self._throttled:
             yield "throttled by the platform, which does not say until when"
+        elif checked := self._checked:
+            yield (
+                f"checking courses: {checked.checked:,} of {checked.places:,}, "
+                f"{checked.refused:,} refused"
+            )
         elif self.done < self.pairs and not (self._calls or self.counts):
             earlier = " and calls of the earlier run" if self._earlier else ""
             yield f"checking courses{earlier}"
