@@ -139,7 +139,8 @@ def report(
                 show_account(account)
             if account.pending:
                 note(pending_in_words(account.pending))
-                note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")
+                if not kept.description.undone:
+                    note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")
             for words in remarks(kept):
                 note(words)
             return ExitStatus.OK if as_roster else account.status
