@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Self
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from async_enroll.models import (
     Action,
@@ -94,11 +94,9 @@ class Plan:
 
     def unsent(self) -> Iterator[EnrollmentResult]:
         """Yield the results of the pairs that cannot be sent, each with its line."""
-        for result in chain.from_iterable(item for item in self.work if isinstance(item, Block)):
-            if self.lines is not None:
-                line = self.lines.of(result.identifier, result.course_id)
-                result = evolve(result, line=line)
-            yield result
+        for item in self.work:
+            if isinstance(item, Block):
+                yield from item.with_lines(self.lines.of) if self.lines else item
 
     @property
     def calls(self) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import IO
 
-from attrs import evolve, frozen
+from attrs import frozen
 from rich.text import Text
 
 from async_enroll.cli.console import OUT, busy, complain, note, printable, say
@@ -89,19 +89,12 @@ def in_memory(
     `roster` is its roster as it was given, `path` its report file, if any.
     """
     summary = report.summary()
-    lines = plan.lines
-
-    def results() -> Iterable[EnrollmentResult]:
-        if lines is None:
-            return report
-        return (evolve(one, line=lines.of(one.identifier, one.course_id)) for one in report)
-
     apply = f"async-enroll apply {quote(roster)}"
     steps = []
     if summary.failed and path is None:
         steps.append(Step("to have all failures in a file", [f"{apply} --report FILE.csv"]))
     return Account(
-        results,
+        lambda: report,
         summary,
         timeline,
         plan.pairs - summary.pairs,
