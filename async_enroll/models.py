@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Literal, TypeVar
 from unicodedata import category, normalize
 
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from async_enroll.errors import ConfigurationError
 
@@ -120,6 +120,10 @@ class Batch:
         """Number of pairs in the call."""
         return len(self.courses) * len(self.identifiers)
 
+    def cohort_in(self, course_id: str) -> str | None:
+        """The cohort for one of the courses, or None."""
+        return None if self.cohorts is None else self.cohorts[self.courses.index(course_id)]
+
 
 @frozen
 class Enrollment:
@@ -212,7 +216,9 @@ class EnrollmentResult:
     was asked to mail the learner and answered 200; False where no mail was sent; None where
     it is unknown whether mail was sent. `attempts` counts the calls that carried the pair.
     `line` is the line of the roster's file that asked for the pair first; None where no file
-    did, or it is not known.
+    did, or it is not known. `cohort` is the one asked for. `at` is when the result came, in
+    seconds since the epoch, None where that is not known; it does not count when two results are
+    compared.
     """
 
     identifier: str
@@ -225,6 +231,8 @@ class EnrollmentResult:
     notified: bool | None = False
     attempts: int = 1
     line: int | None = None
+    cohort: str | None = None
+    at: float | None = field(default=None, eq=False)
 
 
 @frozen

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
 
@@ -39,7 +41,8 @@ class Block:
 
     These are built during iteration: building one costs more than all other work on a pair.
     `details` has one item for each of `identifiers`, in the same order. So has `lines`, their
-    lines in a roster, 0 where unknown; None if all are unknown.
+    lines in a roster, 0 where unknown; None if all are unknown. `cohort` is the one asked for,
+    `at` when the results came, in seconds since the epoch; None where unknown.
     """
 
     course_id: str
@@ -47,13 +50,21 @@ class Block:
     identifiers: Sequence[str]
     details: Sequence[ResultDetail]
     lines: Sequence[int] | None = None
+    cohort: str | None = None
+    at: float | None = field(default=None, eq=False)
 
     @classmethod
     def alike(
-        cls, course_id: str, action: Action, identifiers: Sequence[str], detail: ResultDetail
+        cls,
+        course_id: str,
+        action: Action,
+        identifiers: Sequence[str],
+        detail: ResultDetail,
+        *,
+        cohort: str | None = None,
     ) -> Self:
         """A block in which all identifiers share one detail."""
-        return cls(course_id, action, identifiers, [detail] * len(identifiers))
+        return cls(course_id, action, identifiers, [detail] * len(identifiers), cohort=cohort)
 
     @classmethod
     def known(
@@ -63,13 +74,16 @@ class Block:
         identifiers: Sequence[str],
         details: Sequence[ResultDetail | None],
         lines: Sequence[int] | None = None,
+        *,
+        cohort: str | None = None,
+        at: float | None = None,
     ) -> Self:
         """A block of the identifiers whose detail is not None."""
         present = [detail for detail in details if detail is not None]
         if len(present) < len(details):
             identifiers = list(compress(identifiers, details))
             lines = lines and list(compress(lines, details))
-        return cls(course_id, action, identifiers, present, lines)
+        return cls(course_id, action, identifiers, present, lines, cohort, at)
 
     def with_lines(self, line_of: Callable[[str, str], int | None]) -> Block:
         """The block with the line that `line_of` gives for each identifier and the course.
@@ -88,7 +102,13 @@ class Block:
         lines = self.lines or repeat(0, len(self))
         for identifier, detail, line in zip(self.identifiers, self.details, lines, strict=True):
             yield EnrollmentResult(
-                identifier, self.course_id, self.action, *detail[:6], line or None
+                identifier,
+                self.course_id,
+                self.action,
+                *detail[:6],
+                line or None,
+                self.cohort,
+                self.at,
             )
 
     def runs(self) -> Iterator[tuple[ResultDetail, int]]:
@@ -114,7 +134,7 @@ class Block:
         identifiers = list(compress(self.identifiers, chosen))
         details = list(compress(self.details, chosen))
         lines = self.lines and list(compress(self.lines, chosen))
-        return Block(self.course_id, self.action, identifiers, details, lines)
+        return evolve(self, identifiers=identifiers, details=details, lines=lines)
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:
@@ -131,6 +151,15 @@ def unnotified(detail: ResultDetail) -> bool:
     """Whether the pair is in the state asked for, but mail for it is missing, or may be."""
     return detail.outcome.ok and (detail.notified is None or detail.mail_missed)
 
+
+@lru_cache(1024)
+def moment(at: float) -> str:
+    """A time in seconds since the epoch as ISO 8601 in UTC, to the second, for output."""
+    return f"{datetime.fromtimestamp(int(at), UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+NO_SUCH_LEARNER = "neither a user of the platform nor a plausible e-mail address"
+"""The error of an identifier that the platform calls invalid."""
 
 UNNOTIFIED = "may not have been notified"
 """The words for such a learner in output."""

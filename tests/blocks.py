@@ -14,4 +14,5 @@ def block_of(result: EnrollmentResult) -> Block:
         result.notified,
         result.attempts,
     )
-    return Block(result.course_id, result.action, [result.identifier], [detail])
+    who, at = [result.identifier], result.at
+    return Block(result.course_id, result.action, who, [detail], cohort=result.cohort, at=at)

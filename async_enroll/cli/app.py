@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 
-from cyclopts import App
+from cyclopts import App, ArgumentCollection
 
 from async_enroll import __version__
+from async_enroll.cli.options.profiles import config_path
 
 COMMANDS = {
     "enrollments": "List current and former enrollments.",
@@ -24,7 +25,7 @@ COMMANDS = {
 }
 """The commands, each with the first line of its help: what the common help shows."""
 
-_EPILOGUE = """\
+_EPILOGUE = f"""\
 Start here:
   async-enroll demo                      try it on an embedded platform
   export ASYNC_ENROLL_URL=https://courses.example.org
@@ -37,10 +38,16 @@ Start here:
   async-enroll diff class.csv            show how courses differ from a class list
   async-enroll sync class.csv            make them equal
 
+Instead of the environment, {config_path()}:
+  [site.school]                          doctor --site school checks it
+  url = "https://courses.example.org"
+  token_file = "school.token"            or client_id and client_secret_file
+  patience = "2h"                        or any other option for that site
+
 Exit status:
   0    success
   1    some enrollments failed; the report lists them
-  2    nothing was sent: invalid arguments, configuration or roster
+  2    nothing was sent: unusable arguments, configuration, roster or site
   3    stopped before the end; with a journal, `resume` continues
   130  interrupted; with a journal, `resume` continues"""
 
@@ -52,6 +59,7 @@ def app_for(arguments: Sequence[str]) -> App:
         help="Enroll and unenroll learners in bulk on MOOCit and Open edX.",
         help_epilogue=_EPILOGUE,
         help_format="plaintext",
+        config=_from_profile,
         version=__version__,
         result_action="return_value",
         suppress_keyboard_interrupt=False,
@@ -64,4 +72,14 @@ def app_for(arguments: Sequence[str]) -> App:
             app.command(getattr(module, name), help_epilogue=module.EXAMPLES)
         else:
             app.command(f"{place}:{name}", name=name, help=summary)
+    app.register_install_completion_command(
+        help="Install completion for your shell (bash, zsh or fish), and load it at its start."
+    )
     return app
+
+
+def _from_profile(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    # Loaded when the options of a command are read: the common help does without the client.
+    from async_enroll.cli.options.config import from_profile
+
+    from_profile(app, commands, arguments)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 
@@ -24,6 +28,18 @@ def printable(text: str) -> str:
 def say(console: Console, text: Text) -> None:
     """Print text, wrapped on a terminal only."""
     console.print(text, soft_wrap=not console.file.isatty())
+
+
+@contextmanager
+def busy(words: str, *, quiet: bool = False) -> Iterator[None]:
+    """Show on a terminal, unless `quiet`, what the body does, and for how long."""
+    if quiet or not ERR.is_terminal:
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=ERR, transient=True) as shown:
+        shown.add_task(printable(words), total=None)
+        yield
 
 
 def note(text: str) -> None:

@@ -8,6 +8,7 @@ that fail. Emits blocks of results, after the event log has recorded them.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 
@@ -16,7 +17,13 @@ from attrs import evolve
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt, Doubt
-from async_enroll.delivery.dispatch import Dispatch, InFlight, Reply, after
+from async_enroll.delivery.dispatch import (
+    CANCELLED_BY_OTHERS,
+    Dispatch,
+    InFlight,
+    Reply,
+    after,
+)
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.delivery.mailing import FRESH, Changed, Mailing, divided
@@ -54,7 +61,6 @@ _MOST_CULPRITS = 8
 _LEFT = EnrollError("the learner has left since")
 _INTERRUPTED = "the job was interrupted meanwhile"
 _CANCELLED = "the job was cancelled meanwhile"
-_CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
 _STOPPING = (FailureKind.UNREACHABLE, FailureKind.UNAUTHORIZED, FailureKind.FATAL)
 
 _Step = tuple[list[Block], list[Attempt]]
@@ -107,8 +113,14 @@ class Delivery:
         self, planned: int | None, blocks: list[Block], changed: Iterable[Block] = ()
     ) -> None:
         """Record results, then emit them; record at the same time what is `changed` so far."""
+        now = time.time()
+        blocks = [evolve(block, at=now) for block in blocks]
         event = BatchSettled(
-            job=self._event_log.job, planned=planned, blocks=tuple(blocks), changed=tuple(changed)
+            job=self._event_log.job,
+            at=now,
+            planned=planned,
+            blocks=tuple(blocks),
+            changed=tuple(changed),
         )
         if not event.blocks and not event.changed:
             return
@@ -163,7 +175,7 @@ class Delivery:
             if is_cancelled():
                 raise
             # Somebody else cancelled something that this job uses.
-            error = EnrollError(_CANCELLED_BY_OTHERS)
+            error = EnrollError(CANCELLED_BY_OTHERS)
             self.dispatch.stop(error)
             for part in left:
                 if not part.touched:
@@ -240,22 +252,8 @@ class Delivery:
         return attempt.batch.pairs > most or attempt.weight >= self._smallest_too_large
 
     async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
-        """Send a call without effect; repeat it while its outcome is unknown."""
-        for _ in range(MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN):
-            attempt = Attempt(batch, email=False)
-            try:
-                reply = await self.dispatch.send(attempt, InFlight([attempt]))
-            except anyio.get_cancelled_exc_class():
-                if is_cancelled():
-                    raise
-                self.dispatch.stop(EnrollError(_CANCELLED_BY_OTHERS))
-                reply = None
-            if reply is None or isinstance(reply, BulkAnswer):
-                break
-            if reply.kind is not FailureKind.UNKNOWN:
-                break
-        stopped = self.dispatch.stopped_by or EnrollError("stopped")
-        return reply or Failure(FailureKind.FATAL, stopped)
+        tries = MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN
+        return await self.dispatch.preflight(batch, tries=tries)
 
     async def _handle_reply(self, attempt: Attempt, reply: Reply, in_flight: InFlight) -> _Step:
         """Act on a reply. None means that the job was stopped before the call was sent."""

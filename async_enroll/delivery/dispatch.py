@@ -14,11 +14,13 @@ from weakref import WeakSet
 import anyio
 from attrs import evolve
 
+from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
 from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
 from async_enroll.http.failures import Failure, FailureKind
+from async_enroll.models import Batch
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Permit, Throttle
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -26,6 +28,8 @@ from async_enroll.platform.json import BulkAnswer
 
 Reply = BulkAnswer | Failure | None
 """The reply to a call; None where the job was stopped before it was sent."""
+
+CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
 
 _PAGES = (FailureKind.INTERCEPTED, FailureKind.MASKED)
 """A page in place of an answer: it came from something in front of the site."""
@@ -144,6 +148,24 @@ class Dispatch:
                     self._circuit_breaker.answered()
             return reply
         return None
+
+    async def preflight(self, batch: Batch, *, tries: int) -> BulkAnswer | Failure:
+        """Send a call without effect; repeat it, up to `tries`, while its outcome is unknown."""
+        for _ in range(tries):
+            attempt = Attempt(batch, email=False)
+            try:
+                reply = await self.send(attempt, InFlight([attempt]))
+            except anyio.get_cancelled_exc_class():
+                if is_cancelled():
+                    raise
+                self.stop(EnrollError(CANCELLED_BY_OTHERS))
+                reply = None
+            if reply is None or isinstance(reply, BulkAnswer):
+                break
+            if reply.kind is not FailureKind.UNKNOWN:
+                break
+        stopped = self.stopped_by or EnrollError("stopped")
+        return reply or Failure(FailureKind.FATAL, stopped)
 
     async def _is_site_down(self, page: Failure, attempt: Attempt, in_flight: InFlight) -> bool:
         """Whether calls without effect fail like this one: then the site is down, not the call bad.

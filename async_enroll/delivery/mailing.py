@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import Pair, pairs
@@ -55,13 +55,7 @@ def mails_at_once(email_students: EmailStudents, batch: Batch) -> bool:
 def unmailed(changed: Changed) -> Changed:
     """Return changed pairs with final results: that learners still to be mailed never were."""
     missed = [
-        Block(
-            block.course_id,
-            block.action,
-            block.identifiers,
-            [detail._replace(mail_missed=True) for detail in block.details],
-            block.lines,
-        )
+        evolve(block, details=[detail._replace(mail_missed=True) for detail in block.details])
         for block in changed.to_mail
     ]
     return Changed(changed.planned, [], [*changed.final, *missed])
@@ -84,7 +78,7 @@ def divided(blocks: Iterable[Block]) -> tuple[list[Block], list[Block]]:
                 detail._replace(mail_missed=True) if _may_be_changed(detail) else detail
                 for detail in block.details
             ]
-            block = Block(block.course_id, block.action, block.identifiers, details, block.lines)
+            block = evolve(block, details=details)
         final.append(block)
     return to_mail, [block for block in final if len(block)]
 
@@ -104,8 +98,8 @@ class Mailing:
 
     def __init__(self, limits: BatchLimits) -> None:
         self._limits = limits
-        self._results: dict[Pair, tuple[int, ResultDetail]] = {}
-        """Each pair's planned batch, and its result if nothing else happens."""
+        self._results: dict[Pair, tuple[int, str | None, ResultDetail]] = {}
+        """Each pair's planned batch, its cohort, and its result if nothing else happens."""
         self._waiting: list[tuple[int, Pair]] = []
         """The pairs that no attempt was made for yet, each with its planned batch."""
         self._since = math.inf
@@ -118,7 +112,7 @@ class Mailing:
         for block in blocks:
             for identifier, detail in zip(block.identifiers, block.details, strict=True):
                 pair = identifier, block.course_id
-                self._results[pair] = planned, detail._replace(mail_missed=True)
+                self._results[pair] = planned, block.cohort, detail._replace(mail_missed=True)
                 self._waiting.append((planned, pair))
                 self._since = min(self._since, now)
                 self._changed_at = min(self._changed_at, changed_at)
@@ -170,7 +164,7 @@ class Mailing:
         return [pair for pair in pairs(batch) if not listed.get(pair, not self._is_enrolled(pair))]
 
     def _is_enrolled(self, pair: Pair) -> bool:
-        return self._results[pair][1].outcome is Outcome.ENROLLED
+        return self._results[pair][2].outcome is Outcome.ENROLLED
 
     def settle(self, blocks: Iterable[Block]) -> Iterator[tuple[int, list[Block]]]:
         """Take the results of attempts to mail; yield the final ones, by planned batch."""
@@ -178,8 +172,8 @@ class Mailing:
         for block in blocks:
             for identifier, detail in zip(block.identifiers, block.details, strict=True):
                 pair = identifier, block.course_id
-                planned, first = self._results[pair]
-                self._results[pair] = planned, _final(first, detail)
+                planned, cohort, first = self._results[pair]
+                self._results[pair] = planned, cohort, _final(first, detail)
                 settled[planned].append(pair)
         for planned, some in settled.items():
             yield planned, self._pop(some)
@@ -190,13 +184,17 @@ class Mailing:
         return self._pop(list(self._results))
 
     def _pop(self, some: Iterable[Pair]) -> list[Block]:
-        courses: defaultdict[str, tuple[list[str], list[ResultDetail]]]
-        courses = defaultdict(lambda: ([], []))
-        for pair in some:
-            identifiers, details = courses[pair[1]]
-            identifiers.append(pair[0])
-            details.append(self._results.pop(pair)[1])
-        return [Block(key, Action.ENROLL, *columns) for key, columns in courses.items()]
+        places: defaultdict[tuple[str, str | None], tuple[list[str], list[ResultDetail]]]
+        places = defaultdict(lambda: ([], []))
+        for identifier, course_id in some:
+            _, cohort, detail = self._results.pop((identifier, course_id))
+            identifiers, details = places[course_id, cohort]
+            identifiers.append(identifier)
+            details.append(detail)
+        return [
+            Block(course_id, Action.ENROLL, *columns, cohort=cohort)
+            for (course_id, cohort), columns in places.items()
+        ]
 
 
 def _final(first: ResultDetail, mailed: ResultDetail) -> ResultDetail:

@@ -17,7 +17,7 @@ from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
 from async_enroll.planning.desired import Desired
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
-from async_enroll.results import Block, ResultDetail
+from async_enroll.results import NO_SUCH_LEARNER, Block, ResultDetail
 
 Pair = tuple[str, str]
 """An identifier and a course key."""
@@ -108,7 +108,13 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
                     left = results.erroneous if _is_erroneous(pair) else results.undone
                 left.append((identifier, course_id))
             details.append(detail)
-        if block := Block.known(course_id, batch.action, batch.identifiers, details):
+        if block := Block.known(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            details,
+            cohort=batch.cohort_in(course_id),
+        ):
             results.blocks.append(block)
     return results
 
@@ -230,7 +236,13 @@ def failed(attempt: Attempt, outcome: Outcome, error: EnrollError | str) -> list
     notified, attempts = attempt.notified_so_far, attempt.attempts
     detail = ResultDetail(outcome, error=str(error), notified=notified, attempts=attempts)
     return [
-        Block.alike(course_id, batch.action, batch.identifiers, detail)
+        Block.alike(
+            course_id,
+            batch.action,
+            batch.identifiers,
+            detail,
+            cohort=batch.cohort_in(course_id),
+        )
         for course_id in batch.courses
     ]
 
@@ -273,8 +285,7 @@ def _outcome(
     after: EnrollmentState | None,
 ) -> tuple[Outcome, str | None]:
     if pair.invalid_identifier:
-        words = "neither a user of the platform nor a plausible e-mail address"
-        return Outcome.INVALID_IDENTIFIER, words
+        return Outcome.INVALID_IDENTIFIER, NO_SUCH_LEARNER
     if pair.error or before is None or after is None:
         why = ": ".join(filter(None, (pair.error_type, pair.error_message)))
         return Outcome.ERROR, f"the platform failed on this identifier ({why or _ITS_LOG})"

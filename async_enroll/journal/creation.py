@@ -76,7 +76,14 @@ def _fill(
         match item:
             case Block():
                 values = [
-                    (one.identifier, one.course_id, one.action.value, one.outcome.value, one.error)
+                    (
+                        one.identifier,
+                        one.course_id,
+                        one.action.value,
+                        one.outcome.value,
+                        one.error,
+                        one.cohort,
+                    )
                     for one in item
                 ]
                 database.execute("INSERT INTO unsent VALUES (?)", (json.dumps(values),))

@@ -25,6 +25,9 @@ OURS = int.from_bytes(b"aenj")
 _BUSY_TIMEOUT = 60.0
 """How many seconds to wait for another reader or writer; each takes milliseconds."""
 
+_UNLOCKABLE = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_PROTOCOL", "SQLITE_NOLFS")
+"""How SQLite names its failure to lock a file, or to look for the one beside it."""
+
 SCHEMA = """
 -- The number of rows in all tables that are written while the job runs.
 CREATE TABLE total (records INTEGER NOT NULL);
@@ -111,18 +114,37 @@ class Database:
         self._added = 0
         with ExitStack() as opened:
             with self.reading(ConfigurationError):
-                self._connection = sqlite3.connect(
-                    f"{path.absolute().as_uri()}?mode=rw",  # read-only where the file is
-                    uri=True,
-                    timeout=_BUSY_TIMEOUT,
-                    isolation_level=None,
-                    check_same_thread=False,
-                )
-                opened.callback(self._connection.close)
-                self._check_version()
+                self._connection = self._connected("mode=rw")  # read-only where the file is
+                opened.callback(lambda: self._connection.close())
+                try:
+                    self._check_version()
+                except sqlite3.OperationalError as error:
+                    if not self._is_unlockable(error):
+                        raise
+                    self._connection.close()
+                    self._connection = self._connected("mode=ro&immutable=1")
+                    self._check_version()
                 self._set_up()
                 self._check_whole()
             opened.pop_all()  # nothing has failed: it stays open
+
+    def _connected(self, how: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{how}",
+            uri=True,
+            timeout=_BUSY_TIMEOUT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _is_unlockable(self, error: sqlite3.Error) -> bool:
+        """Whether the file is to be read, and is where nothing can be locked, as on some media.
+
+        Not after a write that was interrupted: without its `-journal` file, it is not whole.
+        """
+        name = getattr(error, "sqlite_errorname", "")
+        interrupted = self.path.with_name(f"{self.path.name}-journal").exists()
+        return not self._writable and not interrupted and name.startswith(_UNLOCKABLE)
 
     def _check_version(self) -> None:
         (ours,) = self._connection.execute("PRAGMA application_id").fetchone()

@@ -319,9 +319,10 @@ async def open_journal(
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
             if expected not in (None, job.digest):
+                words = _differences(job, new()[0]) if new else "the roster differs"
                 raise ConfigurationError(
-                    f"journal {file}: belongs to another job, of {job.roster} on {job.site}; "
-                    "expected the same roster, site and options"
+                    f"journal {file}: belongs to another job, of {job.roster} on {job.site}: "
+                    f"{words}; use the same roster, site and options, or a new journal"
                 )
             if job.undone and not undone:
                 raise ConfigurationError(
@@ -333,6 +334,33 @@ async def open_journal(
                 yield journal
     finally:
         lock.release()
+
+
+def _differences(job: Description, asked: Description) -> str:
+    """What differs between the job of a journal and the one that was asked for, in words."""
+    found = [
+        f"{name} was {_shown(then)}, and is {_shown(now)}"
+        for name, then, now in (
+            ("the site", job.site, asked.site),
+            ("e-mail to learners", job.email_students, asked.email_students),
+            ("enrollment on registration", job.auto_enroll, asked.auto_enroll),
+            ("the reason", job.reason, asked.reason),
+        )
+        if then != now
+    ]
+    if job.pairs != asked.pairs:
+        found.append(f"the roster had {job.pairs:,} enrollments, and has {asked.pairs:,}")
+    elif job.roster != asked.roster:
+        found.append(f"the roster was {job.roster}, and is {asked.roster}")
+    elif not found:
+        found.append("the roster has changed")
+    return "; ".join(found)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "none" if value is None else str(value)
 
 
 @asynccontextmanager

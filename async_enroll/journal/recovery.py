@@ -83,7 +83,7 @@ def changed_earlier(
                 ends, detail = changed.final, detail._replace(notified=None)
             else:
                 ends = changed.to_mail
-            ends.append(Block(block.course_id, block.action, [identifier], [detail]))
+            ends.append(evolve(block, identifiers=[identifier], details=[detail], lines=None))
     return changed
 
 

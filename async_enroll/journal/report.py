@@ -19,7 +19,7 @@ from async_enroll.journal.store import THROTTLED, Description, Store
 from async_enroll.models import EnrollmentResult
 from async_enroll.reports.summary import Summary
 from async_enroll.reports.timeline import Hold, Timeline
-from async_enroll.results import Block, ResultDetail, failing, pairs_in, unnotified
+from async_enroll.results import Block, failing, pairs_in, unnotified
 
 
 class JournalReport:
@@ -87,26 +87,13 @@ class JournalReport:
         for why, course_id, identifiers in self._store.left_alone():
             yield from ((identifier, course_id, why) for identifier in json.loads(identifiers))
 
-    def with_cohorts(
-        self, like: Callable[[ResultDetail], bool]
-    ) -> Iterator[tuple[EnrollmentResult, str | None]]:
-        """Yield the results so far whose details match, each with the cohort asked for, or None."""
-        for block in self._store.unsent():
-            yield from ((result, None) for result in block.only(like))
-        for _, batch, blocks in self._store.settled():
-            names = batch.cohorts or [None] * len(batch.courses)
-            cohort_in = dict(zip(batch.courses, names, strict=True))
-            for block in blocks:
-                cohort = cohort_in[block.course_id]
-                yield from ((result, cohort) for result in block.only(like))
-
     def account(self) -> tuple[Summary, Timeline]:
         """Return a summary of the results so far, and a timeline of when they were recorded."""
         summary = Summary()
         summary.add(self._store.unsent())
         known: list[tuple[float, int, int]] = []
         for at, _, blocks in self._store.settled():
-            summary.add(blocks, at)
+            summary.add(blocks)
             failed = pairs_in([block.only(failing) for block in blocks])
             known.append((at, pairs_in(blocks), failed))
         return summary, self._timeline(known)

@@ -69,8 +69,13 @@ def encode_lines(batch: Batch, lines: Lines) -> bytes:
     return zlib.compress(array("I", numbers).tobytes(), level=1)
 
 
-def decode(batch: Batch, data: str, packed: bytes | None = None) -> list[Block]:
-    """Return the results of pairs of `batch` that `data` holds, with the lines in `packed`."""
+def decode(
+    batch: Batch, data: str, packed: bytes | None = None, *, at: float | None = None
+) -> list[Block]:
+    """Return the results of pairs of `batch` that `data` holds, with the lines in `packed`.
+
+    They came `at`, in seconds since the epoch; None where that is not known.
+    """
     lines = array("I", zlib.decompress(packed)) if packed else None
     size = len(batch.identifiers)
     details: list[ResultDetail | None] = [None] * batch.pairs
@@ -87,6 +92,8 @@ def decode(batch: Batch, data: str, packed: bytes | None = None) -> list[Block]:
             batch.identifiers,
             details[start : start + size],
             lines and lines[start : start + size],
+            cohort=batch.cohort_in(course_id),
+            at=at,
         )
         for course_id, start in zip(batch.courses, range(0, batch.pairs, size), strict=True)
     )

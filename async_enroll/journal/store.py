@@ -303,9 +303,10 @@ class Store:
                     Action(action),
                     [who],
                     [ResultDetail(Outcome(outcome), error=error, attempts=0)],
+                    cohort=next(iter(cohort), None),  # older journals have none
                 )
                 for (data,) in self._database.rows("SELECT results FROM unsent")
-                for who, key, action, outcome, error in json.loads(data)
+                for who, key, action, outcome, error, *cohort in json.loads(data)
             ]
 
     def rows(self) -> Desired:
@@ -337,7 +338,7 @@ class Store:
                     if batch is None or planned != number:
                         number, batch = planned, _batch(*columns)
                     after = one
-                    found.append((at, batch, decode(batch, data, lines)))
+                    found.append((at, batch, decode(batch, data, lines, at=at)))
             if not found:
                 return
             yield from found

@@ -17,6 +17,7 @@ from async_enroll.models import (
     Batch,
     BatchLimits,
     EmailStudents,
+    EnrollmentResult,
     RequestWindow,
     RosterEntry,
 )
@@ -90,6 +91,12 @@ class Plan:
     def unsendable(self) -> int:
         """Number of pairs that cannot be sent; they have results already."""
         return sum(len(item) for item in self.work if isinstance(item, Block))
+
+    def unsent(self) -> Iterator[EnrollmentResult]:
+        """Yield the results of the pairs that cannot be sent, each with its line."""
+        for item in self.work:
+            if isinstance(item, Block):
+                yield from item.with_lines(self.lines.of) if self.lines else item
 
     @property
     def calls(self) -> int:

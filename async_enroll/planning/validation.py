@@ -217,7 +217,8 @@ def _unsent(identifier: str, assignment: Assignment, who: str | None, what: str 
     else:
         outcome, error = Outcome.REJECTED, f"not sent: {what}"
     detail = ResultDetail(outcome, error=error, attempts=0)
-    return Block(assignment.course_id, assignment.action, [identifier], [detail])
+    cohort = assignment.cohort
+    return Block(assignment.course_id, assignment.action, [identifier], [detail], cohort=cohort)
 
 
 def _why_unsendable(assignment: Assignment, limits: BatchLimits) -> str | None:

@@ -75,6 +75,21 @@ class Accounts:
             raise UnexpectedResponse("expected the one account that has the address")
         return matches[0].username
 
+    async def exists(self, username: str) -> bool:
+        """Whether there is an account of that name.
+
+        Raises:
+            EnrollError: if the site does not disclose it, or the request fails.
+
+        """
+        found = await self._ask(username=username)
+        if found is None:
+            return False
+        # An older platform ignores this filter and returns the token's own user.
+        if identity_key(username) not in {identity_key(account.username) for account in found}:
+            raise UnexpectedResponse("expected the account of that name, or none")
+        return True
+
     async def own(self) -> str:
         """The username of the token's own user.
 

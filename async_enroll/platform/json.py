@@ -26,6 +26,7 @@ from async_enroll.models import (
     EnrollmentState,
     Outcome,
 )
+from async_enroll.results import moment
 
 T = TypeVar("T")
 
@@ -345,6 +346,8 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
         "notified": result.notified,
         "attempts": result.attempts,
         "line": result.line,
+        "cohort": result.cohort,
+        "time": result.at and moment(result.at),
     }
 
 

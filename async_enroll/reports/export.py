@@ -21,9 +21,9 @@ from attrs import evolve
 
 from async_enroll.errors import ConfigurationError
 from async_enroll.files import private_binary_file, private_file, safe_cell
-from async_enroll.models import EnrollmentResult, Outcome
+from async_enroll.models import EnrollmentResult, EnrollmentState, Outcome
 from async_enroll.platform.json import result_object
-from async_enroll.results import UNNOTIFIED
+from async_enroll.results import UNNOTIFIED, moment
 
 FORMS = (".csv", ".json", ".jsonl", ".parquet", ".xlsx")
 """The file name suffixes that `write` supports."""
@@ -38,6 +38,10 @@ _COLUMNS = (
     "notified",
     "attempts",
     "line",
+    "cohort",
+    "before",
+    "after",
+    "time",
 )
 _ROSTER_COLUMNS = ("identifier", "course_id", "action", "cohort", "error", "line")
 ROSTER_FORMS = (".csv", ".xlsx")
@@ -108,8 +112,9 @@ def write_csv(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
     """Write a header and one row per pair. Open `file` with ``newline=""``.
 
     A cell that a spreadsheet would evaluate as a formula is prefixed with an apostrophe.
-    Three columns can be empty: `error` if there is none, `notified` if it is unknown, and
-    `line` if the pair's line in a roster is unknown.
+    These columns can be empty: `error` and `cohort` if there is none, and what is unknown of
+    `notified`, `line` (in the roster), `before` and `after` (``enrolled``, ``allowed`` or
+    ``none``) and `time` (ISO 8601, UTC).
     """
     rows = csv.writer(file)
     rows.writerow(_COLUMNS)
@@ -127,47 +132,51 @@ def _row(result: EnrollmentResult) -> _Row:
         "" if result.notified is None else "true" if result.notified else "false",
         result.attempts,
         result.line or "",
+        _cell(result.cohort or ""),
+        _state(result.before) or "",
+        _state(result.after) or "",
+        moment(result.at) if result.at else "",
     )
 
 
-def write_roster(rows: Iterable[tuple[EnrollmentResult, str | None]], file: IO[str]) -> None:
+def _state(state: EnrollmentState | None) -> str | None:
+    if state is None:
+        return None
+    return "enrolled" if state.enrollment else "allowed" if state.allowed else "none"
+
+
+def write_roster(results: Iterable[EnrollmentResult], file: IO[str]) -> None:
     """Write results as a roster to correct and apply again, in CSV as by `write_csv`.
 
-    `rows` has results, each with the requested cohort. The column `error` says what to
-    correct, or that the learner may not have been notified; `line` is the pair's former line.
-    Reading a roster ignores both.
+    The column `error` says what to correct, or that the learner may not have been notified;
+    `line` is the pair's former line. Reading a roster ignores both.
     """
     cells = csv.writer(file)
     cells.writerow(_ROSTER_COLUMNS)
-    cells.writerows(_roster_rows(rows))
+    cells.writerows(map(_roster_row, results))
 
 
-def write_roster_file(
-    path: str | os.PathLike[str], rows: Iterable[tuple[EnrollmentResult, str | None]]
-) -> None:
+def write_roster_file(path: str | os.PathLike[str], results: Iterable[EnrollmentResult]) -> None:
     """`write_roster` to a file in the form that its suffix names, CSV or one of `ROSTER_FORMS`.
 
     Blocks. Raises as `write`.
     """
     if Path(path).suffix == ".xlsx":
         with private_binary_file(path) as binary:
-            _write_sheets(_ROSTER_COLUMNS, _roster_rows(rows), binary)
+            _write_sheets(_ROSTER_COLUMNS, map(_roster_row, results), binary)
         return
     with private_file(path, newline="", marked=True) as file:
-        write_roster(rows, file)
+        write_roster(results, file)
 
 
-def _roster_rows(rows: Iterable[tuple[EnrollmentResult, str | None]]) -> Iterator[_Row]:
+def _roster_row(result: EnrollmentResult) -> _Row:
     return (
-        (
-            _cell(result.identifier),
-            _cell(result.course_id),
-            result.action.value,
-            _cell(cohort or ""),
-            _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
-            result.line or "",
-        )
-        for result, cohort in rows
+        _cell(result.identifier),
+        _cell(result.course_id),
+        result.action.value,
+        _cell(result.cohort or ""),
+        _cell(f"{result.outcome.value}: {result.error or UNNOTIFIED}"),
+        result.line or "",
     )
 
 
@@ -253,6 +262,10 @@ def write_parquet(results: Iterable[EnrollmentResult], file: IO[bytes]) -> None:
             pyarrow.field("notified", pyarrow.bool_()),
             pyarrow.field("attempts", pyarrow.int16(), nullable=False),
             pyarrow.field("line", pyarrow.uint32()),
+            pyarrow.field("cohort", repeating),
+            pyarrow.field("before", repeating),
+            pyarrow.field("after", repeating),
+            pyarrow.field("time", pyarrow.timestamp("ms", tz="UTC")),
         ]
     )
     left = iter(results)
@@ -272,6 +285,10 @@ def _columns(group: list[EnrollmentResult]) -> list[list[Any]]:
         [result.notified for result in group],
         [result.attempts for result in group],
         [result.line for result in group],
+        [result.cohort and _encodable(result.cohort) for result in group],
+        [_state(result.before) for result in group],
+        [_state(result.after) for result in group],
+        [None if result.at is None else int(1000 * result.at) for result in group],
     ]
 
 
@@ -306,6 +323,7 @@ def _json(result: EnrollmentResult) -> bytes:
             identifier=_encodable(result.identifier),
             course_id=_encodable(result.course_id),
             error=result.error and _encodable(result.error),
+            cohort=result.cohort and _encodable(result.cohort),
         )
         return msgspec.json.encode(result_object(escaped))
 

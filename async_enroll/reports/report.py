@@ -22,6 +22,7 @@ from async_enroll.models import EmailStudents, EnrollmentResult, Outcome, Roster
 from async_enroll.platform.json import bulk_object
 from async_enroll.reports.export import json_pieces, write_csv
 from async_enroll.reports.summary import Summary, mail_in_words, sync_in_words
+from async_enroll.reports.words import line_of
 from async_enroll.results import Block, failing, unnotified
 
 _SHOWN = 20
@@ -214,9 +215,7 @@ class EnrollmentReport:
         failures = self.failures
         if failures:
             lines.append("failed:")
-        for result in failures[:_SHOWN]:
-            pair = f"{result.identifier} in {result.course_id}"
-            lines.append(f"  {pair}: {result.outcome.value}, {result.error}")
+        lines += [f"  {line_of(result)}" for result in failures[:_SHOWN]]
         if len(failures) > _SHOWN:
             lines.append(f"  … and {len(failures) - _SHOWN:,} more")
         return _encodable("\n".join(lines))

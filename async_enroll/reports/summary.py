@@ -14,6 +14,7 @@ from typing import Self
 from attrs import define, field
 
 from async_enroll.models import EmailStudents, EnrollmentResult, Outcome
+from async_enroll.reports.words import name_of
 from async_enroll.results import UNNOTIFIED, Block, ResultDetail, failing, unnotified, withheld
 
 MOST_REASONS = 200
@@ -67,8 +68,8 @@ class Summary:
         summary.add(blocks)
         return summary
 
-    def add(self, blocks: Iterable[Block], at: float | None = None) -> None:
-        """Add results, which arrived `at`, in seconds since the epoch."""
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Add results."""
         for block in blocks:
             counts = self.courses.setdefault(block.course_id, Counter())
             failed = False
@@ -84,9 +85,9 @@ class Summary:
             if failed:
                 for result in block.only(failing):
                     self._fail(result)
-        if at is not None:
-            self.started = at if self.started is None else min(self.started, at)
-            self.ended = at if self.ended is None else max(self.ended, at)
+            if (at := block.at) is not None:
+                self.started = at if self.started is None else min(self.started, at)
+                self.ended = at if self.ended is None else max(self.ended, at)
 
     @property
     def counts(self) -> Counter[Outcome]:
@@ -139,8 +140,9 @@ class Summary:
     def __str__(self) -> str:
         """Give the headline, the counts, the largest first, and the `notification`, if any."""
         lines = [self.headline]
-        for outcome, count in sorted(self.counts.items(), key=lambda item: -item[1]):
-            lines.append(f"  {outcome.value:<18} {count:>9,}")
+        counts = sorted(self.counts.items(), key=lambda item: -item[1])
+        width = max((len(name_of(outcome)) for outcome, _ in counts), default=0)
+        lines += [f"  {name_of(outcome):<{width}} {count:>9,}" for outcome, count in counts]
         if self.notification:
             lines.append(self.notification)
         return "\n".join(lines)

@@ -41,6 +41,8 @@ class Problems:
         self.fatal: bool = False
         """Whether a problem may affect other rows, so that skipping bad rows is not enough."""
         self.warnings: list[str] = []
+        self.unit: str = "line"
+        """What is numbered: lines, or the items of an array that stands in one line."""
         self._kept: list[tuple[int, str]] = []
 
     def add(self, line: int, words: str) -> None:
@@ -58,7 +60,7 @@ class Problems:
     def words(self) -> list[str]:
         """The messages of the first problems, sorted by line."""
         kept = sorted(self._kept, key=itemgetter(0))
-        return [f"line {line}{words}" if line else words for line, words in kept]
+        return [f"{self.unit} {line}{words}" if line else words for line, words in kept]
 
 
 class Entries:
@@ -190,7 +192,7 @@ class Entries:
             also = f", also spelled {shown(who)}," if who != identifier else ""
             self._problems.add(
                 line,
-                f": {assignment} contradicts line {earlier}, {first}, "
+                f": {assignment} contradicts {self._problems.unit} {earlier}, {first}, "
                 f"for {shown(identifier)}{also} in {shown(assignment.course_id)}",
             )
         for line, count, text in self._headings:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
@@ -92,13 +93,20 @@ def _unpacked(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _spooled(file: IO[bytes] | gzip.GzipFile) -> Iterator[IO[bytes]]:
-    with TemporaryFile() as spool:
+    with _spool() as spool:
         while piece := file.read(_PIECE):
             spool.write(piece)
             if spool.tell() > _LARGEST:
                 raise ValueError(f"holds more than {_LARGEST >> 30} GiB; expected a roster")
         spool.seek(0)
         yield spool
+
+
+def _spool() -> IO[bytes]:
+    try:
+        return TemporaryFile()
+    except OSError:  # no directory for temporary files can be written
+        return BytesIO()
 
 
 def form_of(file: IO[bytes]) -> Form:

@@ -91,11 +91,17 @@ _SPACED = re.compile(r'"\s+:')
 
 
 def _from_text(text: str, begun: int, problems: Problems) -> Iterator[Item]:
-    """Yield the objects of a text that begins in line `begun`, in sequence or in an array."""
+    """Yield the objects of a text that begins in line `begun`, in sequence or in an array.
+
+    The items of an array that stands in one line are numbered instead of lines.
+    """
     line, counted = begun, 0
     array = _ARRAY.match(text)
     at = array.end() if array else 0
     first = True
+    in_one_line = array is not None and "\n" not in text.strip()
+    if in_one_line:
+        line, problems.unit = 0, "item"
     try:
         while True:
             at = _end_of_space(text, at)
@@ -105,7 +111,7 @@ def _from_text(text: str, begun: int, problems: Problems) -> Iterator[Item]:
                 at = _after_comma(text, at)
             elif not array and at == len(text):
                 return
-            line += text.count("\n", counted, at)
+            line += 1 if in_one_line else text.count("\n", counted, at)
             counted = at
             item, at = _DECODER.raw_decode(text, at)
             first = False

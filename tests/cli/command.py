@@ -29,6 +29,7 @@ def environment(platform: Platform | None = None) -> dict[str, str]:
     """An environment without settings of ours but those for `platform`."""
     ours = ("ASYNC_ENROLL_", "FORCE_COLOR", "NO_COLOR", "COLUMNS", "SSL_CERT_FILE", "HTTP", "NO_P")
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
+    kept["XDG_CONFIG_HOME"] = "/nonexistent"  # whoever runs the tests may have profiles
     if platform is None:
         return kept
     return {**kept, "ASYNC_ENROLL_URL": platform.url, "ASYNC_ENROLL_TOKEN": platform.token}

@@ -5,6 +5,7 @@ import json
 import signal
 import stat
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import anyio
@@ -41,7 +42,7 @@ async def test_all_well(platform: Platform, roster: Path) -> None:
 async def test_some_pairs_fail(platform: Platform, faulty: Path) -> None:
     ended = await run(*APPLY, faulty, env=environment(platform))
     assert ended.status == 1
-    assert "Failed\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\n1 not a valid address or user\n" in ended.out
     assert f"\n  nobody  {C1}\n" in ended.out
     assert platform.is_enrolled("learner0", C0)
 
@@ -63,7 +64,7 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
         ended = await run(*APPLY, roster, "--email-students", env=environment(platform))
         assert len(platform.outbox) == len({mail.to for mail in platform.outbox})
     assert ended.status == 1
-    failures = ended.out[ended.out.index("Failed") :]
+    failures = ended.out[ended.out.index("Failed") : ended.out.index("\nThe learners")]
     assert failures.count("nobody@example.org") == 3
     assert failures.count("  poison ") == 1
     assert "someone" not in failures
@@ -78,10 +79,13 @@ async def test_the_culprits_are_named_with_their_reasons_and_no_others(tmp_path:
 
 async def test_the_first_fifty_failures_are_shown(platform: Platform, tmp_path: Path) -> None:
     rows = [f"nobody{number},{C0}" for number in range(53)]
-    ended = await run(*APPLY, roster_file(tmp_path / "r.csv", *rows), env=environment(platform))
+    roster = roster_file(tmp_path / "r.csv", *rows)
+    ended = await run(*APPLY, roster, env=environment(platform))
     assert ended.status == 1
     assert ended.out.count(C0) == 50
-    assert "… and 3 more; use --report" in ended.out
+    assert "  … and 3 more\n" in ended.out
+    again = f"to have all failures in a file:\n  async-enroll apply {roster} --report FILE.csv\n"
+    assert again in ended.out
 
 
 async def test_words_of_others_are_no_commands_to_a_terminal(
@@ -229,23 +233,37 @@ async def test_a_token_that_will_not_do(
     token = "wrong-token" if staff is None else platform.add_token(staff=staff)
     env = {**environment(platform), "ASYNC_ENROLL_TOKEN": token}
     ended = await run(*APPLY, roster, env=env)
-    assert ended.status == 3
+    assert ended.status == 2
     assert f"error: {words}" in ended.err.replace("the token's user ", "")
-    assert "rejected" in ended.out
+    assert "; nothing was sent" in ended.err
+    assert "2  not done" in ended.out
 
 
 async def test_an_endpoint_switched_off(roster: Path) -> None:
     async with Platform(bulk_enrollment_view=False) as platform:
         ended = await run(*APPLY, roster, env=environment(platform))
-    assert ended.status == 3
+    assert ended.status == 2
     assert "error: the site has no such endpoint" in ended.err
 
 
 async def test_nobody_listens(platform: Platform, roster: Path) -> None:
     env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
     ended = await run(*APPLY, roster, env=env)
-    assert ended.status == 3
+    assert ended.status == 2
     assert "error: no connection to http://127.0.0.1:1" in ended.err
+    assert ended.err.endswith("; nothing was sent\n")
+
+
+async def test_nobody_listens_to_a_job_with_a_journal(
+    platform: Platform, roster: Path, tmp_path: Path
+) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_URL": "http://127.0.0.1:1"}
+    journal = tmp_path / "job.db"
+    for status in (2, 3):  # what an earlier run has sent is not known
+        ended = await run(*APPLY, roster, "--journal", journal, env=env)
+        assert ended.status == status
+        assert f"to continue: async-enroll resume {journal}" in ended.err
+    assert (await run("resume", journal, env=env)).status == 3
 
 
 @pytest.mark.parametrize("twice", [False, True], ids=["once", "twice"])
@@ -273,7 +291,7 @@ async def test_interrupted(tmp_path: Path, twice: bool) -> None:
     assert "Traceback" not in err
     assert "finishing the calls in flight; press Ctrl-C again to cancel them" in err
     assert err.endswith("error: interrupted\n")
-    assert "allowed" in out
+    assert "waiting for registration or activation" in out
     outcomes = Counter(
         row["outcome"] for row in csv.DictReader(report.read_text("utf-8-sig").splitlines())
     )
@@ -302,7 +320,7 @@ async def test_the_plan_is_shown_before(platform: Platform, roster: Path) -> Non
 
 async def test_failures_are_told_as_they_happen(platform: Platform, faulty: Path) -> None:
     ended = await run("apply", faulty, "--yes", env=environment(platform))
-    assert f"✗ nobody in {C1}: invalid_identifier, neither a user" in ended.err
+    assert f"✗ nobody in {C1}: not a valid address or user\n" in ended.err
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".parquet", ".html"])
@@ -350,9 +368,14 @@ async def test_where_to_find_all_failures(platform: Platform, tmp_path: Path) ->
     out, journal = tmp_path / "out.csv", tmp_path / "my job.db"
     env = environment(platform)
     ended = await run("apply", roster, "--yes", "--report", out, env=env)
-    assert f"… and 10 more; see {out} for all" in ended.out
+    assert "  … and 48 more\n" in ended.out
+    assert "--report FILE.csv" not in ended.out
     ended = await run("apply", roster, "--yes", "--journal", journal, env=env)
-    assert f"to list all: async-enroll report '{journal}' --only failures" in ended.out
+    assert (
+        f"to list all failures:\n  async-enroll report '{journal}' --only failures\n"
+        "to correct the failures, and apply them again:\n"
+        f"  async-enroll report '{journal}' --as-roster --output mend.csv\n"
+    ) in ended.out
     ended = await run("report", journal, "--only", "failures", "--format", "csv", env=env)
     assert len(ended.out.splitlines()) == 61
     ended = await run("report", journal, "--only", "failures", env=env)
@@ -374,3 +397,75 @@ async def test_terminated_as_by_ctrl_c(tmp_path: Path) -> None:
             said = (await process.stderr.receive()).decode()
     assert process.returncode == 130
     assert "apply the roster again" in said
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--email-students",), ("--skip-bad-rows",)])
+async def test_a_dry_run_is_a_plan(
+    platform: Platform, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    good = roster_file(tmp_path / "good.csv", f"learner0,{C0}")
+    bad = roster_file(tmp_path / "bad.csv", f"learner0,{C0}", f",{C0}")
+    for roster in (good, bad):
+        planned = await run("plan", roster, *options, env=environment(platform))
+        applied = await run("apply", "--dry-run", roster, *options, env=environment(platform))
+        assert applied == planned
+    assert platform.requests == []
+
+
+async def test_what_the_report_says_of_a_pair(platform: Platform, tmp_path: Path) -> None:
+    header = "identifier,course_id,cohort"
+    rows = (f"learner0,{C0},red", f"new@example.org,{C1},", f"nobody,{C1},")
+    roster, report = roster_file(tmp_path / "r.csv", *rows, header=header), tmp_path / "out.csv"
+    before = datetime.now(UTC).replace(microsecond=0)
+    for job in ((), ("--journal", tmp_path / "job.db")):
+        command = (*APPLY, roster, "--report", report, *job)
+        assert (await run(*command, env=environment(platform))).status == 1
+        found = list(csv.DictReader(report.read_text("utf-8-sig").splitlines()))
+        told = {
+            row["identifier"]: [row[name] for name in ("line", "cohort", "before", "after")]
+            for row in found
+        }
+        done = ["enrolled", "allowed"] if job else ["none", "none"]
+        assert told == {
+            "learner0": ["2", "red", done[0], "enrolled"],
+            "new@example.org": ["3", "", done[1], "allowed"],
+            "nobody": ["4", "", "", ""],
+        }
+        times = {datetime.fromisoformat(row["time"]) for row in found}
+        assert before <= min(times)
+        assert max(times) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["in memory", "with a journal"])
+async def test_a_report_that_cannot_be_written_costs_nothing(
+    platform: Platform, roster: Path, tmp_path: Path, kept: bool
+) -> None:
+    report, journal = tmp_path / "full.csv", tmp_path / "job.db"
+    report.symlink_to("/dev/full")
+    job = ("--journal", journal) if kept else ()
+    ended = await run(*APPLY, roster, "--report", report, *job, env=environment(platform))
+    assert ended.status == 0
+    again = f"report {journal} --output FILE" if kept else f"apply {roster} --report FILE"
+    assert ended.err == (
+        f"error: {report} cannot be written: No space left on device\n"
+        f"to write the report elsewhere: async-enroll {again}\n"
+    )
+    assert "2 enrollments in 2 courses: all as requested" in ended.out
+
+
+async def test_a_directory_that_is_gone_meanwhile(tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    directory = tmp_path / "reports"
+    directory.mkdir()
+    async with Platform(seconds_per_call=0.5) as platform:
+        platform.add_course(C0)
+        platform.add_user("learner0", "learner0@example.org")
+        command = [*COMMAND, *APPLY, str(roster), "--report", str(directory / "out.html")]
+        async with await anyio.open_process(command, env=environment(platform)) as process:
+            while not platform.requests:
+                await anyio.sleep(0.01)
+            directory.rmdir()
+            assert process.stderr
+            said = b"".join([piece async for piece in process.stderr]).decode()
+            assert await process.wait() == 0
+    assert f"error: {directory}/out.html cannot be written: No such file or directory" in said

@@ -9,7 +9,7 @@ async def test_demo(tmp_path: Path) -> None:
     env = {**environment(), "TMPDIR": str(tmp_path)}
     ended = await run("demo", "--learners", "30", "--courses", "2", env=env)
     assert ended.status == 0
-    assert "invalid_identifier" in ended.out
+    assert "not a valid address or user" in ended.out
     assert ended.out.count(" 30 ") >= 2
     assert "Report and platform agree." in ended.err
     assert names_in(tmp_path) == []

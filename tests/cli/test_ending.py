@@ -43,12 +43,17 @@ def test_what_was_sent_decides(
     events: list[Event] = [STARTED, SENT, answered(kind)]
     assert ended(ConfigurationError("change the URL"), events) == expected
     assert capsys.readouterr().err == "error: change the URL\n"
+    assert ended(EnrollError("it stopped"), events) == expected
 
 
-@pytest.mark.parametrize("events", [[], [STARTED], [STARTED, SENT]])
+@pytest.mark.parametrize("events", [[], [STARTED]])
 def test_nothing_was_sent(events: list[Event]) -> None:
     assert ended(ConfigurationError("no URL"), events) == ExitStatus.UNUSABLE
-    assert ended(EnrollError("no connection"), events) == ExitStatus.STOPPED
+    assert ended(EnrollError("no connection"), events) == ExitStatus.UNUSABLE
+
+
+def test_a_call_that_is_cut_off_may_have_been_sent() -> None:
+    assert ended(ConfigurationError("no URL"), [STARTED, SENT]) == ExitStatus.STOPPED
 
 
 def test_calls_that_were_not_sent_undo_none_that_were() -> None:

@@ -12,6 +12,7 @@ from subprocess import PIPE
 import anyio
 import pytest
 
+from async_enroll import EnrollmentClient
 from async_enroll.sandbox import Platform
 from tests.cli.command import C0, C1, C2, COMMAND, environment, names_in, run
 from tests.servers import answer, saying
@@ -190,3 +191,79 @@ async def test_a_reader_that_leaves(platform: Platform) -> None:
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (141, b"")
+
+
+async def test_a_course_that_does_not_exist(peopled: Platform) -> None:
+    peopled.add_course("course-v1:Org+Empty+2026")
+    none = "course-v1:Org+None+2026"
+    courses = ("--course-id", none, "--course-id", C0, "--course-id", "course-v1:Org+Empty+2026")
+    ended = await run("enrollments", *courses, env=environment(peopled))
+    assert ended.status == 2
+    assert ended.err.startswith(f"error: --course-id {none}: the course does not exist")
+    assert len(ended.err.splitlines()) == 1
+    assert ROW in ended.out
+    ended = await run("enrollments", *courses[2:], env=environment(peopled))
+    assert (ended.status, ended.err) == (0, "")
+    assert peopled.audit == []
+
+
+async def test_a_course_that_cannot_be_checked(peopled: Platform) -> None:
+    env = {**environment(peopled), "ASYNC_ENROLL_TOKEN": peopled.add_token(staff=False)}
+    ended = await run("enrollments", "--course-id", "course-v1:Org+None+2026", env=env)
+    if ended.status == 0:  # a token that may list, and may not enroll
+        words = "warning: whether course-v1:Org+None+2026 exists could not be found out: "
+        assert ended.err.startswith(words)
+
+
+async def test_learners_who_do_not_exist(peopled: Platform) -> None:
+    for arguments, words in (
+        (("--username", "jane@example.org"), "is an e-mail address; use --email"),
+        (("--email", "jane"), "is no e-mail address; use --username"),
+        (("--email", "jane@example.org"), "no account has this address"),
+        (("--username", "jane"), "there is no such account"),
+        (("--username", "a", "--email", "a@x.org"), "are both given"),
+    ):
+        ended = await run("enrollments", *arguments, env=environment(peopled))
+        assert ended.status == 2
+        assert words in ended.err
+    peopled.add_user("idle", "idle@example.org")
+    ended = await run("enrollments", "--username", "idle", env=environment(peopled))
+    assert (ended.status, ended.err) == (0, "")
+
+
+@pytest.mark.parametrize("listing", ["so2", "core"])
+async def test_a_learner_by_address(peopled: Platform, listing: str) -> None:
+    command = ("enrollments", "--email", "LEARNER1@example.org", "--listing", listing)
+    ended = await run(*command, env=environment(peopled))
+    assert (ended.status, ended.err) == (0, "")
+    assert [row["course_id"] for row in csv.DictReader(ended.out.splitlines())] == [C1]
+
+
+async def test_a_site_that_tells_no_addresses() -> None:
+    async with Platform(accounts_tell_addresses=False) as platform:
+        platform.add_user("jane", "jane@example.org")
+        command = ("enrollments", "--email", "jane@example.org")
+        ended = await run(*command, env=environment(platform))
+    assert ended.status == 3
+    assert "the site does not tell whose it is" in ended.err
+
+
+async def test_current_ones_and_counts(peopled: Platform) -> None:
+    peopled.enroll("learner2", C1)
+    async with EnrollmentClient(peopled.url, peopled.token) as client:
+        await client.bulk_unenroll(["learner2"], [C1])
+    env = environment(peopled)
+    assert len((await run("enrollments", env=env)).out.splitlines()) == 6
+    ended = await run("enrollments", "--active", env=env)
+    assert [row["username"] for row in csv.DictReader(ended.out.splitlines())].count(
+        "learner2"
+    ) == 0
+    counted = await run("enrollments", "--count", env=env)
+    expected = ["course_id,enrollments,active", f"{C0},1,1", f"{C1},3,2", f"{C2},1,1"]
+    assert counted.out.splitlines() == expected
+    courses = ("--course-id", C1, "--course-id", "course-v1:Org+None+2026")
+    ended = await run("enrollments", "--count", *courses, "--format", "jsonl", env=env)
+    assert ended.status == 2
+    assert [json.loads(line)["enrollments"] for line in ended.out.splitlines()] == [3, 0]
+    ended = await run("enrollments", "--count", "--active", "--format", "table", env=env)
+    assert (ended.status, ended.err) == (0, "4 enrollments in 3 courses\n")

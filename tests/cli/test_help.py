@@ -5,13 +5,17 @@ import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from async_enroll.cli import app
 from tests.cli.command import environment, run
 
-COMMANDS = ("apply", "demo", "doctor", "enrollments", "sandbox")
+COMMANDS = (
+    *("apply", "demo", "doctor", "enrollments", "plan", "report", "resume", "sandbox"),
+    "--install-completion",
+)
 
 
 async def test_help_lists_the_commands() -> None:
@@ -26,7 +30,10 @@ async def test_help_of_a_command(command: str) -> None:
     ended = await run(command, "--help", env=environment())
     assert ended.status == 0
     assert f"async-enroll {command}" in ended.out
-    assert "Examples:" in ended.out
+    assert ("Examples:" in ended.out) == (not command.startswith("-"))
+    # At 80 columns, no line of an example is broken, and no paragraph in its middle.
+    examples = ended.out[ended.out.rindex("╯") :]
+    assert all(len(line) < 80 for line in examples.splitlines())
 
 
 @pytest.mark.parametrize("command", app.COMMANDS)
@@ -76,3 +83,12 @@ def test_help_loads_no_command() -> None:
         "assert not {'aiohttp', 'jinja2', 'async_enroll.sandbox'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_completion_for_a_shell(tmp_path: Path, shell: str) -> None:
+    script = tmp_path / "completion"
+    arguments = ("--install-completion", "--shell", shell, "--output", script)
+    ended = await run(*arguments, env={**environment(), "HOME": str(tmp_path)})
+    assert ended.status == 0
+    assert all(word in script.read_text() for word in ("enrollments", "email-students", "patience"))

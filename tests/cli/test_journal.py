@@ -37,7 +37,7 @@ async def journal(platform: Platform, roster: Path, tmp_path: Path) -> Path:
     command = ("apply", roster, "--yes", "--quiet", "--journal", journal)
     ended = await run(*command, env=environment(platform))
     assert (ended.status, ended.err) == (1, "")
-    assert "Failed\ninvalid_identifier: neither a user" in ended.out
+    assert "Failed\n1 not a valid address or user\n  nobody  " in ended.out
     return journal
 
 
@@ -216,8 +216,12 @@ async def half_mailed(tmp_path: Path) -> AsyncIterator[tuple[Platform, Path]]:
         ended = await run(*command, env=environment(platform))
         assert ended.status == 1
         assert (
-            "the learners of 4 enrollments may not have been notified; to mail them anyway: "
-            f"async-enroll report {journal} --only unnotified --as-roster "
+            "\nThe learners of 4 enrollments may not have been notified\n"
+            f"  learner0  {C0}\n  learner1  {C0}\n  learner2  {C0}\n  learner3  {C0}\n"
+        ) in ended.out
+        assert (
+            "to mail those who may not have been notified; some may get a second mail:\n"
+            f"  async-enroll report {journal} --only unnotified --as-roster "
             "--output mail-again.csv\n"
         ) in ended.out
         yield platform, journal
@@ -251,7 +255,7 @@ async def test_those_who_may_not_have_been_notified_are_listed(
     ended = await run("report", journal, "--only", "unnotified", env={})
     assert (ended.status, ended.err) == (1, "")
     assert sorted(ended.out.splitlines()) == [
-        f"learner{number} in {C0}: enrolled, may not have been notified" for number in range(4)
+        f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(4)
     ]
     ended = await run("report", journal, "--only", "unnotified", "--format", "csv", env={})
     assert [row["notified"] for row in csv_rows(ended.out)] == [""] * 4
@@ -278,9 +282,11 @@ async def test_a_journal_of_another_roster(
     platform: Platform, journal: Path, tmp_path: Path
 ) -> None:
     other = roster_file(tmp_path / "other.csv", f"learner1,{C1}")
-    ended = await run("apply", "--yes", other, "--journal", journal, env=environment(platform))
+    command = ("apply", "--yes", other, "--email-students", "--journal", journal)
+    ended = await run(*command, env=environment(platform))
     assert ended.status == 2
     assert "belongs to another job" in ended.err
+    assert "e-mail to learners was off, and is on; the roster had " in ended.err
     assert ended.out == ""
 
 
@@ -331,6 +337,26 @@ async def test_a_damaged_journal_is_named(
     assert len(platform.requests) == calls
 
 
+async def test_a_roster_to_mend_is_not_written_over(journal: Path, tmp_path: Path) -> None:
+    mend = tmp_path / "mend.csv"
+    mend.write_text("what somebody has worked on")
+    for _ in range(2):
+        command = ("report", journal, "--as-roster", "--output", mend)
+        ended = await run(*command, env=environment())
+        assert ended.status == 2
+        assert f"--output {mend}: exists already" in ended.err
+        assert mend.read_text() == "what somebody has worked on"
+
+
+async def test_an_output_that_cannot_be_written(journal: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full.csv"
+    full.symlink_to("/dev/full")
+    for how in ((), ("--format", "jsonl")):
+        ended = await run("report", journal, "--output", full, *how, env=environment())
+        assert (ended.status, ended.out) == (3, "")
+        assert ended.err == f"error: {full} cannot be written: No space left on device\n"
+
+
 async def test_only_those_are_mailed_whose_enrollment_changes(tmp_path: Path) -> None:
     journal, page = tmp_path / "job.db", tmp_path / "report.html"
     # The second call with learners is lost: of these it is not known who was in before.
@@ -352,9 +378,14 @@ async def test_only_those_are_mailed_whose_enrollment_changes(tmp_path: Path) ->
         assert {mail.to for mail in platform.outbox} == {
             f"learner{number}@example.org" for number in range(0, 10, 2)
         }
-    assert "the learners of 10 enrollments may not have been notified" in ended.out
+    lines = ended.out.splitlines()
+    first = lines.index("The learners of 10 enrollments may not have been notified")
+    assert lines[first + 1 : first + 8] == [
+        *(f"  learner{number}  {C0}" for number in range(10, 16)),
+        "  … and 4 more",
+    ]
     assert "only to those whose enrollment changed" in page.read_text()
     ended = await run("report", journal, "--only", "unnotified", env={})
     assert sorted(ended.out.splitlines()) == sorted(
-        f"learner{number} in {C0}: enrolled, may not have been notified" for number in range(10, 20)
+        f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(10, 20)
     )

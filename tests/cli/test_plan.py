@@ -149,6 +149,48 @@ async def test_who_may_be_mailed_twice(platform: Platform, tmp_path: Path) -> No
         assert unwarned.err == ""
 
 
+async def test_rows_that_cannot_be_sent_are_named(tmp_path: Path) -> None:
+    long = "\U0001f600" * 200  # within 255 characters, yet of many bytes
+    rows = [f"learner{number},{C0},{long}" for number in range(25)] + [f"learner99,{C0},red"]
+    roster = roster_file(tmp_path / "r.csv", *rows, header="identifier,course_id,cohort")
+    small = ("--batch-bytes", "16384")
+    ended = await run("plan", roster, *small, env=environment())
+    assert ended.status == 0
+    told = ended.out[ended.out.index("25 enrollments cannot be sent and will fail:\n") :]
+    lines = told.splitlines()[1:]
+    assert len(lines) == 21
+    why = "the cohort's name is longer than 682 bytes"
+    assert lines[0] == f"    line 2: learner0 in {C0}: {why}"
+    assert lines[-1] == "    … and 5 more; plan --json lists all"
+    ended = await run("plan", roster, *small, "--json", env=environment())
+    assert json.loads(ended.out)["cannot_be_sent"] == [
+        {"line": 2 + number, "identifier": f"learner{number}", "course_id": C0, "reason": why}
+        for number in range(25)
+    ]
+
+
+async def test_all_bad_rows_as_json(tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "r.csv", *[f",{C0}"] * 150)
+    ended = await run("plan", roster, "--json", env=environment())
+    assert ended.status == 2
+    assert "… and 50 more" in ended.err
+    told = json.loads(ended.out)
+    assert (told["count"], len(told["problems"])) == (150, 150)
+    assert told["problems"][149].startswith("line 151, column identifier: ")
+
+
+async def test_items_of_a_line_are_numbered(tmp_path: Path) -> None:
+    roster = tmp_path / "r.json"
+    items = [{"email": "jane@example.org", "course": C0}, {"email": "", "course": C0}]
+    roster.write_text(json.dumps([*items, *items]))
+    ended = await run("plan", roster, env=environment())
+    assert ended.status == 2
+    assert [line.split(",")[0].strip() for line in ended.err.splitlines()[1:]] == [
+        "item 2",
+        "item 4",
+    ]
+
+
 async def test_the_calls_that_mail_only_whom_they_change(tmp_path: Path) -> None:
     rows = [f"learner{number},{course}" for number in range(300) for course in (C0, C1)]
     roster = roster_file(tmp_path / "roster.csv", *rows)

@@ -1,6 +1,7 @@
 """What people see who sit at a terminal."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import anyio
 import pytest
 from anyio import to_thread
 
+from async_enroll import RequestWindow
 from async_enroll.sandbox import Platform
 from tests.cli.command import C0, COMMAND, environment, roster_file
 
@@ -24,13 +26,13 @@ def pieces(terminal: int) -> Iterator[bytes]:
 
 
 async def at_a_terminal(
-    *arguments: str, env: dict[str, str], typed: bytes = b""
+    *arguments: str, env: dict[str, str], typed: bytes = b"", columns: int = 80
 ) -> tuple[int, str]:
     """Run the command at a terminal of its own; give its status and what was seen."""
     ours, its = pty.openpty()
     os.write(ours, typed)
     command = [*COMMAND, *arguments]
-    env = {**env, "TERM": "xterm", "COLUMNS": "80"}
+    env = {**env, "TERM": "xterm", "COLUMNS": str(columns)}
     async with await anyio.open_process(
         command, stdin=its, stdout=its, stderr=its, env=env
     ) as process:
@@ -57,6 +59,27 @@ async def test_progress_and_tables(tmp_path: Path) -> None:
         assert status == 0
         assert "username" in seen
         assert "is_active" not in seen
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
+@pytest.mark.parametrize("columns", [60, 80, 120])
+async def test_no_line_is_too_long(tmp_path: Path, columns: int) -> None:
+    rows = [f"learner{n},{C0}" for n in range(10)] + [f"nobody{n},{C0}" for n in range(3)]
+    roster = roster_file(tmp_path / "r.csv", *rows)
+    window = RequestWindow(2, 1.0)  # so that calls are refused, and held
+    async with Platform(window=window, seconds_per_pair=0.02) as platform:
+        platform.add_course(C0)
+        for number in range(10):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        arguments = ("apply", "--yes", str(roster), "--batch-pairs", "3")
+        status, seen = await at_a_terminal(*arguments, env=environment(platform), columns=columns)
+    assert status == 1
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen))
+    command = next(line for line in lines if line.startswith("  async-enroll apply"))
+    assert all(len(line) <= columns for line in lines if line != command)
+    for words in (" in flight", "throttled by the platform until ", " elapsed"):
+        assert any(words in line for line in lines)
+    assert "13 enrollments in 1 course: 3 failed" in lines
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")

@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from async_enroll.sandbox import Platform
+from async_enroll.sandbox import Fault, Faults, Platform
 from tests.cli.command import C0, C1, environment, names_in, roster_file, run
 from tests.cli.test_terminal import at_a_terminal
 
@@ -120,6 +120,56 @@ async def test_nobody_there_to_be_asked(platform: Platform, journal: Path) -> No
     assert "--yes goes ahead without" in ended.err
 
 
+async def test_a_platform_that_cannot_be_asked(platform: Platform, journal: Path) -> None:
+    env = {**environment(platform), "ASYNC_ENROLL_TOKEN": "wrong-token"}
+    calls = len(platform.requests)
+    for how in ("--yes", "--dry-run"):
+        ended = await run("undo", journal, how, env=env)
+        assert (ended.status, ended.out) == (2, "")
+        assert ended.err.endswith("; nothing was sent\n")
+    assert len(platform.requests) > calls
+    assert not journal.with_name("job.undo.db").exists()
+    ended = await run("report", journal, env=environment())
+    assert "undone" not in ended.err
+
+
+async def test_on_a_site_of_the_configuration_file(
+    platform: Platform, journal: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "config" / "async-enroll"
+    folder.mkdir(parents=True)
+    token, config = folder / "school.token", folder / "config.toml"
+    token.write_text(platform.token)
+    token.chmod(0o600)
+    config.write_text(f'[site.school]\nurl = "{platform.url}"\ntoken_file = "school.token"\n')
+    env = {**environment(), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    assert (await run("undo", journal, "--site", "school", "--dry-run", env=env)).status == 0
+    assert (await run("report", journal, "--site", "school", "--verify", env=env)).status == 1
+
+
+async def test_an_undone_job_is_not_said_to_be_resumable(tmp_path: Path) -> None:
+    journal = tmp_path / "job.db"
+    rows = [f"learner{number},{C0}" for number in range(6)]
+    roster = roster_file(tmp_path / "r.csv", *rows)
+    command = ("apply", roster, "--yes", "--quiet", "--journal", journal)
+    small = ("--batch-identifiers", "2", "--concurrency", "1", "--patience", "0.1")
+    faults = Faults.schedule(dict.fromkeys((3, 4), Fault.UNAUTHORIZED))
+    async with Platform(faults=faults) as platform:
+        platform.add_course(C0)
+        for number in range(6):
+            platform.add_user(f"learner{number}", f"learner{number}@example.org")
+        env = environment(platform)
+        assert (await run(*command, *small, env=env)).status == 3
+        ended = await run("report", journal, env=env)
+        assert "if the job has stopped: async-enroll resume" in ended.err
+        assert (await run("undo", journal, "--yes", "--quiet", env=env)).status == 0
+        assert not enrolled(platform)
+    ended = await run("report", journal, env=env)
+    assert "have no result yet" in ended.err
+    assert "this job was undone on 20" in ended.err
+    assert "resume" not in ended.err
+
+
 async def test_no_such_journal(platform: Platform, tmp_path: Path) -> None:
     for command in (("undo", "--yes"), ("report", "--verify")):
         ended = await run(*command, tmp_path / "none.db", env=environment(platform))
@@ -135,7 +185,8 @@ async def test_verified(platform: Platform, journal: Path) -> None:
         "No longer as reported",
         f"  learner4 in {C0}: enrolled, now not enrolled",
         "Cannot be seen",
-        f"  new@example.org in {C1}: allowed, now cannot be seen: no account has this address",
+        f"  new@example.org in {C1}: waiting for registration or activation, "
+        "now cannot be seen: no account has this address",
         "7 enrollments looked up",
         "  still as reported               5",
         "  no longer as reported           1",

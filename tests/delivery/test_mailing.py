@@ -4,12 +4,13 @@ import math
 from collections import Counter
 from itertools import chain, product
 
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Action, BatchLimits, EnrollmentState, Outcome
 from async_enroll.delivery.attempt import Attempt
-from async_enroll.delivery.mailing import Mailing, divided, mails_at_once
+from async_enroll.delivery.mailing import Changed, Mailing, divided, mails_at_once, unmailed
 from async_enroll.delivery.outcomes import failed, outcome_of, pairs, unconfirmed
 from async_enroll.models import Batch
 from async_enroll.planning.batching import plan
@@ -141,6 +142,26 @@ def test_what_became_of_the_mail() -> None:
         (Outcome.ALLOWED, False, None),
     ]
     assert all(map(unnotified, details))
+
+
+def test_results_keep_their_cohort() -> None:
+    red, blue = (evolve(block_of([ENROLLED]), cohort=cohort) for cohort in ("red", "blue"))
+    blue = evolve(blue, identifiers=["i9"])
+    assert [block.cohort for blocks in divided([red, blue]) for block in blocks] == ["red", "blue"]
+    in_doubt = evolve(red, details=[ENROLLED._replace(before=None)])
+    (told,) = divided([in_doubt])[1]
+    assert (told.cohort, told.details[0].mail_missed) == ("red", True)
+    assert [block.cohort for block in unmailed(Changed(1, [red], [blue])).final] == ["blue", "red"]
+    mailing = Mailing(LIMITS)
+    mailing.add(7, [red, blue], 0.0, changed_at=0.0)
+    (attempt,) = mailing.rest()
+    ((_, blocks),) = mailing.settle(failed(attempt, Outcome.REJECTED, "no such course"))
+    assert [(block.cohort, *block.identifiers) for block in blocks] == [
+        ("red", "i0"),
+        ("blue", "i9"),
+    ]
+    mailing.add(7, [red], 0.0, changed_at=0.0)
+    assert [block.cohort for block in mailing.unsettled()] == ["red"]
 
 
 def test_whom_the_platform_no_longer_has_as_asked_is_told_as_such() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ from async_enroll.journal.creation import create
 from async_enroll.journal.database import VERSION
 from async_enroll.journal.store import Record, Store
 from async_enroll.models import Action, Batch
-from async_enroll.results import Block, ResultDetail, failing
+from async_enroll.results import Block, ResultDetail
 from async_enroll.sandbox import Platform
 from tests.account import assert_account
 
@@ -362,6 +363,42 @@ def test_a_report_from_a_directory_that_is_read_only(journal: Path) -> None:
         shutil.rmtree(directory)
 
 
+class WithoutLocks(sqlite3.Connection):
+    """A connection to a file that cannot be locked, as on some media: SQLite only reads it if it
+    is told that nobody changes it."""
+
+    def __init__(self, database: str, **options: Any) -> None:
+        self._immutable = "immutable=1" in database
+        super().__init__(database, **options)
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        if not self._immutable:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR_LOCK"
+            raise error
+        return super().execute(*arguments)
+
+
+def test_a_report_from_where_nothing_can_be_locked(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(Store(journal, writable=True)) as opened:
+        for group in records(range(1, 10)):
+            opened.write(group)
+    with JournalReport(journal) as report:
+        known = list(report.results())
+    monkeypatch.setattr(sqlite3, "connect", WithoutLocks)
+    with JournalReport(journal) as report:
+        assert list(report.results()) == known
+    assert len(known) > 100
+    # Neither a job, nor what was interrupted in a write.
+    with pytest.raises(ConfigurationError, match="disk I/O error"):
+        Store(journal, writable=True)
+    journal.with_name(f"{journal.name}-journal").write_bytes(b"x")
+    with pytest.raises(ConfigurationError, match="disk I/O error"):
+        JournalReport(journal)
+
+
 def test_what_is_garbled_is_an_error_that_names_the_file(journal: Path) -> None:
     """Never an exception of SQLite's, or of what is made of its rows."""
     with closing(Store(journal, writable=True)) as opened:
@@ -387,6 +424,6 @@ def test_what_is_garbled_is_an_error_that_names_the_file(journal: Path) -> None:
 
 def whole_report(path: Path) -> None:
     with JournalReport(path) as report:
-        list(report.with_cohorts(failing))
+        list(report.results())
         report.account()
         assert report.pending is not None

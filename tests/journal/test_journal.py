@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from async_enroll import (
     Action,
@@ -190,8 +191,19 @@ async def test_another_roster_or_option_is_refused(journal: Path) -> None:
         await client.apply(ROSTER, journal=journal)
         with pytest.raises(ConfigurationError, match="belongs to another job, of entries on http"):
             await client.apply(ROSTER[1:], journal=journal)
-        with pytest.raises(ConfigurationError, match="belongs to another job"):
+        fewer = f"the roster had {len(ROSTER)} enrollments, and has {len(ROSTER) - 1}; use the"
+        with pytest.raises(ConfigurationError, match=fewer):
+            await client.apply(ROSTER[1:], journal=journal)
+        changed = [evolve(ROSTER[0], identifier="other"), *ROSTER[1:]]
+        with pytest.raises(ConfigurationError, match=": the roster has changed; use the same"):
+            await client.apply(changed, journal=journal)
+        with pytest.raises(ConfigurationError, match=": e-mail to learners was off, and is on; us"):
             await client.apply(ROSTER, journal=journal, email_students=True)
+        with pytest.raises(ConfigurationError, match="registration was on, and is off; the reason"):
+            await client.apply(ROSTER, journal=journal, auto_enroll=False, reason="why")
+        async with site() as moved, client_of(moved) as stranger:
+            with pytest.raises(ConfigurationError, match=f"the site was {platform.url}/?, and is "):
+                await stranger.apply(ROSTER, journal=journal)
         async with site() as other, client_of(other) as stranger:
             with pytest.raises(ConfigurationError, match="the journal is of http"):
                 [result async for result in stranger.resume(journal)]

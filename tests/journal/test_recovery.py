@@ -3,12 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll import Action, BatchLimits
+from async_enroll import Action, BatchLimits, Outcome
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import pairs
 from async_enroll.http.failures import FailureKind
-from async_enroll.journal.recovery import Sending, left
+from async_enroll.journal.recovery import Sending, changed_earlier, left
 from async_enroll.models import Batch
+from async_enroll.results import Block, ResultDetail
 
 LIMITS = BatchLimits()
 WHOLE = Batch(Action.ENROLL, ("c1", "c2", "c3"), tuple(f"i{n}" for n in range(6)))
@@ -76,3 +77,13 @@ def test_nobody_is_mailed_again_unless_the_call_is_known_not_to_have_mailed(
     unknown = kind is None or kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
     may_have = unknown or (email and kind is not None and kind.may_have_mailed)
     assert attempt.mails is not may_have
+
+
+def test_changed_pairs_keep_their_cohort() -> None:
+    enrolled = ResultDetail(Outcome.ENROLLED)
+    block = Block.alike("c1", Action.ENROLL, ["i1", "i2", "i3"], enrolled, cohort="red")
+    mailed = Sending(Batch(Action.ENROLL, ("c1",), ("i2",)), True, None)
+    changed = changed_earlier(1, [block], [mailed], {("i3", "c1")})
+    (to_mail,), (final,) = changed.to_mail, changed.final
+    assert (to_mail.identifiers, to_mail.cohort) == (["i1"], "red")
+    assert (final.identifiers, final.cohort, final.details[0].notified) == (["i2"], "red", None)

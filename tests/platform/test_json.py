@@ -358,7 +358,9 @@ def test_mixed_actions_have_no_common_one() -> None:
 
 def test_a_result_in_full() -> None:
     state = EnrollmentState(True, True, False, True)
-    result = EnrollmentResult("jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state)
+    result = EnrollmentResult(
+        "jane", COURSE, Action.ENROLL, Outcome.ENROLLED, state, state, cohort="red", at=1.5e9
+    )
     told = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": True}
     assert result_object(result) == {
         "identifier": "jane",
@@ -371,6 +373,8 @@ def test_a_result_in_full() -> None:
         "notified": False,
         "attempts": 1,
         "line": None,
+        "cohort": "red",
+        "time": "2017-07-14T02:40:00Z",
     }
 
 

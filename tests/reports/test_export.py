@@ -7,6 +7,7 @@ import stat
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -36,6 +37,7 @@ from async_enroll.reports.export import (
     write_roster_file,
 )
 
+_NONE = (None, None, None, None)
 C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
 
 # Any text a caller may come with, half a character among them.
@@ -54,6 +56,8 @@ results = st.lists(
         st.none() | texts,
         st.none() | st.booleans(),
         st.integers(0, 9),
+        cohort=st.none() | texts,
+        at=st.none() | st.floats(1e9, 3e9),
     ),
     max_size=6,
 )
@@ -86,6 +90,7 @@ def test_csv(some: list[EnrollmentResult]) -> None:
             ("identifier", result.identifier),
             ("course_id", result.course_id),
             ("error", result.error or ""),
+            ("cohort", result.cohort or ""),
         ):
             # A spreadsheet takes none of them for a formula; the apostrophe can be taken away.
             assert not row[column].startswith(("=", "+", "-", "@", "\t", "\r"))
@@ -96,6 +101,10 @@ def test_csv(some: list[EnrollmentResult]) -> None:
         assert row["ok"] == ("true" if result.outcome.ok else "false")
         assert row["notified"] == {True: "true", False: "false", None: ""}[result.notified]
         assert row["attempts"] == str(result.attempts)
+        assert row["before"] == ("" if result.before is None else "allowed")
+        assert row["after"] == ("" if result.after is None else "enrolled")
+        told = datetime.fromisoformat(row["time"]).timestamp() if row["time"] else None
+        assert told == (None if result.at is None else int(result.at))
 
 
 def same(told: dict[str, Any], result: EnrollmentResult) -> bool:
@@ -170,6 +179,10 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "notified": "bool",
         "attempts": "int16",
         "line": "uint32",
+        "cohort": "dictionary<values=string, indices=int32, ordered=0>",
+        "before": "dictionary<values=string, indices=int32, ordered=0>",
+        "after": "dictionary<values=string, indices=int32, ordered=0>",
+        "time": "timestamp[ms, tz=UTC]",
     }
     rows = table.to_pylist()
     assert all(map(same, rows, some))
@@ -191,13 +204,14 @@ def test_parquet_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_roster_can_be_applied_again(tmp_path: Path) -> None:
     path = tmp_path / "again.csv"
-    rows = [
-        (EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None), None),
-        (EnrollmentResult("b@x.org", C1, Action.ENROLL, Outcome.ERROR, error="it failed"), "red"),
-        (EnrollmentResult("c", C2, Action.UNENROLL, Outcome.REJECTED, error="=1"), None),
+    failed, refused = Outcome.ERROR, Outcome.REJECTED
+    results = [
+        EnrollmentResult("a@x.org", C1, Action.ENROLL, Outcome.ALLOWED, notified=None),
+        EnrollmentResult("b@x.org", C1, Action.ENROLL, failed, error="it failed", cohort="red"),
+        EnrollmentResult("c", C2, Action.UNENROLL, refused, error="=1"),
     ]
     with path.open("w", newline="", encoding="utf-8") as file:
-        write_roster(rows, file)
+        write_roster(results, file)
     entries = [(e.identifier, e.course_id, e.action, e.cohort) for e in Roster.read(path)]
     assert entries == [
         ("a@x.org", C1, Action.ENROLL, None),
@@ -225,15 +239,18 @@ def test_a_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     book = openpyxl.load_workbook(path)
     header = (
         *("identifier", "course_id", "action", "outcome", "ok", "error", "notified"),
-        *("attempts", "line"),
+        *("attempts", "line", "cohort", "before", "after", "time"),
     )
     assert [list(sheet.values) for sheet in book] == [
         [
             header,
-            ("'=jane", C1, "enroll", "enrolled", "true", None, "true", 1, 2),
-            ("half \\ud800", C1, "enroll", "allowed", "true", None, None, 1, None),
+            ("'=jane", C1, "enroll", "enrolled", "true", None, "true", 1, 2, *_NONE),
+            ("half \\ud800", C1, "enroll", "allowed", "true", None, None, 1, None, *_NONE),
         ],
-        [header, ("#N/A", C2, "unenroll", "error", "false", "bell \\x07", "false", 3, None)],
+        [
+            header,
+            ("#N/A", C2, "unenroll", "error", "false", "bell \\x07", "false", 3, None, *_NONE),
+        ],
     ]
     assert book["Sheet2"]["A2"].data_type == "s"
 
@@ -257,15 +274,16 @@ def test_any_results_become_a_roster(suffix: str, some: list[EnrollmentResult]) 
     kept = [replaced(one, number) for number, one in enumerate(some)]
     with TemporaryDirectory() as directory:
         path = Path(directory, f"again{suffix}")
-        write_roster_file(path, [(one, None) for one in kept])
+        write_roster_file(path, kept)
         if kept:
-            found = {(entry.identifier, entry.action) for entry in Roster.read(path)}
-            assert found == {(one.identifier, one.action) for one in kept}
+            found = {(entry.identifier, entry.action, entry.cohort) for entry in Roster.read(path)}
+            assert found == {(one.identifier, one.action, one.cohort) for one in kept}
 
 
 def replaced(result: EnrollmentResult, number: int) -> EnrollmentResult:
     """A result of a pair that can be in a roster; its error may be anything."""
-    return evolve(result, identifier=f"-learner{number}@example.org", course_id=C1)
+    cohort = "=red" if result.cohort and result.action is Action.ENROLL else None
+    return evolve(result, identifier=f"-learner{number}@example.org", course_id=C1, cohort=cohort)
 
 
 @pytest.mark.parametrize("suffix", export.FORMS)

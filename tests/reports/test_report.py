@@ -86,7 +86,7 @@ def test_an_empty_report_is_ok() -> None:
 def test_a_report_that_a_person_reads() -> None:
     text = str(MIXED)
     assert text.splitlines()[0] == "4 enrollments in 2 courses: 2 failed"
-    assert "  jane in c2: rejected, because" in text
+    assert "  jane in c2: not done: because" in text
     long = report(*[result(f"x{n}", "c1", Outcome.ERROR) for n in range(1021)])
     assert str(long).endswith("… and 1,001 more")
 
@@ -190,6 +190,10 @@ def test_csv(tmp_path: Path) -> None:
         "notified": "false",
         "attempts": "1",
         "line": "",
+        "cohort": "",
+        "before": "enrolled",
+        "after": "enrolled",
+        "time": "",
     }
     assert len(rows) == 4
     assert rows[1]["identifier"] == "'=joe"

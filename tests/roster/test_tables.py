@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from async_enroll import Action, ConfigurationError, Roster, RosterEntry, RosterError
+from async_enroll.roster import forms
 
 KEY = "course-v1:Org+C1+2026"
 JANE, JOE = "jane@example.org", "joe@example.org"
@@ -247,11 +248,11 @@ def test_an_encoding_without_a_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ('[{"email": "%s", "course": "%s"}, {"email": 1.5}]', "line 1: found 'email'; expected"),
+        ('[{"email": "%s", "course": "%s"}, {"email": 1.5}]', "item 2: found 'email'; expected"),
         ('[\n{"email": "%s", "course": "%s"},\n{"course": "x"}\n]', "line 3: found 'course'"),
         ('[{"email": "%s", "course": "%s"} {}]', "expected a comma or the end of the array"),
-        ('[{"email": "%s", "course": "%s"},', "line 1: not readable as JSON"),
-        ('[{"email": "%s", "course": "%s"}, 7]', "line 1: found '7', expected a JSON object"),
+        ('[{"email": "%s", "course": "%s"},', "item 2: not readable as JSON"),
+        ('[{"email": "%s", "course": "%s"}, 7]', "item 2: found '7', expected a JSON object"),
         ('{"user": {"email": "%s"}, "course": "%s"}', "line 1, column user: found an object"),
         ('{"email": "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),
         ('{"email" : "%s", "email": "x@y.org", "course": "%s"}', "found 'email', 'email'"),
@@ -285,3 +286,14 @@ def test_json_that_may_mean_something_else(tmp_path: Path, content: str, words: 
 def test_a_file_is_named_for_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
     (told,) = problems(tmp_path, content)
     assert words in told
+
+
+def test_a_pipe_needs_no_directory_for_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(forms, "TemporaryFile", none)
+    packed = gzip.compress(f"email,course\n{JANE},{KEY}\n".encode())
+    assert people(read(tmp_path, packed)) == [JANE]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
 from rich.prompt import Confirm
 
-from async_enroll.cli.console import ERR, note, warn
+from async_enroll.cli.commands.plan import plan
+from async_enroll.cli.console import ERR, busy, note, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
 from async_enroll.cli.options.flag import Flag
@@ -35,20 +37,23 @@ A roster is a CSV, TSV, JSON, Parquet or Excel file with a header:
   email,course_id,action,cohort
   jane@example.org,course-v1:Org+C1+2026,enroll,Group A
   john@example.org,course-v1:Org+C1+2026,unenroll,
-Column names in eight languages are recognized. Action and cohort are optional. A cell that cannot
-be understood for certain is reported with its line, and nothing is sent.
+Column names in eight languages are recognized. Action and cohort are optional.
+A cell that cannot be understood for certain is reported with its line, and
+nothing is sent.
 
 Examples:
+  async-enroll apply roster.csv --dry-run             show the plan only
   async-enroll apply roster.csv --report outcome.html
-  async-enroll apply roster.xlsx --journal job.db      to continue: async-enroll resume job.db
+  async-enroll apply roster.xlsx --journal job.db     so that it can be resumed
+  async-enroll resume job.db
   async-enroll apply roster.csv --yes --json | jq .counts
   grep -v unenroll roster.csv | async-enroll apply - --yes
 
 Exit status:
   0    every enrollment is as requested
   1    some enrollments failed; the report lists them
-  2    nothing was sent: invalid arguments, configuration or roster
-  3    stopped before the end; with --journal, `resume` continues
+  2    nothing was sent: unusable arguments, configuration, roster or site
+  3    stopped after something was sent; with --journal, `resume` continues
   130  interrupted; with --journal, `resume` continues"""
 
 
@@ -63,6 +68,7 @@ def apply(
     journal: Path | None = None,
     report: Path | None = None,
     json: Flag = False,
+    dry_run: Flag = False,
     yes: Flag = False,
     quiet: Flag = False,
     reading: Reading = Reading(),
@@ -82,6 +88,7 @@ def apply(
         journal: File that records the job, so that `resume` can continue it.
         report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
         json: Print the full report as JSON instead of a summary.
+        dry_run: Show the plan and send nothing, as `plan` does.
         yes: Do not ask for confirmation.
         quiet: Show neither the plan nor progress.
         reading: How to read the roster.
@@ -89,6 +96,16 @@ def apply(
         tuning: Rate and size of calls.
 
     """
+    if dry_run:
+        return plan(
+            roster,
+            email_students=email_students,
+            email_changed=email_changed,
+            json=json,
+            reading=reading,
+            connection=connection,
+            tuning=tuning,
+        )
     mail = whom_to_mail(email_students=email_students, email_changed=email_changed)
     reason = checked_reason(reason)
     check_report(report, "--report")
@@ -98,17 +115,18 @@ def apply(
         check_apart(path, option, roster)
     if not yes and not _at_a_terminal(roster):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
-    found = reading.read(roster)
-    made = Plan.of(
-        found.desired,
-        tuning.limits(),
-        source=found.source,
-        skipped=found.skipped,
-        unused=found.unused,
-        lines=found.lines,
-    )
+    with busy(f"reading {roster}", quiet=quiet):
+        found = reading.read(roster)
+        made = Plan.of(
+            found.desired,
+            tuning.limits(),
+            source=found.source,
+            skipped=found.skipped,
+            unused=found.unused,
+            lines=found.lines,
+        )
     for warning in made.warnings(email_students=mail):
         warn(warning)
     if not quiet:
@@ -129,7 +147,8 @@ def apply(
                 stop=stop,
             )
 
-        return run_with_journal(client, start, journal, job, report, json=json)
+        earlier = journal.exists()
+        return run_with_journal(client, start, journal, job, report, json=json, earlier=earlier)
     settings = settings_of(
         connection.site(),
         made.source,
@@ -147,9 +166,10 @@ def apply(
             stop=stop,
         )
 
+    command = f"async-enroll apply {quote(roster)}"
     again = "to go on: apply the roster again; with --journal, nothing is sent twice"
     return run_in_memory(
-        client, start_in_memory, made, job, settings, report, json=json, again=again
+        client, start_in_memory, made, job, settings, command, report, json=json, again=again
     )
 
 

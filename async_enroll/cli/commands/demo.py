@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from async_enroll.cli.console import OUT, note
-from async_enroll.cli.output.account import show_account
+from async_enroll.cli.output.account import show_summary
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.progress import JobProgress
@@ -68,7 +68,7 @@ async def _demo(learners: int, courses: int) -> ExitStatus:
     ):
         with progress.shown():
             report = await client.apply(roster)
-        show_account(report.summary(), hint="")
+        show_summary(report.summary())
         note("These three fail on purpose. Comparing the report with the platform's enrollments:")
         listed = await _listed(client, population.courses)
     return _compare(report, listed)

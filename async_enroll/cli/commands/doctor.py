@@ -17,8 +17,9 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from async_enroll.cli.console import OUT, printable, say
-from async_enroll.cli.options.connection import Connection
+from async_enroll.cli.options.connection import Connection, of_profile
 from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.profiles import config_path, profiles
 from async_enroll.cli.output.checks import Check, Findings, State, evaluate, no_token
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
@@ -32,6 +33,7 @@ from async_enroll.errors import (
 )
 from async_enroll.http.answer import Answer
 from async_enroll.http.failures import Failure, FailureKind, classify
+from async_enroll.http.site import site_url
 from async_enroll.http.tokens import Secret
 from async_enroll.http.transport import Transport
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits, ListingKind, RequestWindow
@@ -53,7 +55,10 @@ Examples:
   async-enroll doctor --course-id course-v1:Org+C1+2026
   async-enroll doctor --json | jq '.[] | select(.state == "failed")'
 
-Exit status: 0 no check failed · 2 invalid URL or no credentials · 3 some checks failed"""
+Exit status:
+  0  no check failed
+  2  invalid configuration, or no credentials
+  3  some checks failed"""
 
 _NO_COURSE = "preflight"
 _ROUTED = (FailureKind.REFUSED, FailureKind.THROTTLED, FailureKind.UNAUTHORIZED)
@@ -77,12 +82,36 @@ def doctor(
     """
     transport = connection.transport()
     window = _Window.of(connection.window_url("doctor"), is_default=not connection.shared_window)
-    checks = run(_examine, transport, connection.listing, course_id, window, not json)
+    aloud = not json
+    checks = _profiles(connection.profile)
+    for check in checks if aloud else ():
+        _show(check)
+    checks += run(_examine, transport, connection.listing, course_id, window, aloud)
     if json:
         listed = [_object(check) for check in checks]
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(listed)).decode() + "\n")
     failed = any(check.state is State.FAILED for check in checks)
     return ExitStatus.STOPPED if failed else ExitStatus.OK
+
+
+def _profiles(used: str | None) -> list[Check]:
+    """Checks of the sites in the configuration file: the one in use, and the files of others."""
+    checks = []
+    for profile in profiles().values() if config_path().exists() else ():
+        text = f"[site.{profile.name}] of {profile.path}"
+        if profile.name == used:
+            checks.append(Check("profile", State.OK, f"{text} is in use"))
+            continue
+        try:
+            if profile.credentials:
+                of_profile(profile)
+            site_url(profile.url, allow_http=bool(profile.options.get("allow_http")))
+        except ConfigurationError as error:
+            remedy = f"correct it before you use --site {profile.name}"
+            checks.append(Check("profile", State.FAILED, str(error), remedy))
+        else:
+            checks.append(Check("profile", State.OPEN, f"{text} is not in use"))
+    return checks
 
 
 @frozen
@@ -125,7 +154,6 @@ async def _checks(
                 yield no_token(scheme)
                 return
             preflight = await _preflight(transport, course_id or _NO_COURSE)
-            yield answers
             forms, since_2025 = await _release(transport)
             found, listing = await _listing(transport, kind)
         except (TransportError, ConfigurationError) as error:
@@ -134,6 +162,7 @@ async def _checks(
             remedy = f"check the URL, {named}the network, and that the site is up"
             yield Check("connection", State.FAILED, str(error), remedy)
             return
+    yield answers
     for check in evaluate(
         Findings(preflight, scheme, forms, since_2025, found, listing, course_id)
     ):

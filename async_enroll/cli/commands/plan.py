@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from async_enroll.cli.console import OUT, printable, say, warn
+from async_enroll.cli.console import OUT, busy, printable, say, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.mail import whom_to_mail
@@ -18,7 +18,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.outlook import place_in_words, plan_object, show_plan
 from async_enroll.client import EnrollmentClient
-from async_enroll.errors import EnrollError
+from async_enroll.errors import EnrollError, RosterError
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import Plan
 
@@ -26,7 +26,9 @@ EXAMPLES = """\
 Examples:
   async-enroll plan roster.xlsx
   async-enroll plan roster.csv --preflight       check courses and cohorts
-  async-enroll plan list.txt --columns identifier=Mail --course-id course-v1:Org+C1+2026
+  async-enroll plan roster.csv --json      with all rows that cannot be sent
+  async-enroll plan list.txt --columns identifier=Mail \\
+    --course-id course-v1:Org+C1+2026
 
 Exit status:
   0    the roster can be applied
@@ -63,15 +65,21 @@ def plan(
     mail = whom_to_mail(email_students=email_students, email_changed=email_changed)
     limits = tuning.limits()
     client = connection.client_for(tuning) if preflight else None
-    found = reading.read(roster)
-    made = Plan.of(
-        found.desired,
-        limits,
-        source=found.source,
-        skipped=found.skipped,
-        unused=found.unused,
-        lines=found.lines,
-    )
+    try:
+        with busy(f"reading {roster}"):
+            found = reading.read(roster)
+            made = Plan.of(
+                found.desired,
+                limits,
+                source=found.source,
+                skipped=found.skipped,
+                unused=found.unused,
+                lines=found.lines,
+            )
+    except RosterError as error:
+        if json:
+            print(_json({"roster": error.source, "problems": error.problems, "count": error.count}))
+        raise
     warnings = made.warnings(email_students=mail)
     for warning in warnings:
         warn(warning)
@@ -82,12 +90,16 @@ def plan(
         )
         if preflight:
             told["refused"] = {place_in_words(place): str(why) for place, why in bad.items()}
-        print(msgspec.json.format(msgspec.json.encode(told)).decode())
+        print(_json(told))
     else:
         show_plan(OUT, made, tuning, email_students=mail)
         if preflight:
             _show_checked(made, bad)
     return ExitStatus.FAILED_PAIRS if bad else ExitStatus.OK
+
+
+def _json(told: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(told)).decode()
 
 
 async def _checked(client: EnrollmentClient, made: Plan) -> dict[Place, EnrollError]:

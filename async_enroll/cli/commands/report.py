@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import IO, Annotated, Literal
 
 from attrs import evolve
@@ -24,6 +25,7 @@ from async_enroll.cli.output.account import (
     Account,
     journaled,
     list_results,
+    naming,
     pending_in_words,
     print_page,
     show_account,
@@ -36,6 +38,7 @@ from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.verification import show_verified
 from async_enroll.errors import ConfigurationError, JournalError
 from async_enroll.journal import JournalReport
+from async_enroll.models import EnrollmentResult
 from async_enroll.reports.export import (
     ROSTER_FORMS,
     check,
@@ -45,22 +48,30 @@ from async_enroll.reports.export import (
     write_roster,
     write_roster_file,
 )
-from async_enroll.results import ResultDetail, failing, unnotified
 
 EXAMPLES = """\
 Examples:
-  async-enroll report job.db                                 a summary
+  async-enroll report job.db                             a summary
   async-enroll report job.db --format csv > outcome.csv
   async-enroll report job.db --output outcome.html
-  async-enroll report job.db --as-roster --output mend.csv   then: async-enroll apply mend.csv
-  async-enroll report job.db --verify                        does it still hold?
-  async-enroll report job.db --only unnotified --as-roster --output mail-again.csv
-      then: async-enroll apply mail-again.csv --email-students   may mail some twice
+  async-enroll report job.db --verify                    does it still hold?
 
-Exit status: 0 no failures, or roster written · 1 some failed, or no longer hold (--verify) ·
-2 invalid arguments · 3 the platform could not be asked (--verify)"""
+To correct what failed, and apply it again:
+  async-enroll report job.db --as-roster --output mend.csv
+  async-enroll apply mend.csv
+
+To mail those who may not have been notified; some may get a second mail:
+  async-enroll report job.db --only unnotified --as-roster --output again.csv
+  async-enroll apply again.csv --email-students
+
+Exit status:
+  0  no failures, or roster written
+  1  some failed, or no longer hold (--verify)
+  2  invalid arguments
+  3  the output cannot be written, or the platform asked (--verify)"""
 
 Format = Literal["csv", "json", "jsonl", "html"]
+Only = Literal["failures", "unnotified"]
 
 
 def report(
@@ -69,7 +80,7 @@ def report(
     *,
     format: Format | None = None,  # noqa: A002  # the option's name
     output: Path | None = None,
-    only: Annotated[Literal["failures", "unnotified"] | None, Parameter(show_default=False)] = None,
+    only: Annotated[Only | None, Parameter(show_default=False)] = None,
     as_roster: Flag = False,
     verify: Flag = False,
     json: Flag = False,
@@ -120,20 +131,23 @@ def report(
                 chosen = kept.failures if only == "failures" else kept.unnotified
                 account = evolve(account, results=chosen)
             if as_roster:
-                _write_roster(kept, output, unnotified if only == "unnotified" else failing)
+                some = kept.unnotified() if only == "unnotified" else kept.failures()
+                _write_roster(some, output, only)
             elif format:
-                with destination(output, marked=format == "csv") as file:
+                with naming(output), destination(output, marked=format == "csv") as file:
                     _write(format, account, file)
             elif output:
                 write_report(output, account)
             elif only:
                 list_results(account.results())
             else:
-                show_account(account.summary, hint=account.hint, again=account.again)
+                show_account(account)
                 for words in account.sync:
                     note(words)
             if account.pending:
                 note(pending_in_words(account.pending))
+                if not kept.description.undone:
+                    note(f"if the job has stopped: async-enroll resume {quote(str(journal))}")
             for words in remarks(kept):
                 note(words)
             return ExitStatus.OK if as_roster else account.status
@@ -154,11 +168,12 @@ def _write(form: Format, account: Account, file: IO[str]) -> None:
 
 
 def _write_roster(
-    kept: JournalReport, output: Path | None, like: Callable[[ResultDetail], bool]
+    results: Iterable[EnrollmentResult], output: Path | None, only: Only | None
 ) -> None:
     if output is None:
-        write_roster(kept.with_cohorts(like), sys.stdout)
+        write_roster(results, sys.stdout)
     else:
-        write_roster_file(output, kept.with_cohorts(like))
-        whose = "learners who may not have been notified" if like is unnotified else "failures"
+        with naming(output):
+            write_roster_file(output, results)
+        whose = "learners who may not have been notified" if only == "unnotified" else "failures"
         note(f"roster of {whose}: {output}")

@@ -39,7 +39,7 @@ def resume(
 
     Args:
         journal: Journal file of `apply --journal`.
-        report: Write all results to a .csv, .json, .jsonl, .parquet or .html file.
+        report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
         json: Print the full report as JSON instead of a summary.
         quiet: Show no progress.
         connection: The site.
@@ -47,7 +47,7 @@ def resume(
 
     """
     check_report(report, "--report")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
 
     def start(stop: Signal) -> AsyncGenerator[EnrollmentResult]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -108,7 +109,7 @@ def sync(
     begun = journal is not None and journal.exists()  # it was agreed to
     if not (yes or begun or _at_a_terminal(roster)):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     planned = _read(plan) if plan else None
     rows = (
@@ -153,7 +154,7 @@ def sync(
             for result in none:
                 yield result
 
-        return run_with_journal(client, results, journal, job, report, json=json)
+        return run_with_journal(client, results, journal, job, report, json=json, earlier=begun)
     settings = settings_of(
         connection.site(),
         made.source,
@@ -161,8 +162,11 @@ def sync(
         email_students=mailed,
         reason=reason,
     )
+    command = f"async-enroll sync {quote(roster) if roster else f'--plan {quote(str(plan))}'}"
     again = "to go on: sync again; with --journal, nothing is sent twice"
-    return run_in_memory(client, start, made, job, settings, report, json=json, again=again)
+    return run_in_memory(
+        client, start, made, job, settings, command, report, json=json, again=again
+    )
 
 
 def _read(path: Path) -> PlannedSync:

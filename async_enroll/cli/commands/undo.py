@@ -11,16 +11,17 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 from rich.prompt import Confirm
 
-from async_enroll.cli.console import ERR, OUT, note
+from async_enroll.cli.console import ERR, OUT, busy, note
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_destination, check_report
 from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.mail import with_or_without
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.left_alone import show_undo, undo_pieces
 from async_enroll.cli.output.loop import run
-from async_enroll.cli.output.running import run_with_journal
+from async_enroll.cli.output.running import once_sent, run_with_journal
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
@@ -30,8 +31,9 @@ from async_enroll.reports.summary import counted
 
 EXAMPLES = """\
 Examples:
-  async-enroll undo job.db --dry-run
-  async-enroll undo job.db                  to continue: async-enroll resume job.undo.db
+  async-enroll undo job.db --dry-run        show what would be done
+  async-enroll undo job.db
+  async-enroll resume job.undo.db           continue it, if it was stopped
   async-enroll undo job.undo.db             undo the undo
 
 Exit status: as for `apply`"""
@@ -81,10 +83,11 @@ def undo(
     begun = own.exists()  # it was agreed to
     if not (yes or dry_run or begun or (sys.stdin.isatty() and sys.stderr.isatty())):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
-    job = JobDisplay(tuning.window(), quiet=quiet)
+    job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     if dry_run or not begun:
-        made = run(_planned, client, journal)
+        with once_sent(job), busy(f"looking up the learners of {journal}", quiet=quiet):
+            made = run(_planned, client, journal)
         if dry_run and json:
             sys.stdout.writelines(undo_pieces(made, tuning, email_students=email_students))
         elif dry_run or not quiet:
@@ -111,7 +114,7 @@ def undo(
             yield result
 
     again = "to undo what is left: use a new --undo-journal"
-    return run_with_journal(client, start, own, job, report, json=json, again=again)
+    return run_with_journal(client, start, own, job, report, json=json, earlier=begun, again=again)
 
 
 async def _planned(client: EnrollmentClient, journal: Path) -> UndoPlan:
@@ -124,7 +127,7 @@ def _agreed(made: UndoPlan, site: str, *, email_students: bool) -> bool:
     question = (
         f"Undo {counted(plan.pairs, 'enrollment')} of {counted(plan.learners, 'learner')} in "
         f"{counted(plan.courses, 'course')} on {urlsplit(site).netloc}, "
-        f"{'with' if email_students else 'without'} e-mail?"
+        f"{with_or_without(email_students)}?"
     )
     try:
         return Confirm.ask(question, console=ERR, default=False)

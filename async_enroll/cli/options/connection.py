@@ -9,10 +9,18 @@ from typing import Annotated
 
 from attrs import field, frozen
 from cyclopts import Group, Parameter
-from cyclopts.types import PositiveFloat
 
 from async_enroll.cli.console import warn
 from async_enroll.cli.options.flag import Flag
+from async_enroll.cli.options.logs import start_logging
+from async_enroll.cli.options.profiles import (
+    Profile,
+    is_exposed,
+    profile_named,
+    profiles,
+    secret_in,
+)
+from async_enroll.cli.options.seconds import Seconds
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.client import EnrollmentClient
 from async_enroll.client.window_name import credentials_digest
@@ -30,7 +38,6 @@ _CLIENT_ID = "ASYNC_ENROLL_CLIENT_ID"
 _SECRET = "ASYNC_ENROLL_CLIENT_SECRET"  # noqa: S105  # its name
 _SECRET_FILE = "ASYNC_ENROLL_CLIENT_SECRET_FILE"  # noqa: S105  # its name
 _SHARED_WINDOW = "ASYNC_ENROLL_SHARED_WINDOW"
-_READABLE_BY_OTHERS = 0o044
 
 
 @Parameter(name="*", group=Group("Connection", sort_key=2))
@@ -38,6 +45,10 @@ _READABLE_BY_OTHERS = 0o044
 class Connection:
     """The options of all commands that connect to a site."""
 
+    profile: Annotated[
+        str | None, Parameter(name="--site", env_var="ASYNC_ENROLL_SITE", metavar="NAME")
+    ] = None
+    """Site of the configuration file, [site.NAME]. Default: the only one there."""
     url: Annotated[str | None, Parameter(env_var=_URL)] = None
     """URL of the site, such as https://courses.example.org."""
     token_file: Path | None = None
@@ -46,7 +57,9 @@ class Connection:
     """Client certificate and its key, in PEM, if the site requires one."""
     allow_http: Flag = False
     """Allow unencrypted http to other machines. Exposes the token to the network."""
-    timeout: PositiveFloat = 60.0
+    no_proxy: Flag = False
+    """Connect directly, whatever HTTPS_PROXY and HTTP_PROXY say."""
+    timeout: Seconds = 60.0
     """Seconds to wait for the response to a call."""
     listing: ListingKind = "auto"
     """API to list enrollments with: so2 (MOOCit's reporting API) or core (Open edX)."""
@@ -56,8 +69,14 @@ class Connection:
     """Where commands with this token share the request window: redis://…, rediss://…, file:///…
     or none. Default: a file in your run-time folder."""
 
+    log_file: Annotated[Path | None, Parameter(metavar="FILE")] = None
+    """Append a log to this file, readable only by you. No tokens, and no learners without -v."""
+    verbose: Annotated[Flag, Parameter(alias="-v")] = False
+    """Show the log on standard error, with a line per call. Also for --log-file."""
+
     def client(self, *, concurrency: int, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for queries. Raises ConfigurationError for invalid options."""
+        start_logging(self.log_file, verbose=self.verbose)
         site, auth = self.site(), self._auth()
         return EnrollmentClient(
             site,
@@ -67,12 +86,14 @@ class Connection:
             timeout=self.timeout,
             listing=self.listing,
             ssl_context=self._tls(),
+            trust_env=not self.no_proxy,
             allow_http=self.allow_http,
             on_event=on_event,
         )
 
     def client_for(self, tuning: Tuning, on_event: OnEvent | None = None) -> EnrollmentClient:
         """A client for jobs. Raises ConfigurationError for invalid options."""
+        start_logging(self.log_file, verbose=self.verbose)
         site, auth = self.site(), self._auth()
         return EnrollmentClient(
             site,
@@ -81,25 +102,35 @@ class Connection:
             shared_window=self.window_url(self._window_name(auth)),
             concurrency=tuning.concurrency,
             batch=tuning.limits(),
-            settle=tuning.settle,
             timeout=self.timeout,
+            settle=tuning.settle,
+            patience=tuning.patience,
             listing=self.listing,
             ssl_context=self._tls(),
+            trust_env=not self.no_proxy,
             allow_http=self.allow_http,
             on_event=on_event,
         )
 
     def transport(self) -> Transport:
         """A transport for single calls. Raises ConfigurationError for invalid options."""
-        site = site_url(self.site(), allow_http=self.allow_http)
+        start_logging(self.log_file, verbose=self.verbose)
         return Transport(
-            site, self._auth(), timeout=self.timeout, session=None, ssl_context=self._tls()
+            site_url(self.site(), allow_http=self.allow_http),
+            self._auth(),
+            timeout=self.timeout,
+            session=None,
+            ssl_context=self._tls(),
+            trust_env=not self.no_proxy,
         )
 
     def site(self) -> str:
         """The URL of the site. Raises ConfigurationError if there is none."""
         if not self.url:
-            raise ConfigurationError(f"no site URL: set {_URL} or use --url")
+            known = " or ".join(f"--site {name}" for name in profiles())
+            raise ConfigurationError(
+                f"no site URL: set {_URL} or use --url" + (f", or use {known}" if known else "")
+            )
         return self.url
 
     def window_url(self, name: str) -> str | None:
@@ -118,7 +149,8 @@ class Connection:
         path, context = self.client_cert, ssl.create_default_context()
         try:
             with path.open("rb") as file:
-                _warn_if_others_can_read(path, file.fileno())
+                if is_exposed(file.fileno()):
+                    _warn_exposed(path)
             context.load_cert_chain(path, password=lambda: "")  # else OpenSSL prompts for it
         except ssl.SSLError:
             raise ConfigurationError(
@@ -132,7 +164,8 @@ class Connection:
     def _auth(self) -> BearerToken | ClientCredentials:
         """The credentials. Raises ConfigurationError if they are missing or ambiguous.
 
-        A file named on the command line takes precedence over the environment.
+        A file named on the command line takes precedence over the environment, and that over
+        the profile.
         """
         if self.token_file is not None:
             return BearerToken(_content("token file", self.token_file))
@@ -143,12 +176,32 @@ class Connection:
             )
         if credentials:
             return credentials
-        if not token:
-            raise ConfigurationError(
-                f"no credentials: set {_TOKEN} or use --token-file, "
-                f"or set {_CLIENT_ID} and {_SECRET}"
-            )
-        return BearerToken(token)
+        if token:
+            return BearerToken(token)
+        profile = self._used()
+        if profile is not None and profile.credentials:
+            return of_profile(profile)
+        also = f", or add token_file to {profile}" if profile else ""
+        raise ConfigurationError(
+            f"no credentials: set {_TOKEN} or use --token-file, "
+            f"or set {_CLIENT_ID} and {_SECRET}{also}"
+        )
+
+    def _used(self) -> Profile | None:
+        return None if self.profile is None else profile_named(self.profile)
+
+
+def of_profile(profile: Profile) -> BearerToken | ClientCredentials:
+    """The credentials of a profile that has some.
+
+    Raises:
+        ConfigurationError: they cannot be read, or other users can read them.
+
+    """
+    if "token_file" in profile.credentials:
+        return BearerToken(profile.secret("token_file"))
+    client_id = profile.credentials["client_id"]
+    return ClientCredentials(client_id, profile.secret("client_secret_file"))
 
 
 def _credentials() -> ClientCredentials | None:
@@ -168,16 +221,12 @@ def _credentials() -> ClientCredentials | None:
 
 
 def _content(kind: str, path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            _warn_if_others_can_read(path, file.fileno())
-            return file.read()
-    except OSError as error:
-        raise ConfigurationError(f"{kind} {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigurationError(f"{kind} {path}: not a text file") from None
+    # Only a warning: services and containers are given files that a group can read.
+    content, exposed = secret_in(path, f"{kind} ", strict=False)
+    if exposed:
+        _warn_exposed(path)
+    return content
 
 
-def _warn_if_others_can_read(path: Path, descriptor: int) -> None:
-    if os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS:
-        warn(f"{path} can be read by other users; restrict it: chmod 600 {path}")
+def _warn_exposed(path: Path) -> None:
+    warn(f"{path} can be read by other users; restrict it: chmod 600 {path}")

@@ -26,8 +26,7 @@ class Reading:
     columns: Annotated[
         tuple[str, ...], Parameter(negative="", metavar="OURS=THEIRS", show_default=False)
     ] = ()
-    """Name of a column in the file, as in identifier=Mail, or its number, as in identifier=#2. Can
-    be repeated."""
+    """Name of a column, as in identifier=Mail, or its number: identifier=#2. Can be repeated."""
     course_id: str | None = None
     """Course key, if the file has no such column."""
     action: Action | None = None

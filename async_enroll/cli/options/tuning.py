@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 from cyclopts import Group, Parameter
 
+from async_enroll.cli.options.seconds import Seconds
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import BatchLimits, RequestWindow
 
@@ -18,22 +19,24 @@ class Tuning:
     """Maximum number of concurrent calls."""
     window_calls: int = RequestWindow().calls
     """Number of calls that the platform's throttle allows per window."""
-    window_seconds: float = RequestWindow().seconds
+    window_seconds: Seconds = RequestWindow().seconds
     """Length of the throttle's window, in seconds."""
     batch_identifiers: int = BatchLimits().identifiers
     """Maximum number of identifiers per call."""
     batch_pairs: int = BatchLimits().pairs
     """Maximum number of enrollments (identifiers times courses) per call."""
-    batch_seconds: float = BatchLimits().seconds
-    """Target duration of a call, in seconds. Calls shrink if the platform is slower."""
-    settle: float = 60.0
-    """Seconds after which the platform has certainly ended a call that got no response."""
+    batch_bytes: int = BatchLimits().bytes
+    """Maximum size of a call's body, in bytes."""
+    batch_seconds: Seconds = BatchLimits().seconds
+    """Target duration of a call. Calls shrink if the platform is slower."""
+    settle: Seconds = 60.0
+    """Time after which the platform has certainly ended a call that got no response."""
+    patience: Seconds = 300.0
+    """How long to wait for a platform that is down, or refuses every call, before stopping."""
 
     def __attrs_post_init__(self) -> None:
         if self.concurrency < 1:
             raise ConfigurationError(f"--concurrency {self.concurrency}: expected at least 1")
-        if not self.settle > 0:
-            raise ConfigurationError(f"--settle {self.settle:g}: expected more than 0 seconds")
 
     def window(self) -> RequestWindow:
         """The request window."""
@@ -41,4 +44,6 @@ class Tuning:
 
     def limits(self) -> BatchLimits:
         """The limits of a call."""
-        return BatchLimits(self.batch_identifiers, self.batch_pairs, seconds=self.batch_seconds)
+        return BatchLimits(
+            self.batch_identifiers, self.batch_pairs, self.batch_bytes, self.batch_seconds
+        )

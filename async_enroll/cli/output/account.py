@@ -6,38 +6,48 @@ Takes an `EnrollmentReport` or the `JournalReport` of a job as an `Account`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 from typing import IO
 
-from attrs import evolve, frozen
-from rich import box
-from rich.table import Table
+from attrs import frozen
 from rich.text import Text
 
-from async_enroll.cli.console import OUT, note, printable, say
+from async_enroll.cli.console import OUT, busy, complain, note, printable, say
 from async_enroll.cli.options.destination import PAGE
 from async_enroll.cli.output.ending import ExitStatus
+from async_enroll.errors import EnrollError
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
-from async_enroll.models import EmailStudents, EnrollmentResult
+from async_enroll.models import EmailStudents, EnrollmentResult, RosterEntry
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.sync import SyncTerms
 from async_enroll.reports.export import json_pieces, write
 from async_enroll.reports.html import write_page
 from async_enroll.reports.report import EnrollmentReport
-from async_enroll.reports.summary import (
-    Reason,
-    Summary,
-    counted,
-    mail_in_words,
-    sync_in_words,
-)
+from async_enroll.reports.summary import Summary, counted, mail_in_words, sync_in_words
 from async_enroll.reports.timeline import Timeline
+from async_enroll.reports.words import line_of, name_of, why
 from async_enroll.results import UNNOTIFIED
 
-_SHOWN = 50
+_NOTES = 50
+_SHOWN = 12
+"""How many failures are listed where a file has all of them; the summary fits a screen."""
+_FEW = 6
+"""How many of those who may not have been notified are listed."""
+_SHOWN_AT_MOST = 50
+"""How many are listed where nothing else has them."""
+
+
+@frozen
+class Step:
+    """What the user can do next: its `purpose`, and the literal `commands` for it, in order."""
+
+    purpose: str
+    commands: Sequence[str]
 
 
 @frozen
@@ -45,8 +55,10 @@ class Account:
     """The results of a job, with what is needed to print and write them.
 
     Each call of `results` iterates over all of them. `settings` and `notes` are for the HTML
-    page. `hint` says how to list all failures, `again` how to mail learners who may not have
-    been notified; it is empty if there is no way. `sync` says what a sync has done.
+    page. `steps` are what the user can do next. `shown` is how many failures the terminal lists.
+    `again` is the command that writes the report, if writing it fails. `unnotified` iterates over
+    the learners and courses of those who may not have been notified. `sync` says what a sync has
+    done.
     """
 
     results: Callable[[], Iterable[EnrollmentResult]]
@@ -55,8 +67,10 @@ class Account:
     pending: int
     settings: Sequence[tuple[str, str]]
     notes: Sequence[str]
-    hint: str
-    again: str = ""
+    steps: Sequence[Step]
+    shown: int
+    again: str
+    unnotified: Callable[[], Iterable[EnrollmentResult | RosterEntry]]
     sync: Sequence[str] = ()
 
     @property
@@ -70,25 +84,29 @@ def in_memory(
     plan: Plan,
     timeline: Timeline,
     settings: Sequence[tuple[str, str]],
+    command: str,
     path: Path | None,
 ) -> Account:
-    """The results of a job without a journal; `path` is its report file, if any."""
+    """The results of a job without a journal.
+
+    `command` is what ran it, without its options; `path` is its report file, if any.
+    """
     summary = report.summary()
-    lines = plan.lines
-
-    def results() -> Iterable[EnrollmentResult]:
-        if lines is None:
-            return report
-        return (evolve(one, line=lines.of(one.identifier, one.course_id)) for one in report)
-
+    steps = []
+    if summary.failed and path is None:
+        steps.append(Step("to have all failures in a file", [f"{command} --report FILE.csv"]))
     return Account(
-        results,
+        lambda: report,
         summary,
         timeline,
         plan.pairs - summary.pairs,
         settings,
         _notes(plan.skipped),
-        f"see {path} for all" if path else "use --report FILE.csv to list all",
+        steps,
+        _SHOWN if path else _SHOWN_AT_MOST,
+        # Without --email-students: nobody is to be mailed again for the sake of a report.
+        f"{command} --report FILE",
+        lambda: report.notification_unknown,
         sync=report.sync_in_words,
     )
 
@@ -104,6 +122,7 @@ def journaled(path: Path, report: JournalReport) -> Account:
         email_students=job.email_students,
         reason=job.reason,
     )
+    command = f"async-enroll report {quote(str(path))}"
     return Account(
         report.results,
         summary,
@@ -111,9 +130,10 @@ def journaled(path: Path, report: JournalReport) -> Account:
         report.pending,
         [*settings, ("journal", path.name), ("started", job.created)],
         _notes(job.skipped),
-        f"to list all: async-enroll report {quote(str(path))} --only failures",
-        f"to mail them anyway: async-enroll report {quote(str(path))} --only unnotified "
-        "--as-roster --output mail-again.csv",
+        list(_steps(command, summary)),
+        _SHOWN,
+        f"{command} --output FILE",
+        report.unnotified,
         sync=_sync(summary, job.sync),
     )
 
@@ -122,6 +142,24 @@ def _sync(summary: Summary, terms: SyncTerms | None) -> list[str]:
     if terms is None:
         return []
     return sync_in_words(summary, sum(map(len, terms.kept.values())), terms.withheld)
+
+
+def _steps(command: str, summary: Summary) -> Iterator[Step]:
+    if summary.failed > _SHOWN:
+        yield Step("to list all failures", [f"{command} --only failures"])
+    if summary.failed:
+        yield Step(
+            "to correct the failures, and apply them again",
+            [f"{command} --as-roster --output mend.csv", "async-enroll apply mend.csv"],
+        )
+    if summary.notification_unknown:
+        yield Step(
+            "to mail those who may not have been notified; some may get a second mail",
+            [
+                f"{command} --only unnotified --as-roster --output mail-again.csv",
+                "async-enroll apply mail-again.csv --email-students",
+            ],
+        )
 
 
 def settings_of(
@@ -138,20 +176,49 @@ def settings_of(
 
 
 def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = True) -> None:
-    """Write the report to `path`, if any, and print the results, as JSON or if `shown`."""
+    """Write the report to `path`, if any, and print the results, as JSON or if `shown`.
+
+    A report that cannot be written is an error message, which says how to get it: the job itself
+    is done.
+    """
     try:
         if path:
-            write_report(path, account)
+            with busy(f"writing {path}"):
+                write_report(path, account)
             note(f"report of {counted(account.summary.pairs, 'enrollment')}: {path}")
+    except NotWritten as error:
+        complain(f"{error}\nto write the report elsewhere: {account.again}")
     finally:
         if json:
             sys.stdout.writelines(json_pieces(account.results(), pending=account.pending))
         elif shown:
-            show_account(account.summary, hint=account.hint, again=account.again)
+            show_account(account)
             for words in account.sync:
                 note(words)
         if account.pending:
             note(pending_in_words(account.pending))
+
+
+class NotWritten(EnrollError):
+    """A file cannot be written: a full disk, no permission, a directory that is gone."""
+
+
+@contextmanager
+def naming(path: Path | None) -> Iterator[None]:
+    """Name `path`, unless that is None, in the error if the body cannot write it.
+
+    Raises:
+        NotWritten: instead of an OSError of the body, but for a pipe that nobody reads.
+
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if path is None:
+            raise
+        raise NotWritten(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def pending_in_words(pending: int) -> str:
@@ -160,12 +227,13 @@ def pending_in_words(pending: int) -> str:
 
 
 def write_report(path: Path, account: Account) -> None:
-    """Write a report in the format that the suffix of `path` names."""
-    if path.suffix == PAGE:
-        with private_file(path) as file:
-            print_page(file, account)
-    else:
-        write(path, account.results(), pending=account.pending)
+    """Write a report in the format that the suffix of `path` names. Raises NotWritten."""
+    with naming(path):
+        if path.suffix == PAGE:
+            with private_file(path) as file:
+                print_page(file, account)
+        else:
+            write(path, account.results(), pending=account.pending)
 
 
 def print_page(file: IO[str], account: Account) -> None:
@@ -182,7 +250,7 @@ def print_page(file: IO[str], account: Account) -> None:
 
 
 def _notes(skipped: Sequence[str]) -> list[str]:
-    shown = [f"skipped row: {row}" for row in skipped[:_SHOWN]]
+    shown = [f"skipped row: {row}" for row in skipped[:_NOTES]]
     more = len(skipped) - len(shown)
     return [*shown, f"and {counted(more, 'more row')}"] if more else shown
 
@@ -190,48 +258,56 @@ def _notes(skipped: Sequence[str]) -> list[str]:
 def list_results(results: Iterable[EnrollmentResult]) -> None:
     """Print one failure, or one success that may not have been notified, per line."""
     for result in results:
-        pair = f"{result.identifier} in {result.course_id}"
-        why = result.error or UNNOTIFIED
-        say(OUT, Text(printable(f"{pair}: {result.outcome.value}, {why}")))
+        say(OUT, Text(printable(line_of(result, result.error or UNNOTIFIED))))
 
 
-def show_account(summary: Summary, *, hint: str, again: str = "") -> None:
-    """Print the number of enrollments by outcome, and the first failures by reason.
-
-    `hint` says how to list all failures, `again` how to mail learners who may not have been
-    notified.
-    """
+def show_account(account: Account) -> None:
+    """Print what was done, what was not and why, who may not know, and what to do next."""
+    summary = account.summary
     if not summary.pairs:
         return
-    counts = sorted(summary.counts.items(), key=lambda item: -item[1])
-    rows = Table(box=box.SIMPLE_HEAD, show_footer=True, pad_edge=False)
-    rows.add_column("outcome", footer="total")
-    rows.add_column("enrollments", footer=f"{summary.pairs:,}", justify="right")
-    for outcome, count in counts:
-        rows.add_row(outcome.value, f"{count:,}", style="green" if outcome.ok else "red")
-    OUT.print(rows)
+    show_summary(summary, account.shown)
     if summary.notification:
-        say(OUT, Text("; ".join(filter(None, [summary.notification, again])), "yellow"))
+        notification = summary.notification
+        say(OUT, Text(f"{notification[0].upper()}{notification[1:]}", "yellow"))
+        _show_pairs(list(islice(account.unnotified(), _FEW)))
+        if (more := summary.notification_unknown - _FEW) > 0:
+            say(OUT, Text(f"  … and {more:,} more"))
+    for step in account.steps:
+        say(OUT, Text(f"{step.purpose}:"))
+        for command in step.commands:
+            # A terminal may wrap a command, but no line break may get into it.
+            OUT.print(Text(f"  {command}"), soft_wrap=True)
+
+
+def show_summary(summary: Summary, most: int = _SHOWN) -> None:
+    """Print the counts by outcome, and the first `most` failures by reason."""
+    say(OUT, Text(summary.headline, "bold"))
+    for outcome, count in sorted(summary.counts.items(), key=lambda item: -item[1]):
+        style = "green" if outcome.ok else "red"
+        say(OUT, Text(f"{count:>11,}  {name_of(outcome)}", style))
     if summary.failed:
-        _show_failures(summary, hint)
+        _show_failures(summary, most)
 
 
-def _show_failures(summary: Summary, hint: str) -> None:
+def _show_failures(summary: Summary, most: int) -> None:
     OUT.print(Text("Failed", "bold"))
-    left = _SHOWN
-    for reason in summary.reasons:
-        if left:
-            _show_reason(reason, left)
-        left = max(0, left - len(reason.failures))
-    if summary.failed > _SHOWN:
-        say(OUT, Text(f"… and {summary.failed - _SHOWN:,} more; {hint}"))
+    reasons = summary.reasons
+    shown = reasons[: max(1, most // 3)]
+    left = most
+    for number, reason in enumerate(shown):
+        # A fair share for each reason: a rare one is not drowned by a frequent one.
+        share = max(1, left // (len(shown) - number))
+        failures = reason.failures[:share]
+        left -= len(failures)
+        words = why(reason.outcome, reason.words) if reason.outcome else reason.words
+        say(OUT, Text(printable(f"{reason.count:,} {words}"), "red"))
+        _show_pairs(failures)
+    if (more := summary.failed - (most - left)) > 0:
+        say(OUT, Text(f"  … and {more:,} more"))
 
 
-def _show_reason(reason: Reason, most: int) -> None:
-    outcome = f"{reason.outcome.value}: " if reason.outcome else ""
-    say(OUT, Text(printable(f"{outcome}{reason.words}"), "red"))
-    failures = reason.failures[:most]
-    width = max(len(printable(result.identifier)) for result in failures)
-    for result in failures:
-        pair = f"  {printable(result.identifier):<{width}}  {printable(result.course_id)}"
-        say(OUT, Text(pair))
+def _show_pairs(pairs: Sequence[EnrollmentResult | RosterEntry]) -> None:
+    width = max((len(printable(pair.identifier)) for pair in pairs), default=0)
+    for pair in pairs:
+        say(OUT, Text(f"  {printable(pair.identifier):<{width}}  {printable(pair.course_id)}"))

@@ -6,6 +6,7 @@ from async_enroll.cli.console import note, warn
 from async_enroll.cli.output.progress import JobProgress
 from async_enroll.events import (
     BatchAnswered,
+    BatchSent,
     BatchSettled,
     Continued,
     Event,
@@ -35,14 +36,28 @@ class JobDisplay:
     """Receives the events of one job.
 
     `begun`: whether it has started. A job that an earlier run finished never does.
-    `sent`: whether a call with learners has been sent.
     """
 
-    def __init__(self, window: RequestWindow, *, quiet: bool) -> None:
-        self.progress: JobProgress = JobProgress(window, quiet=quiet)
+    def __init__(
+        self,
+        window: RequestWindow,
+        *,
+        quiet: bool,
+        patience: float = 300.0,
+        settle: float = 60.0,
+    ) -> None:
+        self.progress: JobProgress = JobProgress(
+            window, quiet=quiet, patience=patience, settle=settle
+        )
         self.timeline: Timeline = Timeline()
         self.begun: bool = False
-        self.sent: bool = False
+        self._reached = False
+        self._in_flight: set[int] = set()
+
+    @property
+    def sent(self) -> bool:
+        """Whether a call with learners may have reached the platform."""
+        return self._reached or bool(self._in_flight)
 
     def tell(self, event: Event) -> None:
         """Record an event."""
@@ -52,8 +67,11 @@ class JobDisplay:
             case JobStarted():
                 self.begun = True
                 self.timeline.resume(event.at)
-            case BatchAnswered() if event.failure not in _UNSENT:
-                self.sent = True
+            case BatchSent():
+                self._in_flight.add(event.call)
+            case BatchAnswered():
+                self._in_flight.discard(event.call)
+                self._reached |= event.failure not in _UNSENT
             case BatchSettled():
                 failed = sum(len(block.only(failing)) for block in event.blocks)
                 self.timeline.add(event.at, event.pairs, failed)

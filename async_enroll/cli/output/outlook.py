@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -9,11 +10,13 @@ from rich.text import Text
 
 from async_enroll.cli.console import printable, say
 from async_enroll.cli.options.tuning import Tuning
-from async_enroll.cli.output.progress import clock
-from async_enroll.models import EmailStudents
+from async_enroll.cli.output.job_state import clock
+from async_enroll.models import EmailStudents, EnrollmentResult
 from async_enroll.planning.batching import Place
 from async_enroll.planning.plan import SECONDS_PER_PAIR, Plan
 from async_enroll.reports.summary import counted
+
+_SHOWN = 20
 
 
 def show_plan(
@@ -51,8 +54,15 @@ def show_plan(
         names = ", ".join(map(repr, plan.unused))
         say(console, Text(printable(f"  columns that are not used: {names}"), "dim"))
     if plan.unsendable:
-        words = f"  {counted(plan.unsendable, 'enrollment')} cannot be sent and will fail"
+        words = f"  {counted(plan.unsendable, 'enrollment')} cannot be sent and will fail:"
         say(console, Text(words, "yellow"))
+        for result in islice(plan.unsent(), _SHOWN):
+            place = f"line {result.line}: " if result.line else ""
+            pair = f"{result.identifier} in {result.course_id}: {_why(result)}"
+            say(console, Text(printable(f"    {place}{pair}"), "yellow"))
+        if plan.unsendable > _SHOWN:
+            more = f"    … and {plan.unsendable - _SHOWN:,} more; plan --json lists all"
+            say(console, Text(more, "yellow"))
 
 
 def plan_object(
@@ -68,6 +78,15 @@ def plan_object(
         "courses": plan.courses,
         "cohorts": plan.cohorts,
         "unsendable": plan.unsendable,
+        "cannot_be_sent": [
+            {
+                "line": result.line,
+                "identifier": result.identifier,
+                "course_id": result.course_id,
+                "reason": _why(result),
+            }
+            for result in plan.unsent()
+        ],
         "calls": plan.calls,
         "mail_calls": plan.mail_calls if email_students == "changed" else 0,
         "shortest_seconds": plan.shortest(window),
@@ -76,6 +95,10 @@ def plan_object(
         "skipped": list(plan.skipped),
         "unused_columns": list(plan.unused),
     }
+
+
+def _why(result: EnrollmentResult) -> str:
+    return (result.error or "").removeprefix("not sent: ")
 
 
 def place_in_words(place: Place) -> str:

@@ -1,191 +1,100 @@
-"""Progress of a job: a live display on a terminal, a line every ten seconds elsewhere.
+"""Progress of a job: a live display on a terminal, lines with a time stamp elsewhere.
 
-Takes the job's events from `display`.
+Takes the job's events from `display`; `job_state` computes what is shown.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import anyio
-from attrs import define, field
-from rich.console import RenderableType
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from async_enroll.cli.console import ERR, note, printable, say
-from async_enroll.events import (
-    BatchAnswered,
-    BatchSent,
-    BatchSettled,
-    Continued,
-    Event,
-    JobStarted,
-    Paused,
-    Throttled,
-)
-from async_enroll.models import EnrollmentResult, Outcome, RequestWindow
-from async_enroll.reports.summary import counted
-from async_enroll.results import failing
+from async_enroll.cli.output.job_state import JobState, clock
+from async_enroll.events import Event
+from async_enroll.models import RequestWindow
+from async_enroll.reports.words import line_of, name_of
 
-_FAILURES = 20
-"""How many failures are printed as they happen. The final output has the others."""
+_BAR = 40
+_TICK = 0.2
+_FIRST_LINE = 1.0
+_FROZEN = 5.0
+"""A tick that takes so many seconds longer than usual: the program was suspended."""
 
 
-@define
-class JobState:
-    """Progress of a job, computed from its events. Times are in seconds since the epoch."""
-
-    window: RequestWindow
-    pairs: int = 0
-    done: int = 0
-    counts: Counter[Outcome] = field(factory=Counter)
-    fresh_failures: deque[EnrollmentResult] = field(factory=deque)
-    failed: int = 0
-    paused: bool = False
-    throttled_until: float = 0.0
-    _earlier: int = 0
-    _started: float = 0.0
-    _sent: deque[float] = field(factory=deque)
-    _in_flight: set[int] = field(factory=set)
-    _calls: int = 0
-
-    def take(self, event: Event) -> None:
-        """Update the state with an event."""
-        match event:
-            case JobStarted():
-                self.pairs = event.pairs or self.pairs
-                self.done = self._earlier = event.done or 0
-                self._started = event.at
-            case BatchSent():
-                self._sent.append(event.at)
-                self._in_flight.add(event.call)
-                self._calls += 1
-            case BatchAnswered():
-                self._in_flight.discard(event.call)
-            case BatchSettled():
-                self._settle(event)
-            case Throttled(seconds=float() as seconds):
-                self.throttled_until = event.at + seconds
-            case Paused():
-                self.paused = True
-            case Continued():
-                self.paused = False
-
-    def _settle(self, event: BatchSettled) -> None:
-        self.done += event.pairs
-        for block in event.blocks:
-            for detail, count in block.runs():
-                self.counts[detail.outcome] += count
-            for result in block.only(failing):
-                self.failed += 1
-                if self.failed <= _FAILURES:
-                    self.fresh_failures.append(result)
-
-    @property
-    def in_flight(self) -> int:
-        """The number of calls in flight."""
-        return len(self._in_flight)
-
-    def in_window(self, now: float) -> int:
-        """The number of calls sent within the last window."""
-        while self._sent and self._sent[0] <= now - self.window.seconds:
-            self._sent.popleft()
-        return len(self._sent)
-
-    def rate(self, now: float) -> float:
-        """Pairs per second, averaged since the start because results arrive in bursts."""
-        return (self.done - self._earlier) / max(now - self._started, 1e-9)
-
-    def seconds_left(self, now: float) -> float | None:
-        """The time left, in seconds: at the measured rate, but no less than the window allows."""
-        here = self.done - self._earlier
-        if not here or not self._calls:
-            return None
-        left = self.pairs - self.done
-        calls_left = left * self._calls // here
-        # The window admits so many calls at once, and the others as it empties.
-        free = self.window.calls - self.in_window(now)
-        by_window = max(0, calls_left - free) / self.window.calls * self.window.seconds
-        return max(left / self.rate(now), by_window)
-
-    def sentence(self, now: float) -> str:
-        """The progress in one line."""
-        percent = 100 * self.done // self.pairs if self.pairs else 100
-        left = self.seconds_left(now)
-        parts = [
-            f"{self.done:,} of {counted(self.pairs, 'enrollment')} ({percent} %)",
-            f"{self.rate(now):,.0f}/s",
-            *([f"{clock(left)} left"] if left is not None else []),
-            f"{self.failed:,} failed",
-            *self.waiting(now),
-        ]
-        return ", ".join(parts)
-
-    def waiting(self, now: float) -> Iterator[str]:
-        """What the job is waiting for, if anything."""
-        if self.paused:
-            yield "waiting for the platform to answer"
-        elif self.throttled_until > now:
-            yield f"throttled for {self.throttled_until - now:.0f} s"
-
-
-def clock(seconds: float) -> str:
-    """A duration, as in ``0:04:00``."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-class _Bar(Progress):
-    """A progress bar, with the state of the calls and the outcomes below it."""
+class _Screen:
+    """The display: a bar, the times, the calls, what is waited for, and the outcomes so far."""
 
     def __init__(self, state: JobState) -> None:
         self._state = state
-        super().__init__(
-            BarColumn(bar_width=28),
-            TextColumn("{task.completed:,}/{task.total:,} enrollments"),
-            TextColumn("{task.description}"),
-            console=ERR,
-        )
-        self.add_task("", total=None)
 
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """Give what is drawn, ten times a second."""
-        state, now = self._state, time.time()
-        left = state.seconds_left(now)
-        pace = f"{state.rate(now):,.0f}/s, {clock(left)} left" if left is not None else ""
-        for task in self.task_ids:
-            self.update(task, total=state.pairs, completed=state.done, description=pace)
-        yield from super().get_renderables()
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterator[RenderableType]:
+        state, now, width = self._state, time.time(), options.max_width
+        done = f"{state.done:,}/{state.pairs:,} enrollments"
+        if state.pairs:
+            row = Table.grid(padding=(0, 1))
+            bar = max(8, min(_BAR, width - len(done) - 1))
+            row.add_row(ProgressBar(state.pairs, state.done, width=bar), done)
+            yield row
+        yield from _flowing([Text(part) for part in state.times(now)], width)
         window = state.window
         calls = f"{state.in_window(now)}/{window.calls} calls in {window.seconds:g} s"
-        line = [calls, f"{state.in_flight} in flight", *state.waiting(now)]
-        yield Text(" · ".join(line), "dim")
-        yield Text(" · ").join(
-            Text(f"{outcome.value} {count:,}", "green" if outcome.ok else "red")
-            for outcome, count in state.counts.items()
-        )
+        yield from _flowing([Text(state.calls(now), "dim"), Text(calls, "dim")], width)
+        for reason in state.waiting(now):
+            yield Text(reason, "yellow")
+        outcomes = [
+            Text(f"{name_of(outcome)} {count:,}", "green" if outcome.ok else "red")
+            for outcome, count in list(state.counts.items())
+        ]
+        yield from _flowing(outcomes, width)
+
+
+def _flowing(parts: Iterable[Text], width: int) -> Iterator[Text]:
+    """Parts side by side, in lines of at most `width`, broken between parts."""
+    line = Text()
+    for part in parts:
+        if line and len(line) + 3 + len(part) > width:
+            yield line
+            line = Text()
+        line = Text.assemble(line, " · " if line else "", part)
+    if line:
+        yield line
 
 
 class JobProgress:
     """Displays the progress of a job. Call `tell` with each of its events.
 
-    `quiet`: display nothing. `every`: seconds between two lines if there is no terminal.
+    `quiet`: display nothing. `patience`, `settle`: seconds, as for the client. `every`: seconds
+    between two lines if there is no terminal.
     """
 
-    def __init__(self, window: RequestWindow, *, quiet: bool = False, every: float = 10.0) -> None:
-        self.state: JobState = JobState(window)
+    def __init__(
+        self,
+        window: RequestWindow,
+        *,
+        quiet: bool = False,
+        patience: float = 300.0,
+        settle: float = 60.0,
+        every: float = 10.0,
+    ) -> None:
+        self.state: JobState = JobState(window, patience, settle)
         self._quiet = quiet
         self._every = every
         self._live = sys.stderr.isatty() and not quiet
 
     def tell(self, event: Event) -> None:
         """Record an event."""
-        # Drawn later: up to ten thousand results a second arrive, for ten frames.
+        # Drawn later: up to ten thousand results a second arrive, for a few frames.
         self.state.take(event)
 
     @contextmanager
@@ -195,24 +104,39 @@ class JobProgress:
             yield
             self._show_failures()
             return
-        with _Bar(self.state):
+        with Live(_Screen(self.state), console=ERR, refresh_per_second=5):
             yield
             self._show_failures()
 
     async def report(self) -> None:
         """Print failures as they happen, and progress lines, until cancelled."""
-        next_line = anyio.current_time() + self._every
-        while not self._quiet:
-            await anyio.sleep(min(0.2, self._every))
+        if self._quiet:
+            return
+        tick = min(_TICK, self._every)
+        next_line = anyio.current_time() + min(_FIRST_LINE, self._every)
+        while True:
+            since = time.time()
+            await anyio.sleep(tick)
             self._show_failures()
-            if not self._live and anyio.current_time() >= next_line:
-                note(self.state.sentence(time.time()))
-                next_line += self._every
+            away = time.time() - since - tick
+            if away > _FROZEN:
+                self.state.stood_still(away)
+                self._line(f"this program stood still for {clock(away)}; ")
+            elif not self._live and anyio.current_time() >= next_line:
+                self._line()
+            else:
+                continue
+            next_line = anyio.current_time() + self._every
+
+    def _line(self, before: str = "") -> None:
+        note(f"{_stamp()}{before}{self.state.sentence(time.time())}")
 
     def _show_failures(self) -> None:
         fresh = self.state.fresh_failures
         while fresh and not self._quiet:
-            result = fresh.popleft()
-            pair = printable(f"{result.identifier} in {result.course_id}")
-            why = printable(f"{result.outcome.value}, {result.error}")
-            say(ERR, Text("✗ ", "red").append(f"{pair}: {why}", ""))
+            stamp = "" if self._live else _stamp()
+            say(ERR, Text(f"{stamp}✗ ", "red").append(printable(line_of(fresh.popleft())), ""))
+
+
+def _stamp() -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S ")

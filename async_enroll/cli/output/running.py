@@ -36,14 +36,15 @@ Job = Callable[[anyio.Event], Awaitable[object]]
 
 
 @contextmanager
-def once_sent(display: JobDisplay) -> Iterator[None]:
-    """Report a job as stopped if its configuration proves invalid after calls were sent.
+def once_sent(display: JobDisplay, *, earlier: bool = False) -> Iterator[None]:
+    """Raise the errors of a job as what their exit status says: whether anything was sent.
 
-    The exit status of ConfigurationError means that nothing was sent. If something was, its
-    message is raised as EnrollError instead.
+    The exit status of ConfigurationError means that nothing was sent. `earlier`: an earlier run
+    of the job may have sent something.
 
     Raises:
-        EnrollError: The error of the body.
+        ConfigurationError: The message of the error that stopped the body; nothing was sent.
+        EnrollError: The same if something was, or an earlier run was to be continued.
 
     """
     try:
@@ -52,6 +53,10 @@ def once_sent(display: JobDisplay) -> Iterator[None]:
         if display.sent:
             raise EnrollError(str(error)) from None
         raise
+    except EnrollError as error:
+        if display.sent or earlier:
+            raise
+        raise ConfigurationError(f"{error}; nothing was sent") from None
 
 
 def run_job(client: EnrollmentClient, job: Job, progress: JobProgress) -> None:
@@ -76,13 +81,15 @@ def run_with_journal(
     report: Path | None,
     *,
     json: bool,
+    earlier: bool = True,
     again: str = "to apply the roster again: use a new --journal",
 ) -> ExitStatus:
     """Run the job that `start` begins with a journal, output its results, and say how to resume.
 
     If an earlier run finished the job, say so, and how to do it `again`; write the report and the
-    JSON all the same.
-    Raises as `run_job`.
+    JSON all the same. `earlier`: whether there may be an earlier run.
+
+    Raises as `run_job` and `once_sent`.
     """
 
     async def job(stop: anyio.Event) -> None:
@@ -90,7 +97,7 @@ def run_with_journal(
             async for _ in results:  # the journal has them
                 pass
 
-    with once_sent(display):
+    with once_sent(display, earlier=earlier):
         try:
             run_job(client, job, display.progress)
         except (EnrollError, KeyboardInterrupt):
@@ -128,6 +135,7 @@ def run_in_memory(
     plan: Plan,
     display: JobDisplay,
     settings: Sequence[tuple[str, str]],
+    command: str,
     report: Path | None,
     *,
     json: bool,
@@ -135,7 +143,8 @@ def run_in_memory(
 ) -> ExitStatus:
     """Run the job of `plan` that `start` begins, and output its results.
 
-    `again` says how to go on if it is stopped. Raises as `run_job`.
+    `command` is what the user has typed, `again` says how to go on if it is stopped. Raises as
+    `run_job`.
     """
     found = EnrollmentReport({})
 
@@ -151,11 +160,11 @@ def run_in_memory(
         try:
             run_job(client, job, display.progress)
         except (EnrollError, KeyboardInterrupt):
-            if display.begun:
+            if display.sent:
                 note(again)
             raise
         finally:
-            account = in_memory(found, plan, display.timeline, settings, report)
+            account = in_memory(found, plan, display.timeline, settings, command, report)
             if display.begun:
                 hand_over(account, report, json=json)
         return account.status

@@ -16,6 +16,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.client import EnrollmentClient
 from async_enroll.jobs.verify import Verified
 from async_enroll.reports.summary import counted
+from async_enroll.reports.words import name_of
 
 _SHOWN = 50
 _WORDS = {True: "still as reported", False: "no longer as reported", None: "cannot be seen"}
@@ -52,7 +53,7 @@ def _show(holds: bool | None, some: list[Verified], count: int) -> None:
         return
     say(OUT, Text(_WORDS[holds].capitalize(), "yellow" if holds is None else "red"))
     for pair in some:
-        words = f"{pair.identifier} in {pair.course_id}: {pair.outcome.value}, now {pair.now}"
+        words = f"{pair.identifier} in {pair.course_id}: {name_of(pair.outcome)}, now {pair.now}"
         say(OUT, Text(f"  {printable(words)}"))
     if count > len(some):
         say(OUT, Text(f"  … and {count - len(some):,} more; --json lists all", "dim"))

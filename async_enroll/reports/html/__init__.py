@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,9 +24,10 @@ from markupsafe import Markup
 
 from async_enroll.models import Outcome
 from async_enroll.reports.html import chart, rows
-from async_enroll.reports.html.words import OUTCOMES, duration, share, visible
+from async_enroll.reports.html.words import duration, share, visible
 from async_enroll.reports.summary import Summary
 from async_enroll.reports.timeline import Timeline
+from async_enroll.reports.words import OUTCOMES, title_of
 
 # Colour alone must not carry meaning: each of these has a hatching of its own.
 _PATTERNS = {
@@ -53,6 +55,15 @@ class _OutcomeRow:
 class _Moment:
     machine: str
     people: str
+
+
+@frozen
+class _Span:
+    """When the job ran, in seconds since the epoch, and for how many seconds of that it worked."""
+
+    started: float
+    ended: float
+    worked: float
 
 
 def write_page(
@@ -83,10 +94,10 @@ def write_page(
             whole=summary.pairs + pending,
             pending=pending,
             waiting=summary.counts[Outcome.ALLOWED],
-            worked=_worked(summary, timeline),
+            span=_span(summary, timeline),
             bar=rows.bar(summary.counts),
             outcomes=_outcomes(summary),
-            names={outcome: name for outcome, (name, _) in OUTCOMES.items()},
+            names={outcome: title_of(outcome) for outcome in OUTCOMES},
             groups=rows.groups(reasons),
             kept=sum(len(reason.failures) for reason in reasons),
             courses=list(rows.courses(summary)),
@@ -98,12 +109,16 @@ def write_page(
     )
 
 
-def _worked(summary: Summary, timeline: Timeline | None) -> float | None:
-    if timeline and timeline.buckets:
-        return timeline.worked
-    if summary.started is None or summary.ended is None:
+def _span(summary: Summary, timeline: Timeline | None) -> _Span | None:
+    if timeline and timeline.buckets and timeline.started is not None:
+        started, worked = timeline.started, timeline.worked
+        away = sum(interruption.seconds for interruption in timeline.interruptions)
+    elif summary.started is not None and summary.ended is not None:
+        started, worked, away = summary.started, summary.ended - summary.started, 0.0
+    else:
         return None
-    return summary.ended - summary.started
+    # Times are shown to the second: rounded apart, they would not agree with the duration.
+    return _Span(math.floor(started), math.floor(started) + round(worked + away), worked)
 
 
 def _outcomes(summary: Summary) -> list[_OutcomeRow]:
@@ -111,7 +126,8 @@ def _outcomes(summary: Summary) -> list[_OutcomeRow]:
     return [
         _OutcomeRow(
             outcome.value,
-            *OUTCOMES[outcome],
+            title_of(outcome),
+            OUTCOMES[outcome][1],
             outcome.ok,
             counts.get(outcome, 0),
             share(counts.get(outcome, 0), pairs),

@@ -27,7 +27,6 @@ _MOST_ROWS = 24
 _HEIGHT = 170.0
 _LEAST_BAR = 2.0
 _LEAST_BELOW = 8.0
-_APART = 55.0
 # The width of a letter, in percent of the chart.
 _LETTER = 0.75
 _LETTER_ON_PHONE = 2.3
@@ -39,6 +38,18 @@ class Tick:
 
     place: float
     label: str
+
+
+@frozen
+class Cut:
+    """Where an interruption is left out: its horizontal place in percent, and its label.
+
+    `anchor` is the end of the label that stands at the place, as of SVG.
+    """
+
+    place: float
+    label: str
+    anchor: Literal["start", "middle", "end"]
 
 
 @frozen
@@ -87,7 +98,7 @@ class Chart:
     up: str
     down: str
     shades: list[Shade]
-    cuts: list[Tick]
+    cuts: list[Cut]
     across: list[Tick]
     levels: list[Tick]
     rows: list[Row]
@@ -159,13 +170,22 @@ def _shade(pause: Pause, whole: float) -> Shade:
     return Shade(pause.hold, 100 * pause.start / whole, width, words, label, room)
 
 
-def _cuts(timeline: Timeline, whole: float) -> Iterator[Tick]:
+def _cuts(timeline: Timeline, whole: float) -> Iterator[Cut]:
     free = -math.inf
     for away in timeline.interruptions:
         place = 100 * away.position / whole
+        label = f"interrupted {duration(away.seconds)}"
+        width = _LETTER_ON_PHONE * len(label)
+        anchor: Literal["start", "middle", "end"]
+        if place + width <= 100:
+            anchor, left = "start", place
+        elif place >= width:
+            anchor, left = "end", place - width
+        else:
+            anchor, left = "middle", place - width / 2
         # One label for those close together: labels must not overlap.
-        yield Tick(place, f"interrupted {duration(away.seconds)}" if place >= free else "")
-        free = place + _APART if place >= free else free
+        yield Cut(place, label if left >= free else "", anchor)
+        free = left + width + _LETTER_ON_PHONE if left >= free else free
 
 
 def _times(whole: float) -> list[float]:

@@ -9,8 +9,9 @@ from attrs import frozen
 from markupsafe import Markup
 
 from async_enroll.models import Outcome
-from async_enroll.reports.html.words import OUTCOMES, brief
+from async_enroll.reports.html.words import brief
 from async_enroll.reports.summary import Reason, Summary, failed
+from async_enroll.reports.words import name_of, title_of
 
 MOST_COURSES = 1000
 _ROWS = 1000
@@ -71,7 +72,7 @@ def bar(counts: Mapping[Outcome, int]) -> Bar:
         part = 100 * width / sum(widths)
         segments.append(Segment(outcome, left, part))
         left += part
-    words = ", ".join(f"{counts[outcome]:,} {OUTCOMES[outcome][0].lower()}" for outcome in present)
+    words = ", ".join(f"{counts[outcome]:,} {name_of(outcome)}" for outcome in present)
     return Bar(segments, words)
 
 
@@ -129,5 +130,5 @@ def _rows(reason: Reason, most: int | None = None) -> Iterator[tuple[str, str, s
     for result in reason.failures[:most]:
         words = result.error or ""
         if reason.outcome is None:
-            words = f"{OUTCOMES[result.outcome][0]}: {words}"
+            words = f"{title_of(result.outcome)}: {words}"
         yield brief(result.identifier), brief(result.course_id), brief(words)

@@ -1,41 +1,6 @@
-"""Formatting for the report page: outcome names, untrusted text, percentages, durations."""
+"""Formatting for the report page: untrusted text, percentages, durations."""
 
 from __future__ import annotations
-
-from async_enroll.models import Outcome
-
-# The name of each outcome, and a sentence to explain it.
-OUTCOMES = {
-    Outcome.ENROLLED: ("Enrolled", "Was not enrolled before, and is enrolled now."),
-    Outcome.ALREADY_ENROLLED: ("Already enrolled", "Was enrolled before. Nothing has changed."),
-    Outcome.ALLOWED: (
-        "Waiting for registration or activation",
-        "No account has this e-mail address, or the account is not activated. The learner can be "
-        "enrolled after registration or activation.",
-    ),
-    Outcome.UNENROLLED: ("Unenrolled", "Was enrolled before, and is not enrolled now."),
-    Outcome.NOT_ENROLLED: ("Not enrolled before", "Was to be unenrolled, but was not enrolled."),
-    Outcome.WITHDRAWN: (
-        "Withdrawn",
-        "Was waiting for registration or activation, and is no longer.",
-    ),
-    Outcome.INVALID_IDENTIFIER: (
-        "Invalid identifier",
-        "Neither a username nor a valid e-mail address, or not possible to send.",
-    ),
-    Outcome.ERROR: (
-        "Error",
-        "The platform failed on this learner. Its log has the reason.",
-    ),
-    Outcome.REJECTED: (
-        "Rejected",
-        "The platform refused the request, for the reason given below. Nothing was changed.",
-    ),
-    Outcome.UNCONFIRMED: (
-        "Unconfirmed",
-        "Sent, but the result is unknown. Check on the platform.",
-    ),
-}
 
 _LONGEST = 300
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from async_enroll import Action, EnrollmentResult, Outcome
 from async_enroll.reports.html import write_page
@@ -95,7 +95,7 @@ class Job:
                     timeline.resume(at)
             call = results[place : place + size]
             at += self.seconds / len(results) * size * chance.uniform(0.4, 1.6)
-            summary.add(map(block_of, call), at)
+            summary.add(block_of(evolve(result, at=at)) for result in call)
             timeline.add(at, len(call), sum(not result.outcome.ok for result in call))
         return summary, timeline
 

@@ -47,8 +47,22 @@ def test_labels_do_not_stand_on_each_other() -> None:
         timeline.resume(10_000 * run)
         timeline.add(10_000 * run, 1)
         timeline.add(10_000 * run + 10, 1)
-    labels = [cut.label for cut in drawn(timeline).cuts]
-    assert labels == ["interrupted 2 h 46 min", "", "", "interrupted 2 h 46 min"]
+    cuts = drawn(timeline).cuts
+    assert [(cut.label, cut.anchor) for cut in cuts[:1]] == [("interrupted 2 h 46 min", "start")]
+    # The last one has no room to its right, and there the first one's label ends.
+    assert [cut.label for cut in cuts[1:]] == ["", "", ""]
+
+
+def test_labels_of_distant_interruptions_stand_both() -> None:
+    timeline = Timeline()
+    for start, end in ((0, 1), (3_601, 3_701), (7_301, 7_302)):
+        timeline.resume(start)
+        timeline.add(start, 1)
+        timeline.pause(start, end - start, Hold.OUTAGE)
+        timeline.add(end, 1)
+    cuts = drawn(timeline).cuts
+    assert [cut.anchor for cut in cuts] == ["start", "end"]
+    assert [cut.label for cut in cuts] == ["interrupted 1 h", "interrupted 1 h"]
 
 
 moves = st.lists(
@@ -88,8 +102,8 @@ def test_everything_stays_in_the_picture(told: list[tuple[str, float, int, int]]
     assert bool(chart.down) == any(bucket.failed for bucket in timeline.buckets)
     for shade in chart.shades:
         assert 0 <= shade.left <= shade.left + shade.width <= 100.01
-    for tick in [*chart.cuts, *chart.across]:
-        assert 0 <= tick.place <= 100.01
+    places = [cut.place for cut in chart.cuts] + [tick.place for tick in chart.across]
+    assert all(0 <= place <= 100.01 for place in places)
     for tick in chart.levels:
         assert -0.1 <= tick.place <= chart.height
     assert len(chart.across) <= 7

@@ -16,9 +16,10 @@ from selenium.webdriver.common.keys import Keys
 from async_enroll import Action, EnrollmentResult, Outcome
 from async_enroll.reports.html import write_page
 from async_enroll.reports.summary import MOST_FAILURES, Summary
+from async_enroll.reports.timeline import Timeline
 from tests.blocks import block_of
 from tests.browser import Browser, chromium
-from tests.reports.html.example import Job
+from tests.reports.html.example import START, Job
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -246,6 +247,69 @@ def test_a_phone_needs_no_scrolling_sideways(browser: Browser, example: Path, la
         browser.open(path, width=360)
         browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert browser.run("return document.documentElement.scrollWidth") == 360
+
+
+# Boxes of the lines of all text, and which of them cover one another.
+_OVERLAPS = """
+const boxes = [];
+const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  const node = texts.currentNode;
+  if (!node.data.trim() || !node.parentElement.checkVisibility()) continue;
+  if (node.parentElement.closest("script, style, title")) continue;
+  const range = document.createRange();
+  range.selectNodeContents(node);
+  for (const box of range.getClientRects()) boxes.push({ box, text: node.data.trim() });
+}
+const found = [];
+for (const [index, one] of boxes.entries()) {
+  for (const other of boxes.slice(index + 1)) {
+    const [a, b] = [one.box, other.box];
+    const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+    const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+    if (across > 1 && down > 4) found.push(`${one.text} / ${other.text}`);
+  }
+}
+return [boxes.length, found];
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_overlaps(browser: Browser, example: Path, tmp_path: Path, width: int) -> None:
+    busy, short = tmp_path / "busy.html", tmp_path / "short.html"
+    Job(courses=3, pairs=2_345_678 // 400, failures=300, seconds=90_000.0).write(busy)
+    Job(courses=2, pairs=60, failures=6, seconds=3.0, title="x" * 200).write(short)
+    for path in (example, busy, short):
+        browser.open(path, width=width)
+        browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        count, overlaps = browser.run(_OVERLAPS)
+        assert count > 100
+        assert overlaps == []
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+
+
+def test_the_times_agree_with_the_duration(browser: Browser, tmp_path: Path) -> None:
+    timeline = Timeline()
+    timeline.resume(START + 0.9)  # rounded apart, they would be a second off
+    timeline.add(START + 100.4, 1)
+    path = tmp_path / "page.html"
+    path.write_text(page(summary_of([failing("jane")]), timeline=timeline))
+    browser.open(path)
+    told = [one.get_attribute("title") for one in browser.seen("header time")]
+    assert told == ["2026-10-20 09:00:00 UTC", "2026-10-20 09:01:40 UTC"]
+    assert "1 min 40 s" in browser.find(".figures").text
+
+
+def test_words_are_not_broken_in_headings(browser: Browser, example: Path) -> None:
+    for width in (390, 1440):
+        browser.open(example, width=width)
+        script = """
+        const heading = document.querySelector('.courses th.number');
+        const range = document.createRange();
+        range.selectNodeContents(heading.querySelector('button').firstChild);
+        return range.getClientRects().length;
+        """
+        assert browser.run(script) == 1
 
 
 def test_light_and_dark(browser: Browser, example: Path) -> None:

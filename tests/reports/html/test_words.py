@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll import Outcome
-from async_enroll.reports.html.words import OUTCOMES, brief, duration, share, visible
+from async_enroll.reports.html.words import brief, duration, share, visible
 
 
 @pytest.mark.parametrize(
@@ -73,8 +72,3 @@ def test_nothing_and_all_are_said_only_of_nothing_and_all(
     part: int, whole: int, words: str
 ) -> None:
     assert share(part, whole) == words
-
-
-def test_every_outcome_has_a_name_of_its_own() -> None:
-    assert OUTCOMES.keys() == set(Outcome)
-    assert len({name for name, _ in OUTCOMES.values()}) == len(Outcome)
