@@ -264,3 +264,35 @@ def test_cron_deletes_old_journals_only(tmp_path: Path) -> None:
     command = command.replace("/var/lib/async-enroll", shlex.quote(str(tmp_path)))
     subprocess.run(["sh", "-c", command], check=True)
     assert names_in(tmp_path) == ["class-list.csv", "sync-new.db"]
+
+
+async def test_cron_syncs_by_the_guard(tmp_path: Path) -> None:
+    given, ((_, command), _) = crontab()
+    state = tmp_path / "state"
+    state.mkdir(mode=0o700)
+    command = command.replace("/var/lib/async-enroll", shlex.quote(str(state)))
+    roster = state / "class-list.csv"
+    roster_file(roster, *[f"{who},{C0}" for who in PEOPLE[1:42]])
+    async with platform_of() as site:
+        for who in PEOPLE[:40]:
+            site.enroll(who, C0)
+        token = with_token_file(site, state / "token")["ASYNC_ENROLL_URL"]
+        scripts = f"{Path(sys.executable).parent}:{given['PATH']}"
+        env = {**given, "PATH": scripts, "ASYNC_ENROLL_URL": token, "HOME": "/nowhere"}
+        run = [*read_only(state), given["SHELL"], "-c", command]
+        done = await anyio.run_process(run, env=env, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert {one.username for one in site.enrollments if one.is_active} == {*PEOPLE[1:42]}
+        calls = len(site.requests)
+        again = await anyio.run_process(run, env=env, check=False)
+        assert again.returncode == 0, again.stderr.decode()
+        assert calls == len(site.requests)
+        made = [name for name in names_in(state) if name.startswith("sync-")]
+        assert {re.sub(r"-\d{4}-\d\d-\d\d", "", name) for name in made} >= {"sync.db", "sync.html"}
+        for name in made:
+            (state / name).unlink()
+        roster_file(roster, *[f"{who},{C0}" for who in PEOPLE[1:30]])  # it came in half
+        refused = await anyio.run_process(run, env=env, check=False)
+        assert refused.returncode == ExitStatus.UNUSABLE
+        assert "--max-removals" in refused.stderr.decode()
+        assert len([one for one in site.enrollments if one.is_active]) == 41
