@@ -10,6 +10,10 @@ text and files to a `Chat`, which you write. ::
     text = await job.question(roster, site)          # ask it, with ANSWERS to choose from
     await job.start(roster, chat, email=False)
 
+To make courses equal to a roster instead, ask about and start what `compare` gives. ::
+
+    diff = await job.compare(roster, remove=True)
+
 The job's folder holds its journal. A bot that was killed finds what it left by `interrupted`,
 and `resume` continues it: nobody is enrolled or mailed twice. All files are readable by the
 bot's own user only, and deleted when the job is finished and the chat has been told.
@@ -17,10 +21,10 @@ bot's own user only, and deleted when the job is finished and the chat has been 
 
 import logging
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import anyio
 from anyio.to_thread import run_sync
@@ -33,6 +37,7 @@ from async_enroll import (
     JournalReport,
     Plan,
     Roster,
+    RosterDiff,
     RosterError,
 )
 from async_enroll.reports import write
@@ -99,34 +104,55 @@ class BotJob:
             error.source = name
             raise
 
-    async def question(self, roster: Roster, site: str) -> str:
-        """Say what applying the roster does, and what the platform refuses; changes nothing.
+    async def compare(self, roster: Roster, *, remove: bool) -> RosterDiff:
+        """Compare the roster's courses with it; `remove`: others are to be unenrolled.
+
+        Raises:
+            SyncRefused: Too many would be unenrolled.
+            EnrollError: The enrollments could not be read.
+
+        """
+        diff = await self._client.diff(roster, remove=remove)
+        if diff.refused:
+            raise diff.refused
+        return diff
+
+    async def question(self, wanted: Roster | RosterDiff, site: str) -> str:
+        """Say what doing it means, and what the platform refuses; changes nothing.
 
         Raises:
             EnrollError: The platform could not be asked.
 
         """
-        plan = await run_sync(lambda: Plan.of(roster.desired, BatchLimits(), source=roster.source))
-        whom, where = _counted(plan.learners, "learner"), _counted(plan.courses, "course")
-        lines = [f"{plan.source}: {whom} in {where} on {site}"]
-        for action, count in plan.actions().items():
-            lines.append(f"To {action.value}: {count:,}")
-        if plan.unsendable:
-            lines.append(f"Cannot be sent: {plan.unsendable:,}")
-        if roster.unused:
-            lines.append(f"Columns that are not used: {', '.join(roster.unused)}")
-        lines += roster.warnings
-        refused = await self._client.preflight(plan)
-        lines += [f"{place.course_id} is refused: {refused[place]}" for place in [*refused][:10]]
-        if len(refused) > 10:
-            lines.append(f"… and {len(refused) - 10:,} more are refused")
-        lines.append("E-mail would go to those for whom this changes something, and nobody else.")
+        if isinstance(wanted, RosterDiff):
+            lines = list(_differences(wanted))
+            mail = "E-mail would go to those who are newly enrolled, and to nobody else."
+        else:
+            lines = [line async for line in self._planned(wanted, site)]
+            mail = "E-mail would go to those for whom this changes something, and nobody else."
         if self.unfinished:
             lines.append("The unfinished job would be forgotten; /resume continues it instead.")
-        return "\n".join([*lines, "Go ahead?"])
+        return "\n".join([*lines, mail, "Go ahead?"])
 
-    async def start(self, roster: Roster, chat: Chat, *, email: bool) -> None:
-        """Apply a roster as a new job, and report to the chat.
+    async def _planned(self, roster: Roster, site: str) -> AsyncIterator[str]:
+        plan = await run_sync(lambda: Plan.of(roster.desired, BatchLimits(), source=roster.source))
+        whom, where = _counted(plan.learners, "learner"), _counted(plan.courses, "course")
+        yield f"{plan.source}: {whom} in {where} on {site}"
+        for action, count in plan.actions().items():
+            yield f"To {action.value}: {count:,}"
+        if plan.unsendable:
+            yield f"Cannot be sent: {plan.unsendable:,}"
+        if roster.unused:
+            yield f"Columns that are not used: {', '.join(roster.unused)}"
+        refused = await self._client.preflight(plan)
+        listed = [f"{place.course_id} is refused: {refused[place]}" for place in [*refused][:10]]
+        if len(refused) > 10:
+            listed.append(f"… and {len(refused) - 10:,} more are refused")
+        for line in (*roster.warnings, *listed):
+            yield line
+
+    async def start(self, wanted: Roster | RosterDiff, chat: Chat, *, email: bool) -> None:
+        """Apply a roster, or sync courses to it, as a new job; report to the chat.
 
         `email`: the platform mails those for whom the job changes something.
 
@@ -137,15 +163,15 @@ class BotJob:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True, mode=0o700)
 
-        async def apply(stop: anyio.Event) -> None:
-            await self._client.apply(
-                roster,
-                email_students="changed" if email else False,
-                journal=self._journal,
-                stop=stop,
-            )
+        async def send(stop: anyio.Event) -> None:
+            journal = self._journal
+            if isinstance(wanted, RosterDiff):
+                await self._client.sync(wanted, email_students=email, journal=journal, stop=stop)
+            else:
+                changed: Literal["changed", False] = "changed" if email else False
+                await self._client.apply(wanted, email_students=changed, journal=journal, stop=stop)
 
-        await self._run(apply, chat)
+        await self._run(send, chat)
 
     async def resume(self, chat: Chat) -> None:
         """Continue the unfinished job, with the options it was started with.
@@ -232,6 +258,30 @@ class BotJob:
         if summary.notification:
             lines.append(summary.notification)
         return "\n".join(lines), failures, left
+
+
+def _differences(diff: RosterDiff) -> Iterator[str]:
+    """How many learners differ in each course, and the names of the first."""
+    yield f"{diff.source}, compared with {_counted(len(diff.courses), 'course')} on {diff.site}"
+    for course in [*diff.courses.values()][:10]:
+        yield f"{course.course_id}: {course.enrolled:,} enrolled"
+        removed = set(course.removals(remove=diff.options.remove))
+        staying = [entry for entry in course.to_unenroll if entry not in removed]
+        for words, entries in (
+            ("to enroll", course.to_enroll),
+            ("to enroll or invite, for no listing shows them", course.not_listed),
+            ("to unenroll", [entry for entry in course.to_unenroll if entry in removed]),
+            ("not in the roster, but stay", staying),
+        ):
+            if entries:
+                names = ", ".join(entry.identifier for entry in entries[:5])
+                yield f"- {len(entries):,} {words}: {names}{', …' if len(entries) > 5 else ''}"
+        if course.kept:
+            yield f"- {len(course.kept):,} kept: {', '.join([*course.kept][:5])}"
+    if len(diff.courses) > 10:
+        yield f"… and {_counted(len(diff.courses) - 10, 'more course')}"
+    for course_id, why in diff.withheld.items():
+        yield f"Nobody is unenrolled from {course_id}: {why}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -31,11 +31,21 @@ from aiogram.utils.keyboard import InlineKeyboardBuilder
 from anyio.to_thread import run_sync
 from bot_job import ANSWERS, BotJob, chats_in
 
-from async_enroll import Action, EnrollError, EnrollmentClient, Roster, RosterEntry
+from async_enroll import (
+    Action,
+    EnrollError,
+    EnrollmentClient,
+    Roster,
+    RosterDiff,
+    RosterEntry,
+)
 
 HELP = """/enroll jane@example.org john course-v1:Org+C1+2026; /unenroll likewise
 /who course-v1:Org+C1+2026
-/migrate with a roster attached; /cancel stops it, /resume continues it"""
+/migrate with a roster attached does what each of its rows says
+/sync with a roster attached makes its courses equal to it: enrolls who is missing;
+/sync remove also unenrolls who is not in it
+/cancel stops either, /resume continues it"""
 
 LONGEST = 4096  # Telegram takes no more
 
@@ -71,7 +81,8 @@ def commands(
     for allowed in (dispatcher.message, dispatcher.callback_query):
         allowed.filter(F.from_user.id.in_(staff))  # nobody else gets an answer
     jobs: dict[int, BotJob] = {}
-    questions: dict[int, tuple[int, Roster]] = {}  # the last of each chat: which message asks
+    # The last one of each chat: the message that asks, and what is to be done.
+    questions: dict[int, tuple[int, Roster | RosterDiff]] = {}
     resumed: set[asyncio.Task[None]] = set()
 
     def job_of(chat: int) -> BotJob:
@@ -91,7 +102,8 @@ def commands(
         await message.answer("\n".join([f"{len(names):,} enrolled", *names[:20], *more]))
 
     @dispatcher.message(Command("migrate"), F.document.as_("file"))
-    async def migrate(message: Message, bot: Bot, file: Document) -> None:
+    @dispatcher.message(Command("sync", magic=F.args.in_({None, "remove"})), F.document.as_("file"))
+    async def ask(message: Message, bot: Bot, file: Document, command: CommandObject) -> None:
         job = job_of(message.chat.id)
         if job.running:
             await message.answer("One at a time: /cancel stops the other.")
@@ -100,17 +112,23 @@ def commands(
             path = Path(temporary, "roster")  # never the sender's file name
             await bot.download(file, path)
             roster = await job.read(path, file.file_name or "roster")
-        text = await job.question(roster, site)
+        wanted: Roster | RosterDiff = roster
+        if command.command == "sync":
+            wanted = diff = await job.compare(roster, remove=command.args == "remove")
+            if not any(diff.changes):
+                await message.answer("In sync: there is nothing to do.")
+                return
+        text = await job.question(wanted, site)
         buttons = InlineKeyboardBuilder()
         for answer, words in ANSWERS.items():
             buttons.button(text=words, callback_data=answer)
         asked = await message.answer(text[:LONGEST], reply_markup=buttons.adjust(1).as_markup())
-        questions[asked.chat.id] = asked.message_id, roster
+        questions[asked.chat.id] = asked.message_id, wanted
 
     @dispatcher.callback_query(F.data.in_(ANSWERS), F.message.as_("asked"))
     async def answer(query: CallbackQuery, asked: Message, bot: Bot) -> None:
-        number, roster = questions.get(asked.chat.id, (0, None))
-        if number != asked.message_id or not roster:
+        number, wanted = questions.get(asked.chat.id, (0, None))
+        if number != asked.message_id or wanted is None:
             await query.answer("This question is closed. Send the roster again.")
             return
         del questions[asked.chat.id]
@@ -122,7 +140,7 @@ def commands(
             await asked.answer("One at a time: /cancel stops the other.")
         elif query.data != "no":
             chat = TelegramChat(bot, asked.chat.id)
-            await job.start(roster, chat, email=query.data == "mail")
+            await job.start(wanted, chat, email=query.data == "mail")
 
     @dispatcher.message(Command("resume"))
     async def resume(message: Message, bot: Bot) -> None:
@@ -139,7 +157,7 @@ def commands(
         job.stop()
         await message.answer(words)
 
-    @dispatcher.message(Command("start", "help", "enroll", "unenroll", "who", "migrate"))
+    @dispatcher.message(Command("start", "help", "enroll", "unenroll", "who", "migrate", "sync"))
     async def explain(message: Message) -> None:
         await message.answer(HELP)
 

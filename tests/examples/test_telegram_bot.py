@@ -100,11 +100,16 @@ def people(first: int, last: int) -> list[str]:
 
 
 async def migrate(
-    telegram: Telegram, person: Person, content: bytes, answer: str = "Yes, without e-mail"
+    telegram: Telegram,
+    person: Person,
+    content: bytes,
+    answer: str = "Yes, without e-mail",
+    *,
+    command: str = "/migrate",
 ) -> Said:
     """Send a roster and answer the question; return that."""
     before = len(person.heard)
-    person.attach("/migrate", telegram.upload(content, "people.csv"))
+    person.attach(command, telegram.upload(content, "people.csv"))
     await until(lambda: any("Go ahead?" in said.text for said in person.heard[before:]), seconds=20)
     (asked,) = [said for said in person.heard[before:] if "Go ahead?" in said.text]
     person.press(asked, answer)
@@ -215,6 +220,42 @@ async def migrate_unanswered(telegram: Telegram, person: Person) -> Said:
     person.heard.clear()
     person.attach("/migrate", telegram.upload(roster(["learner1"]), "people.csv"))
     return await person.hear("Go ahead?")
+
+
+async def test_a_sync_shows_what_differs_before_it_starts(
+    telegram: Telegram, site: Platform, tmp_path: Path
+) -> None:
+    ann = telegram.person(1)
+    for who in people(0, 40):
+        site.enroll(who, COURSE)
+    wanted = roster([*people(5, 45), "new@example.org"])
+    async with serving(telegram, site, tmp_path):
+        asked = await migrate(telegram, ann, wanted, "No", command="/sync")
+        for line in (
+            f"people.csv, compared with 1 course on {site.url}",
+            f"{COURSE}: 40 enrolled",
+            "- 5 to enroll: learner40, learner41, learner42, learner43, learner44",
+            "- 1 to enroll or invite, for no listing shows them: new@example.org",
+        ):
+            assert line in asked.text.splitlines()
+        assert "- 5 not in the roster, but stay: learner" in asked.text
+        await until(lambda: not asked.buttons)
+        assert enrolled(site) == 40
+        asked = await migrate(telegram, ann, wanted, "Yes, with e-mail", command="/sync remove")
+        assert "- 5 to unenroll: learner0, learner1, learner2, learner3, learner4" in asked.text
+        await ann.hear("Finished\n11 of 11 as asked")
+        assert {record.username for record in site.enrollments if record.is_active} == {
+            *people(5, 45)
+        }
+        assert len(site.outbox) == 6
+        ann.attach("/sync remove", telegram.upload(roster(people(5, 45)), "people.csv"))
+        await ann.hear("In sync: there is nothing to do.")
+        ann.attach("/sync remove", telegram.upload(roster(["learner5"]), "people.csv"))
+        said = await ann.hear("max_removals")
+        ann.attach("/sync everything", telegram.upload(roster(["learner5"]), "people.csv"))
+        await ann.hear("/sync remove also unenrolls")
+    assert "Go ahead?" not in said.text
+    assert enrolled(site) == 40
 
 
 @pytest.mark.parametrize(("answer", "mails"), [("without e-mail", 0), ("with e-mail", 1)])
