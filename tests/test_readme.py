@@ -55,8 +55,12 @@ def environment(platform: Platform) -> dict[str, str]:
 
 
 async def run_block(name: str, platform: Platform, cwd: Path) -> str:
-    """Run a block of commands, each of which must succeed; say yes to what `apply` asks."""
-    script = "set -e\n" + MARKED[name].replace("apply ", "apply --yes ")
+    return await run_script(MARKED[name], platform, cwd)
+
+
+async def run_script(commands: str, platform: Platform, cwd: Path) -> str:
+    """Run commands, each of which must succeed; say yes to what is asked."""
+    script = "set -e\n" + re.sub(r"(async-enroll (?:apply|undo) )", r"\1--yes ", commands)
     command = ["sh", "-c", script]
     env = environment(platform)
     done = await anyio.run_process(command, env=env, cwd=cwd, stderr=None)
@@ -96,6 +100,43 @@ async def test_registrar(site: Platform, tmp_path: Path) -> None:
         in await anyio.Path(tmp_path / "outcome.html").read_text()
     )
     assert "example.org" not in await anyio.Path(tmp_path / "mend.csv").read_text()
+
+
+async def test_profile(site: Platform, tmp_path: Path) -> None:
+    folder = tmp_path / "async-enroll"
+    folder.mkdir()
+    profile = MARKED["profile"].replace("https://courses.example.org", site.url)
+    (folder / "config.toml").write_text(profile)
+    (folder / "school.token").write_text(site.token)
+    (folder / "school.token").chmod(0o600)
+    env = {
+        name: value
+        for name, value in environment(site).items()
+        if not name.startswith("ASYNC_ENROLL_")
+    }
+    command = ["async-enroll", "doctor", "--site", "school"]
+    done = await anyio.run_process(command, env={**env, "XDG_CONFIG_HOME": str(tmp_path)})
+    assert "the token's user is global staff" in done.stdout.decode()
+
+
+async def test_sync(site: Platform, tmp_path: Path) -> None:
+    """The list has one who is missing; one who is not in it is removed, and all is undone."""
+    for number in range(10):
+        site.add_user(f"learner{number}", f"learner{number}@example.org")
+        site.enroll(f"learner{number}", C1)
+    rows = [f"learner{number}@example.org,{C1}" for number in range(9)]
+    (tmp_path / "class.csv").write_text("\n".join(["email,course_id", *rows, f"jane@example.org,{C1}", ""]))
+    commands = MARKED["sync"].splitlines(keepends=True)
+    # `diff` tells by its exit status that something differs.
+    diff = commands[0].partition("#")[0] + "|| test $? = 1\n"
+    done = await run_script(diff + "".join(commands[1:3]), site, tmp_path)
+    assert "learner9" in done
+    assert not site.is_enrolled("learner9", C1)
+    assert site.is_enrolled("jane", C1)
+    await run_script(commands[3], site, tmp_path)
+    assert site.is_enrolled("learner9", C1)
+    assert not site.is_enrolled("jane", C1)
+    assert not site.outbox
 
 
 async def test_mail(tmp_path: Path) -> None:
@@ -151,7 +192,9 @@ async def test_fixtures(tmp_path: Path) -> None:
 def test_every_block_is_run() -> None:
     """All but two run above: `.ci/run` runs the tests' command, `tests.cli` the demo."""
     assert len(PYTHON) == 4
-    assert set(MARKED) == {"demo", "tests", "environment", "roster", "registrar", "mail"}
+    assert set(MARKED) == {
+        *("demo", "tests", "environment", "profile", "roster", "registrar", "sync", "mail")
+    }
     assert README.count("```") == 2 * (len(PYTHON) + len(MARKED))
 
 
@@ -211,7 +254,8 @@ def test_arguments_are_those_of_the_client() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["bulk_enroll", "bulk_unenroll", "apply", "diff", "sync", "resume", "enrollments"]
+    "name",
+    ["bulk_enroll", "bulk_unenroll", "apply", "diff", "sync", "undo", "resume", "enrollments"],
 )
 def test_methods_take_what_the_table_says(name: str) -> None:
     """None is what an argument without a default in the table has."""
