@@ -125,7 +125,9 @@ async def test_sync(site: Platform, tmp_path: Path) -> None:
         site.add_user(f"learner{number}", f"learner{number}@example.org")
         site.enroll(f"learner{number}", C1)
     rows = [f"learner{number}@example.org,{C1}" for number in range(9)]
-    (tmp_path / "class.csv").write_text("\n".join(["email,course_id", *rows, f"jane@example.org,{C1}", ""]))
+    (tmp_path / "class.csv").write_text(
+        "\n".join(["email,course_id", *rows, f"jane@example.org,{C1}", ""])
+    )
     commands = MARKED["sync"].splitlines(keepends=True)
     # `diff` tells by its exit status that something differs.
     diff = commands[0].partition("#")[0] + "|| test $? = 1\n"

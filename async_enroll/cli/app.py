@@ -14,7 +14,7 @@ COMMANDS = {
     "enrollments": "List current and former enrollments.",
     "apply": "Apply a roster: enroll and unenroll the learners it lists, and report every one.",
     "diff": "Show how a roster and the enrollments of its courses differ. Changes nothing.",
-    "sync": "Make courses equal to a roster: enroll who is missing, and unenroll others if asked.",
+    "sync": "Make courses equal to a roster: enroll who is missing, unenroll others if asked.",
     "plan": "Show what applying a roster would do, without sending anything.",
     "resume": "Continue a stopped or interrupted job from its journal.",
     "undo": "Undo a job: take every learner back to their state before it.",
@@ -35,7 +35,7 @@ Start here:
   async-enroll doctor                    check the connection and permissions
   async-enroll plan roster.csv           show what would be sent
   async-enroll apply roster.csv          enroll and unenroll learners
-  async-enroll diff class.csv            show how courses differ from a class list
+  async-enroll diff class.csv            show how a class list differs
   async-enroll sync class.csv            make them equal
 
 Instead of the environment, {config_path()}:

@@ -13,7 +13,8 @@ from async_enroll.cli import app
 from tests.cli.command import environment, run
 
 COMMANDS = (
-    *("apply", "demo", "doctor", "enrollments", "plan", "report", "resume", "sandbox"),
+    *("apply", "demo", "diff", "doctor", "enrollments", "plan", "report", "resume", "sandbox"),
+    *("sync", "undo"),
     "--install-completion",
 )
 

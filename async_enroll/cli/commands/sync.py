@@ -39,16 +39,18 @@ from async_enroll.roster import Roster
 
 EXAMPLES = """\
 Examples:
-  async-enroll sync class.csv                       enroll who is missing
-  async-enroll sync class.csv --remove              and unenroll who is not in the list
+  async-enroll sync class.csv               enroll who is missing
+  async-enroll sync class.csv --remove      and unenroll who is not in the list
   async-enroll sync class.csv --remove --keep staff.txt --email-students
-  async-enroll sync class.csv --remove --yes --quiet --journal sync-$(date +%F).db    from cron
-  async-enroll diff class.csv --remove --output plan.json && async-enroll sync --plan plan.json
+  async-enroll sync class.csv --remove --yes --journal sync.db      from cron
+  async-enroll diff class.csv --remove --output plan.json
+  async-enroll sync --plan plan.json        what diff has shown
 
 Exit status:
   0    the courses are as the roster wants them
-  1    some enrollments failed, or removals were withheld; the report lists them
-  2    nothing was sent: too many would be removed; or invalid arguments, configuration or roster
+  1    some enrollments failed, or removals were withheld: see the report
+  2    nothing was sent: too many would be removed; or unusable arguments,
+       configuration, roster or site
   3    stopped before the end; with --journal, `resume` continues
   130  interrupted; with --journal, `resume` continues"""
 
@@ -72,15 +74,14 @@ def sync(
     connection: Connection = Connection(),
     tuning: Tuning = Tuning(),
 ) -> ExitStatus:
-    """Make courses equal to a roster: enroll who is missing, and unenroll others if asked.
+    """Make courses equal to a roster: enroll who is missing, unenroll others if asked.
 
-    Shows what differs before it sends anything. Enrolls first; unenrolls once everybody is
-    enrolled, and only from courses where nothing is in doubt.
+    Shows what differs before it sends anything. Enrolls first; unenrolls once
+    everybody is enrolled, and only from courses where nothing is in doubt.
 
     Args:
         roster: Roster file; - for standard input.
-        plan: Sync by this file of `diff --output plan.json`, with the roster and the options that
-            it has. Refused if the platform has changed since.
+        plan: File of `diff --output plan.json` to apply. Refused if the platform has changed since.
         email_students: Have the platform e-mail learners who are newly enrolled or invited.
         email_removed: Have the platform e-mail learners who are unenrolled.
         no_auto_enroll: Do not enroll learners later, when they register or activate an account.

@@ -56,20 +56,18 @@ def undo(
 ) -> ExitStatus:
     """Undo a job: take every learner back to their state before it.
 
-    All are looked up first. Who has changed since, was not changed by the job, or cannot be
-    restored is left alone, counted and named. An unfinished job is closed: what was not sent
-    never is, and `resume` refuses it.
+    All are looked up first. Who has changed since, was not changed by the job, or
+    cannot be restored is left alone, counted and named. An unfinished job is
+    closed: what was not sent never is, and `resume` refuses it.
 
     Args:
         journal: Journal file of the job.
         dry_run: Show what would be done, and change nothing.
         email_students: Have the platform e-mail the learners who are taken back.
         reason: Reason for the platform's audit trail of manual enrollments; up to 255 characters.
-        undo_journal: File that records the undo. Default: job.undo.db for job.db. If it exists,
-            the undo continues.
+        undo_journal: File that records the undo. Default: job.undo.db for job.db.
         report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
-        json: Print the full report as JSON instead of a summary; with --dry-run, every enrollment
-            to be undone or left alone.
+        json: Print the full report as JSON instead of a summary; with --dry-run, the full plan.
         yes: Do not ask for confirmation.
         quiet: Show neither the plan nor progress.
         connection: The site.

@@ -66,8 +66,7 @@ class Connection:
     shared_window: Annotated[
         str | None, Parameter(env_var=_SHARED_WINDOW, metavar="URL", show_default=False)
     ] = field(default=None, repr=False)
-    """Where commands with this token share the request window: redis://…, rediss://…, file:///…
-    or none. Default: a file in your run-time folder."""
+    """Where commands share the request window: redis://…, file:///… or none. Default: a file."""
 
     log_file: Annotated[Path | None, Parameter(metavar="FILE")] = None
     """Append a log to this file, readable only by you. No tokens, and no learners without -v."""
