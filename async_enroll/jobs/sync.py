@@ -20,7 +20,7 @@ from attrs import astuple, define, evolve, field
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.delivery.outcomes import Pair, desired, pairs, rejected
-from async_enroll.errors import ConfigurationError, EnrollError
+from async_enroll.errors import EnrollError
 from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.runner import AllAnswered, JobWork, NotSent
 from async_enroll.models import Action, Batch, BatchLimits, EmailStudents, Emit, RosterEntry
@@ -34,7 +34,7 @@ from async_enroll.results import WITHHELD, Block
 from async_enroll.roster import Roster
 
 if TYPE_CHECKING:
-    from async_enroll.journal import Description, Journal
+    from async_enroll.journal import Journal
 
 WhyWithheld = Callable[[str, str], str | None]
 """Why a learner is not removed from a course, by identifier and course key; None if they are."""
@@ -97,28 +97,25 @@ class Sync:
             self.diff = None  # the journal's plan was made by another one
         plan = None if begun else await self.begin()
 
-        def new() -> tuple[Description, list[Work]]:
-            if plan is None:
-                raise ConfigurationError(f"journal {path}: was removed meanwhile")
-            description = Description(
-                site,
-                plan.source,
-                plan.pairs,
-                auto_enroll,
-                email_students,
-                digest,
-                now(),
-                plan.skipped,
-                reason,
-                sync=self.terms,
-            )
-            return description, plan.work
+        description = Description(
+            site,
+            plan.source if plan else roster.source,
+            plan.pairs if plan else 0,
+            auto_enroll,
+            email_students,
+            digest,
+            now(),
+            plan.skipped if plan else (),
+            reason,
+            sync=self.terms,
+        )
 
         async with open_journal(
             path,
             self._limits,
             expected=digest,
-            new=new,
+            new=None if plan is None else lambda: (description, plan.work),
+            asked=description,
             lines=roster.lines,
             rows=roster.desired,
         ) as opened:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from attrs import define, evolve, field
+from attrs import define, evolve, field, fields_dict
 from filelock import FileLock, Timeout
 
 from async_enroll.delivery.attempt import Attempt
@@ -275,6 +275,7 @@ async def open_journal(
     *,
     expected: str | None = None,
     new: Callable[[], tuple[Description, list[Work]]] | None = None,
+    asked: Description | None = None,
     lines: Lines | None = None,
     rows: Desired | None = None,
     left_alone: Iterable[LeftAlonePairs] = (),
@@ -287,6 +288,7 @@ async def open_journal(
         limits: How large calls may be from now on.
         expected: The digest that it must have; None for any.
         new: Makes the description and work of a new journal; None if the file must exist.
+        asked: What the job would be if it were new, for words where the journal has another one.
         lines: The lines of the roster's file in which the pairs of a new journal stand.
         rows: The roster of a new journal, if it is of a sync.
         left_alone: The pairs that the job of a new journal, an undo, leaves alone.
@@ -319,7 +321,8 @@ async def open_journal(
         async with _opened(file, writable=True) as writer, _opened(file) as reader:
             job = reader.description
             if expected not in (None, job.digest):
-                words = _differences(job, new()[0]) if new else "the roster differs"
+                asked = asked or (new()[0] if new else None)
+                words = _differences(job, asked) if asked else "the roster differs"
                 raise ConfigurationError(
                     f"journal {file}: belongs to another job, of {job.roster} on {job.site}: "
                     f"{words}; use the same roster, site and options, or a new journal"
@@ -348,13 +351,21 @@ def _differences(job: Description, asked: Description) -> str:
         )
         if then != now
     ]
-    if job.pairs != asked.pairs:
+    if job.sync and asked.sync:
+        then, now = job.sync, asked.sync
+        of_a_sync = {
+            "email_removed": (then.email_removed, now.email_removed),
+            **{
+                name: (getattr(then.options, name), getattr(now.options, name))
+                for name in fields_dict(type(now.options))
+            },
+        }
+        found += [f"{name} differs" for name, (old, new) in of_a_sync.items() if old != new]
+    elif job.pairs != asked.pairs:
         found.append(f"the roster had {job.pairs:,} enrollments, and has {asked.pairs:,}")
     elif job.roster != asked.roster:
         found.append(f"the roster was {job.roster}, and is {asked.roster}")
-    elif not found:
-        found.append("the roster has changed")
-    return "; ".join(found)
+    return "; ".join(found) or "the roster has changed"
 
 
 def _shown(value: object) -> str:

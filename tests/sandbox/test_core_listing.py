@@ -155,7 +155,8 @@ async def test_accounts_by_address() -> None:
     async with small_platform(window=None) as platform, speaking_to(platform) as raw:
         platform.add_user("plus", "a+b@example.org")
         found = await raw.request("GET", f"{ACCOUNTS}?email=JANE@example.org")
-        assert found.json == [{"username": "Jane", "email": "Jane@example.org"}]
+        jane = {"username": "Jane", "email": "Jane@example.org", "is_active": True}
+        assert found.json == [jane]
         found = await raw.request("GET", f"{ACCOUNTS}?email=a%2Bb@example.org")
         assert found.json[0]["username"] == "plus"
         for address in ("new@example.org", "Jane", "Jane@example.org,joe@example.org"):
@@ -172,8 +173,8 @@ async def test_accounts_by_name() -> None:
     async with small_platform(window=None) as platform, speaking_to(platform) as raw:
         found = await raw.request("GET", f"{ACCOUNTS}?username=JOE,nobody,Jane,joe")
         assert found.json == [
-            {"username": "joe", "email": "joe@example.org"},
-            {"username": "Jane", "email": "Jane@example.org"},
+            {"username": "joe", "email": "joe@example.org", "is_active": True},
+            {"username": "Jane", "email": "Jane@example.org", "is_active": True},
         ]
         assert (await raw.request("GET", f"{ACCOUNTS}?username=nobody")).status == 404
 

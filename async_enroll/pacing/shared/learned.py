@@ -16,10 +16,14 @@ from async_enroll.pacing.window_share import WindowShare
 
 @frozen
 class Refusal:
-    """A refused call: when it was sent and when it was refused, by the clock of the log."""
+    """A refused call: when it was sent and when it was refused, by the clock of the log.
+
+    `retry_after`: seconds after which a place of others becomes free, infinite if unknown.
+    """
 
     sent: float
     at: float
+    retry_after: float
 
 
 @define
@@ -63,7 +67,7 @@ class LearnedShare:
             self._applied.clear()
         for refusal in self.refusals:
             self._share = self._share or WindowShare(reply.calls, reply.seconds)
-            self._share.refused(refusal.sent, reply.count, refusal.at)
+            self._share.refused(refusal.sent, reply.count, refusal.at, refusal.retry_after)
         self._applied += self.refusals
         self.refusals.clear()
         return bool(self._applied)

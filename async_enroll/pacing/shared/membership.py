@@ -104,8 +104,7 @@ class Membership:
         self.own.unsent(call)
         if not retry_after or self._reply.first == OPEN:
             return False  # the platform's throttle names a time, and our calls have a part in it
-        self._learned.refusals.append(Refusal(self._there(call.sent), self._there(now)))
-        return explains(
+        explained = explains(
             retry_after,
             call,
             now,
@@ -113,6 +112,10 @@ class Membership:
             oldest=self._replied - self._reply.oldest,
             first=self._replied - self._reply.first,
         )
+        tried_after = math.inf if explained else retry_after
+        refusal = Refusal(self._there(call.sent), self._there(now), tried_after)
+        self._learned.refusals.append(refusal)
+        return explained
 
     def hold(self, seconds: float, now: float) -> None:
         """Have all processes hold their calls for `seconds`."""
