@@ -483,7 +483,7 @@ async def test_by_a_file_unless_the_platform_has_changed() -> None:
         planned.check(again)
         await client.bulk_enroll(["learner305"], [C0])
         again = await client.diff(list(planned.desired), **planned.options.arguments())
-        with pytest.raises(SyncRefused, match="1 changes are not needed, and 0 are new"):
+        with pytest.raises(SyncRefused, match="no longer needed: 1, new: 0"):
             planned.check(again)
 
 
@@ -669,6 +669,20 @@ async def test_removals_that_take_long_are_decided_anew(monkeypatch: pytest.Monk
     assert report.counts[Outcome.UNENROLLED] in (5, 10)
     assert report.counts[Outcome.UNENROLLED] + report.counts[Outcome.REJECTED] == 20
     assert "could not be read to its end" in (report.failures[0].error or "")
+
+
+async def test_the_file_of_another_site_is_told_as_such() -> None:
+    async with (
+        site(learners=3) as platform,
+        site(learners=2) as other,
+        EnrollmentClient(platform.url, platform.token) as client,
+    ):
+        roster = entries("learner000")
+        planned = PlannedSync.read(sync_file(await client.diff(roster)).encode(), "plan.json")
+        async with EnrollmentClient(other.url, other.token) as elsewhere:
+            found = await elsewhere.diff(roster, remove=True)
+        with pytest.raises(ConfigurationError, match=f"the plan is of {platform.url}"):
+            planned.check(found)
 
 
 PEOPLE = {name: f"{loose_key(name)}@example.org" for name in ("ann", "Zoë", "max", "José", "bob")}
