@@ -232,7 +232,8 @@ def _addresses(identifiers: Iterable[str]) -> list[str]:
 
 def _why_unresolved(course: CourseComparison, found: FoundAccounts) -> str | None:
     """Why it is not certain who is who in a course; None where it is."""
-    if not found.failed or (not found.available and not course.has_unknown_addresses):
+    unavailable = not (found.available or found.known)
+    if not found.failed or (unavailable and not course.has_unknown_addresses):
         # Where the site answers no look-ups at all, the listing's own addresses have to do.
         return None
     if not any(identity_key(who) in found.failed for who in course.unseen()):
