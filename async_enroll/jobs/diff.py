@@ -109,6 +109,8 @@ def _read(path: os.PathLike[str]) -> list[str]:
                 "username in each line, and nothing else"
             )
         found.append(identifier)
+    if not found:
+        raise ConfigurationError(f"keep {path}: names nobody; expected an identifier in each line")
     return found
 
 

@@ -294,6 +294,9 @@ async def test_who_is_to_be_kept_comes_from_a_file(tmp_path: Path) -> None:
             ConfigurationError, match=r"keep .*keep\.txt, line 2: found .*; expected"
         ):
             await diff(platform, roster, keep=keep)
+        keep.write_text("\n")
+        with pytest.raises(ConfigurationError, match=r"keep .*keep\.txt: names nobody"):
+            await diff(platform, roster, keep=keep)
         keep.write_bytes(b"PK\x03\x04\xff")
         with pytest.raises(ConfigurationError, match="not a text file"):
             await diff(platform, roster, keep=keep)
