@@ -1,4 +1,4 @@
-"""Keeps calls apart that may name the same learner, once by username and once by address.
+"""Keeps calls apart that may name the same learner: by username and by address, or by accents.
 
 The platform reads what was before a learner's enrollment before it locks it: of two such calls at
 the same time, both would say that they have changed it, and the learner would be mailed twice. One
@@ -13,41 +13,55 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from async_enroll.models import Batch
+from async_enroll.models import Batch, loose_key
 
 
 class Exclusion:
-    """Mutual exclusion of calls in the same course, except of those with one kind of identifier."""
+    """Mutual exclusion of calls in the same course that may name the same learner.
+
+    Those may be calls of usernames and of addresses, or of identifiers that MySQL may take for one.
+    """
 
     def __init__(self) -> None:
         # By course: how many calls are under way with usernames (False), with addresses (True).
-        self._under_way: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+        self._kinds: defaultdict[str, Counter[bool]] = defaultdict(Counter)
+        # By course: the loose keys of their identifiers.
+        self._names: defaultdict[str, set[str]] = defaultdict(set)
         self._ended = anyio.Event()
 
     def admits(self, batch: Batch) -> bool:
         """Whether a call could be sent now."""
-        kinds = _kinds(batch)
-        courses = [self._under_way[key] for key in batch.courses if key in self._under_way]
-        return not any(len(kinds.union(course)) > 1 for course in courses)
+        kinds, names = _kinds(batch), _names(batch)
+        return all(
+            len(kinds.union(self._kinds[key])) == 1 and names.isdisjoint(self._names[key])
+            for key in batch.courses
+            if key in self._kinds
+        )
 
     @asynccontextmanager
     async def sole(self, batch: Batch) -> AsyncIterator[None]:
         """Wait until no other call excludes this one; for the body, it excludes others."""
         while not self.admits(batch):
             await self._ended.wait()
-        kinds = _kinds(batch)
+        kinds, names = _kinds(batch), _names(batch)
         for key in batch.courses:
-            self._under_way[key].update(kinds)
+            self._kinds[key].update(kinds)
+            self._names[key] |= names
         try:
             yield
         finally:
             for key in batch.courses:
-                self._under_way[key] = +(self._under_way[key] - Counter(kinds))
-                if not self._under_way[key]:
-                    del self._under_way[key]
+                self._kinds[key] = +(self._kinds[key] - Counter(kinds))
+                self._names[key] -= names
+                if not self._kinds[key]:
+                    del self._kinds[key], self._names[key]
             self._ended.set()
             self._ended = anyio.Event()
 
 
 def _kinds(batch: Batch) -> set[bool]:
     return {"@" in identifier for identifier in batch.identifiers}
+
+
+def _names(batch: Batch) -> set[str]:
+    return set(map(loose_key, batch.identifiers))

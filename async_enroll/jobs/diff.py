@@ -109,6 +109,8 @@ def _read(path: os.PathLike[str]) -> list[str]:
                 "username in each line, and nothing else"
             )
         found.append(identifier)
+    if not found:
+        raise ConfigurationError(f"keep {path}: names nobody; expected an identifier in each line")
     return found
 
 
@@ -232,7 +234,8 @@ def _addresses(identifiers: Iterable[str]) -> list[str]:
 
 def _why_unresolved(course: CourseComparison, found: FoundAccounts) -> str | None:
     """Why it is not certain who is who in a course; None where it is."""
-    if not found.failed or (not found.available and not course.has_unknown_addresses):
+    unavailable = not (found.available or found.known)
+    if not found.failed or (unavailable and not course.has_unknown_addresses):
         # Where the site answers no look-ups at all, the listing's own addresses have to do.
         return None
     if not any(identity_key(who) in found.failed for who in course.unseen()):

@@ -7,7 +7,7 @@ and gives the work to `jobs.runner`. What all jobs of a client share is in `Jobs
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from itertools import count
@@ -248,27 +248,33 @@ class Jobs:
 
     async def _ready_to_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
         """Plan an undo; reconcile lost calls, and mark the job, so that it is not continued."""
-        left: list[Attempt | Changed] = [*await lost_calls(journal, self._settle)]
-        left += [unmailed(changed) async for changed in journal.changed()]
+        lost = await lost_calls(journal, self._settle)
+        changed = [unmailed(changed) async for changed in journal.changed()]
         made = await self._plan_undo(journal, path)
-        if left:
-            await self._settle_for_good(journal, left)
+        settled = await self._settle_for_good(journal, lost)
+        await self._settle_for_good(journal, changed)  # the plan has them
         await journal.mark_undone()
-        return made
+        return made.with_settled(settled)
 
-    async def _settle_for_good(self, journal: Journal, left: list[Attempt | Changed]) -> None:
-        """Record the outcomes of lost calls and of unmailed pairs, without sending anything."""
+    async def _settle_for_good(
+        self, journal: Journal, left: Sequence[Attempt | Changed]
+    ) -> list[Block]:
+        """Record the outcomes of lost calls or of unmailed pairs, without sending anything."""
+        settled: list[Block] = []
+        if not left:
+            return settled
 
         async def work() -> AsyncGenerator[Attempt | Changed]:
             for item in left:
                 yield item
 
-        async def emit(_: list[Block]) -> None:
-            """Leave the results to the journal."""
+        async def emit(blocks: list[Block]) -> None:
+            settled.extend(blocks)
 
         job = journal.description
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
         await self._run(work(), emit, [], options, journal=journal, told=False)
+        return settled
 
     async def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
         """Yield what a journal reports as asked for, and whether it still is."""

@@ -7,8 +7,10 @@ longer fresh, by another one.
 
 from __future__ import annotations
 
+import math
 import os
 import time
+from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager
 from itertools import chain, count
@@ -27,7 +29,14 @@ from async_enroll.models import Action, Batch, BatchLimits, EmailStudents, Emit,
 from async_enroll.planning.batching import plan
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan
-from async_enroll.planning.sync import Recheck, SyncTerms, recheck_of, suspects, sync_plan
+from async_enroll.planning.sync import (
+    Recheck,
+    SyncTerms,
+    recheck_of,
+    suspects,
+    sync_plan,
+    unproven,
+)
 from async_enroll.planning.validation import Work
 from async_enroll.reports.report import EnrollmentReport
 from async_enroll.results import WITHHELD, Block
@@ -58,6 +67,9 @@ class Sync:
     diff: RosterDiff | None = None
     withheld: dict[str, str] = field(factory=dict, init=False)
     _suspects: dict[str, str] = field(factory=dict, init=False)
+    _unproven: defaultdict[str, set[str]] = field(factory=lambda: defaultdict(set), init=False)
+    _read: float = field(default=-math.inf, init=False)
+    """When the listing that removals go by was read, by `time.monotonic`."""
 
     async def begin(self) -> Plan:
         """Compare, unless that was done before; return the plan.
@@ -137,7 +149,10 @@ class Sync:
             self._note(blocks)
 
     def _note(self, blocks: Iterable[Block]) -> None:
+        blocks = list(blocks)
         self._suspects = suspects(blocks, self.terms.repeated) | self._suspects
+        for course_id, key in unproven(blocks):
+            self._unproven[course_id].add(key)
 
     def gated(
         self, planned: AsyncGenerator[Work | Attempt | Changed], emit: Emit[list[Block]]
@@ -163,37 +178,42 @@ class Sync:
                     removals.append(evolve(item, email=self.terms.email_removed))
                 else:
                     yield item
-        if removals:
-            yield AllAnswered()
-            why_withheld = await self._decide(removals)
-            for attempt in removals:
-                for part in self._parts(attempt, why_withheld):
-                    yield part
+        if not removals:
+            return
+        yield AllAnswered()
+        why_withheld: WhyWithheld = self._suspicion
+        if not self._unproven and self.diff:  # else it has to be read again
+            self._read = self.diff.read
+        for number, attempt in enumerate(removals):
+            if time.monotonic() - self._read > FRESH:
+                why_withheld = await self._recheck(removals[number:])
+            for part in self._parts(attempt, why_withheld):
+                yield part
 
-    async def _decide(self, removals: list[Attempt]) -> WhyWithheld:
-        why_withheld = await self._recheck(removals)
-
-        def why(identifier: str, course_id: str) -> str | None:
-            return self._suspects.get(course_id) or why_withheld(identifier, course_id)
-
-        return why
+    def _suspicion(self, _: str, course_id: str) -> str | None:
+        return self._suspects.get(course_id)
 
     async def _recheck(self, removals: list[Attempt]) -> WhyWithheld:
-        """Read who is enrolled once more, unless that was read a moment ago."""
-        diff = self.diff
-        if diff is not None and time.monotonic() - diff.read <= FRESH:
-            return lambda _identifier, _course_id: None
+        """Read who is enrolled once more, and decide about removals by that."""
         some = chain.from_iterable(pairs(attempt.batch) for attempt in removals)
         rows, options = await to_thread.run_sync(
             recheck_of, self.roster.desired, self.terms.options, some
         )
-        roster = Roster(self.roster.source, rows)
+        self._read = time.monotonic()
         try:
+            roster = Roster(self.roster.source, rows)
             diff = await self._comparer.diff(roster, options, partial=True)
         except EnrollError as error:
             words = f"who is enrolled could not be read again: {error}"
             return lambda _identifier, _course_id: words
-        return Recheck(diff).why_withheld
+        recheck = Recheck(diff, self._unproven)
+
+        def why(identifier: str, course_id: str) -> str | None:
+            return self._suspicion(identifier, course_id) or recheck.why_withheld(
+                identifier, course_id
+            )
+
+        return why
 
     def _parts(self, attempt: Attempt, why_withheld: WhyWithheld) -> Iterator[Attempt | NotSent]:
         """Divide a batch of removals into those that are sent, and the results of the others."""

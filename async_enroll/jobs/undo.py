@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -64,6 +64,18 @@ class UndoPlan:
         for why, course_id, identifiers in self.left_alone:
             for identifier in json.loads(identifiers):
                 yield identifier, course_id, why
+
+    def with_settled(self, blocks: Iterable[Block]) -> UndoPlan:
+        """The plan, with pairs that had no result left alone: no result tells what was before."""
+        left_alone = _LeftAlone()
+        for block in blocks:
+            left_alone.add(LeftAlone.UNKNOWN, block.course_id, block.identifiers)
+        return evolve(
+            self,
+            counts=self.counts + left_alone.counts,
+            not_sent=self.not_sent - left_alone.counts.total(),
+            left_alone=[*self.left_alone, *left_alone.pairs],
+        )
 
     @property
     def left_alone_in_words(self) -> list[tuple[str, str, str]]:

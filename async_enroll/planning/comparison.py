@@ -65,6 +65,11 @@ class CourseDiff:
             return self.to_unenroll
         return tuple(entry for entry in self.to_unenroll if entry.identifier in self.asked)
 
+    @property
+    def withdrawals(self) -> tuple[RosterEntry, ...]:
+        """Those of `not_listed` that are rows to unenroll: who waits will not be enrolled."""
+        return tuple(entry for entry in self.not_listed if entry.action is Action.UNENROLL)
+
 
 _Learner = tuple[str, str | None, str]
 """A learner who is enrolled and not wanted: username, e-mail address and mode."""
@@ -99,7 +104,10 @@ class CourseComparison:
         self._claimed: set[str] = set()
         self._waiting: set[str] = set()
         self._contradicted: set[str] = set()
-        self._absent_waiting: list[str] = []
+        self._absent_waiting: dict[str, str | None] = {}
+        """Rows to unenroll who may wait, each with the username of its account, if it has one."""
+        self._has_unaddressed = False
+        """Whether somebody is enrolled whose address the listing does not have."""
         self._repeated: set[str] = set()
         self._kept: dict[str, str] = {}
 
@@ -143,6 +151,8 @@ class CourseComparison:
             elif record.is_active:
                 if by_name != _ACTIVE and by_address != _ACTIVE:  # else it is listed twice
                     self._matched += 1
+                if not address:
+                    self._has_unaddressed = True
                 if by_name is not None:
                     states[name] = _ACTIVE
                 if by_address is not None:
@@ -176,8 +186,15 @@ class CourseComparison:
 
     @property
     def has_unknown_addresses(self) -> bool:
-        """Whether somebody might be removed whose address the listing does not have."""
-        return any(email is None for _, email, _ in self._others.values())
+        """Whether somebody might be removed whose address the listing does not have.
+
+        That is whoever is not wanted, or anybody by a row to unenroll an address.
+        """
+        if any(email is None for _, email, _ in self._others.values()):
+            return True
+        return self._has_unaddressed and any(
+            "@" in key and key not in self._absent_seen for key in self._absent
+        )
 
     def unseen(self) -> Iterator[str]:
         """Identifiers whose accounts have to be known to tell what becomes of them."""
@@ -247,7 +264,7 @@ class CourseComparison:
         account = accounts.get(key)
         if account is None:
             if "@" in identifier:  # nobody waits for registration under a username
-                self._absent_waiting.append(identifier)
+                self._absent_waiting[identifier] = None
             return
         name = identity_key(account.username)
         address = identity_key(account.email) if account.email else ""
@@ -256,7 +273,10 @@ class CourseComparison:
         elif name in self._claimed or _ACTIVE in map(self._states.get, (name, address)):
             self._contradict(account.username, key)
         elif account.is_active is False:
-            self._absent_waiting.append(identifier)
+            if name in self._states or address in self._states:
+                self._contradict(account.username, key)
+            else:
+                self._absent_waiting[identifier] = account.username
 
     def result(self, protection: Protection, withheld: str | None = None) -> CourseDiff:
         """What differs, now that the listing and the accounts are known."""
@@ -286,8 +306,8 @@ class CourseComparison:
             else:
                 who = _sendable(username, email)
                 to_unenroll.append(RosterEntry(who, self.course_id, Action.UNENROLL))
-        for identifier in self._absent_waiting:
-            if why := self._why_kept(protection, "audit", identifier, None):
+        for identifier, owner in self._absent_waiting.items():
+            if why := self._why_kept(protection, "audit", owner or identifier, identifier):
                 kept[identifier] = why
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))

@@ -13,7 +13,7 @@ from typing import Any
 from attrs import asdict, field, frozen
 
 from async_enroll.errors import SyncRefused
-from async_enroll.models import RosterEntry
+from async_enroll.models import Action, RosterEntry
 from async_enroll.planning.comparison import CourseDiff
 from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.guard import Bound, Removals, refusals
@@ -129,7 +129,8 @@ class RosterDiff:
         return {
             key: course.withheld
             for key, course in self.courses.items()
-            if course.withheld is not None and (self.options.remove or course.asked)
+            if course.withheld is not None
+            and (self.options.remove or course.asked or course.withdrawals)
         }
 
     @property
@@ -144,8 +145,15 @@ class RosterDiff:
     def changes(self) -> Iterator[RosterEntry]:
         """What a sync sends: additions, those of learners who are not listed, then removals."""
         yield from self.to_enroll
-        yield from self.not_listed
-        yield from self.removals
+        courses = self.courses.values()
+        for course in courses:
+            yield from (one for one in course.not_listed if one.action is Action.ENROLL)
+        if self.refusals:
+            return
+        for course in courses:
+            if course.withheld is None:
+                yield from course.withdrawals
+        yield from self._removals()
 
     def _removals(self) -> Iterator[RosterEntry]:
         for course in self.courses.values():

@@ -6,12 +6,12 @@ sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from attrs import evolve, field, frozen
 
-from async_enroll.models import Action, BatchLimits, Outcome, RosterEntry
+from async_enroll.models import Action, BatchLimits, Outcome, RosterEntry, identity_key
 from async_enroll.planning.comparison import CourseDiff
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import DiffOptions, RosterDiff
@@ -92,8 +92,7 @@ def _add(desired: Desired, entries: Iterable[RosterEntry]) -> None:
 
 
 def _removals(course: CourseDiff, *, remove: bool) -> list[RosterEntry]:
-    waiting = [entry for entry in course.not_listed if entry.action is Action.UNENROLL]
-    return [*course.removals(remove=remove), *waiting]
+    return [*course.removals(remove=remove), *course.withdrawals]
 
 
 def withheld_block(course_id: str, identifiers: list[str], why: str) -> Block:
@@ -118,10 +117,24 @@ def recheck_of(
 
 
 class Recheck:
-    """Decides about removals by a diff of `recheck_of`."""
+    """Decides about removals by a diff of `recheck_of`.
 
-    def __init__(self, diff: RosterDiff) -> None:
+    `unproven` has the identity keys of additions that are told as enrolled without it being known
+    whether they were before, by course key. Where the new listing does not show such a learner
+    by this identifier, it may show them as somebody who is not wanted.
+    """
+
+    def __init__(self, diff: RosterDiff, unproven: Mapping[str, Collection[str]]) -> None:
         self._diff = diff
+        self._doubtful = {
+            key
+            for key, some in unproven.items()
+            if (course := diff.courses.get(key))
+            and any(
+                identity_key(entry.identifier) in some
+                for entry in (*course.to_enroll, *course.not_listed)
+            )
+        }
         self._safe = {
             key: {
                 *course.asked,
@@ -135,6 +148,11 @@ class Recheck:
         """Why a learner is not removed, in words; None where they are."""
         course, refusals = self._diff.courses[course_id], self._diff.refusals
         why = course.withheld or refusals.get(course_id) or refusals.get(None)
+        if why is None and course_id in self._doubtful:
+            why = (
+                "an addition to this course got no answer, and the list of enrollments does not "
+                "show it"
+            )
         if why or identifier in self._safe[course_id]:
             return why
         return course.kept.get(identifier, "they are protected by now")
@@ -162,6 +180,21 @@ def suspects(blocks: Iterable[Block], repeated: Mapping[str, Sequence[str]]) -> 
                     "of enrollments was not complete"
                 )
     return found
+
+
+def unproven(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
+    """Additions told as enrolled by calls whose first answer was lost: course and identity keys.
+
+    Nobody can tell whether they were enrolled before, which would cast doubt as in `suspects`.
+    """
+    for block in blocks:
+        if block.action is Action.ENROLL and any(map(_is_unproven, block.details)):
+            for identifier in block.only(_is_unproven).identifiers:
+                yield block.course_id, identity_key(identifier)
+
+
+def _is_unproven(detail: ResultDetail) -> bool:
+    return detail.outcome is Outcome.ENROLLED and detail.before is None
 
 
 def _is_suspect(detail: ResultDetail) -> bool:

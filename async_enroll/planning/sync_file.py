@@ -91,18 +91,17 @@ class PlannedSync:
 
         Raises:
             SyncRefused: if the platform has changed since.
+            ConfigurationError: if the diff is of another site.
 
         """
-        before, now = set(self.changes), set(_rows(diff.changes))
-        if before != now:
-            words = (
-                f"{len(before - now):,} changes are not needed, and {len(now - before):,} are new"
-            )
-            raise SyncRefused(
-                [f"the platform has changed since the plan was made: {words}; make a new plan"]
-            )
         if diff.site != self.site:
             raise ConfigurationError(f"the plan is of {self.site}, not of {diff.site}")
+        before, now = set(self.changes), set(_rows(diff.changes))
+        if before != now:
+            words = f"changes no longer needed: {len(before - now):,}, new: {len(now - before):,}"
+            raise SyncRefused(
+                [f"the platform has changed since the plan was made ({words}); make a new plan"]
+            )
 
 
 def _rows(entries: Iterable[RosterEntry]) -> list[_Row]:

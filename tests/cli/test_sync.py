@@ -179,6 +179,7 @@ async def test_by_a_plan(platform: Platform, roster: Path, tmp_path: Path) -> No
         (("{roster}",), "nobody is there to be asked: --yes goes ahead without"),
         (("{roster}", "--yes", "--max-removals", "0.2"), "--max-removals 0.2: expected a number"),
         (("{roster}", "--yes", "--max-removals", "120%"), "--max-removals 120%: expected"),
+        (("{roster}", "--yes", "--max-removals", "nan%"), "--max-removals nan%: expected"),
         (("{roster}", "--yes", "--keep", "{missing}"), "No such file"),
         (("{roster}", "--yes", "--journal", "{roster}"), "is the roster itself"),
     ],

@@ -164,6 +164,23 @@ async def test_whoever_is_named_both_ways_is_mailed_once(release: str, size: int
         assert report.ok
 
 
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize(
+    "spellings", [("zoe", "Zoë"), ("Zoë", "Zoé"), ("zoë@example.org", "zoe@example.org")]
+)
+async def test_who_is_named_with_other_accents_is_mailed_once(
+    release: str, spellings: tuple[str, str]
+) -> None:
+    """To MySQL they are one; calls at the same time would each say that they have enrolled it."""
+    async with site(release, seconds_per_call=0.05, seconds_per_pair=0.1) as platform:
+        platform.add_user("Zoë", "zoe@example.org")
+        async with client_of(platform, batch=BatchLimits(identifiers=1)) as client:
+            await client.bulk_enroll(["learner50"], [C0])  # the course is known to be good
+            report = await client.bulk_enroll(spellings, [C0], email_students="changed")
+        assert mailed(platform) == {"zoe@example.org": 1}
+        assert sum(one.notified is True for one in report) == 1
+
+
 @pytest.mark.parametrize("fault", [Fault.RESET_AFTER, Fault.BAD_GATEWAY_AFTER, Fault.STALL])
 @pytest.mark.parametrize(("release", "listing"), SITES)
 async def test_a_first_call_that_is_lost(

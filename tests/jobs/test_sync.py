@@ -27,7 +27,7 @@ from async_enroll.jobs import sync as jobs_sync
 from async_enroll.models import loose_key
 from async_enroll.planning.sync_file import PlannedSync, sync_file
 from async_enroll.sandbox import Platform
-from tests.jobs.between import between, broken, cut, is_listing, is_own
+from tests.jobs.between import Change, between, broken, cut, is_account, is_listing, is_own
 from tests.jobs.test_diff import C0, C1, C2, COURSES, RELEASES, class_list, entries, names, site
 from tests.waiting import run
 
@@ -483,7 +483,7 @@ async def test_by_a_file_unless_the_platform_has_changed() -> None:
         planned.check(again)
         await client.bulk_enroll(["learner305"], [C0])
         again = await client.diff(list(planned.desired), **planned.options.arguments())
-        with pytest.raises(SyncRefused, match="1 changes are not needed, and 0 are new"):
+        with pytest.raises(SyncRefused, match="no longer needed: 1, new: 0"):
             planned.check(again)
 
 
@@ -541,6 +541,148 @@ async def test_somebody_else_enrolls_and_unenrolls_meanwhile(release: str, seed:
         for _ in range(2):
             await sync(platform, roster, remove=True, max_removals=None)
         assert enrolled(platform) == wanted
+
+
+def without_look_ups(status: int, body: str, kind: str) -> Change:
+    """A site that answers no look-ups of accounts; but it tells the token's own user."""
+
+    async def answer(request: web.Request, _: bytes) -> web.Response | None:
+        if is_account(request):
+            return web.Response(status=status, text=body, content_type=kind)
+        return None
+
+    return answer
+
+
+@pytest.mark.parametrize("release", ["2022", "2026"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (403, '{"detail": "no"}', "application/json"),
+        (404, "<title>Page not found</title>", "text/html"),
+        (500, "<title>Server Error</title>", "text/html"),
+    ],
+)
+async def test_whose_address_is_to_be_unenrolled_must_be_known(
+    release: str, refusal: tuple[int, str, str]
+) -> None:
+    """A core listing tells no addresses: the row may be one of a learner who is wanted."""
+    roster = [
+        *entries(*(f"learner{number:03}" for number in range(12))),
+        *entries("learner003@example.org", action=Action.UNENROLL),
+    ]
+    async with (
+        site(release, learners=12) as platform,
+        between(platform, before=without_look_ups(*refusal)) as url,
+        EnrollmentClient(url, platform.token) as client,
+    ):
+        found = await client.diff(roster)
+        assert list(found.changes) == []
+        assert "accounts of the roster could not be looked up" in found.withheld[C0]
+        report = await client.sync(roster)
+        assert report.counts == {Outcome.REJECTED: 1}
+        assert list(report.withheld or ()) == [C0]
+        assert "learner003" in enrolled(platform)
+
+
+@pytest.mark.parametrize("release", ["moocit", "2026"])
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_who_waits_for_activation_loses_to_no_other_row(release: str, wanted: bool) -> None:
+    """Whoever is wanted, or kept, by their username does not lose their place by their address."""
+    async with site(release, learners=2) as platform:
+        platform.add_user("asleep", "asleep@example.org", active=False)
+        platform.allow("asleep@example.org", C0)
+        roster = [
+            *entries("learner000", *(["asleep"] if wanted else [])),
+            *entries("asleep@example.org", action=Action.UNENROLL),
+        ]
+        report = await sync(platform, roster, keep=[] if wanted else ["asleep"])
+        assert Outcome.WITHDRAWN not in report.counts
+        assert platform.is_allowed("asleep@example.org", C0)
+        assert len(report.kept or ()) == 1
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_addition_whose_answer_is_lost_removes_nobody_who_is_wanted(
+    release: str, known: bool
+) -> None:
+    """The platform knows no account by an address, enrolls it, and its answer is lost.
+
+    Without the answer, nothing says that this learner was enrolled before by their username.
+    """
+    lost = False
+
+    async def before(request: web.Request, _: bytes) -> web.Response | None:
+        if is_account(request) and "learner003" in request.query.get("email", "") and not known:
+            return web.Response(status=404)
+        return None
+
+    async def change(request: web.Request, said: bytes) -> web.Response | None:
+        nonlocal lost
+        if is_listing(request) and release == "moocit":
+            said = said.replace(b"learner003@example.org", b"earlier003@example.org")
+            return web.Response(body=said, content_type="application/json")
+        if request.method == "POST" and b"learner011" in said and not lost:
+            lost = True
+            return web.Response(status=504, text="<html>", content_type="text/html")
+        return None
+
+    wanted = {f"learner{number:03}" for number in range(2, 12)}
+    async with (
+        site(release, learners=11, accounts_tell_addresses=False) as platform,
+        between(platform, change, before) as url,
+    ):
+        platform.add_user("learner011", "learner011@example.org")
+        roster = entries(*wanted - {"learner003"}, "learner003@example.org")
+        report = await sync(platform, roster, url, remove=True, max_removals=3)
+        assert lost
+        assert enrolled(platform) >= wanted
+        if known:
+            assert report.counts == {Outcome.ENROLLED: 1, Outcome.UNENROLLED: 2}
+            assert enrolled(platform) == wanted
+            return
+        assert report.counts == {Outcome.ENROLLED: 2, Outcome.REJECTED: 3}
+        assert "an addition to this course got no answer" in (report.withheld or {})[C0]
+
+
+async def test_removals_that_take_long_are_decided_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the platform is away in between, a listing is old before the last removal is sent."""
+
+    removing = False
+
+    async def change(request: web.Request, said: bytes) -> web.Response | None:
+        nonlocal removing
+        if request.method == "POST" and b"learner000" in said:
+            monkeypatch.setattr(jobs_sync, "FRESH", -1.0)
+            removing = True
+        return cut(said) if is_listing(request) and removing else None
+
+    async with (
+        site() as platform,
+        between(platform, change) as url,
+        EnrollmentClient(
+            url, platform.token, concurrency=1, batch=BatchLimits(identifiers=5)
+        ) as client,
+    ):
+        report = await client.sync(class_list(), remove=True)
+    assert report.counts[Outcome.UNENROLLED] in (5, 10)
+    assert report.counts[Outcome.UNENROLLED] + report.counts[Outcome.REJECTED] == 20
+    assert "could not be read to its end" in (report.failures[0].error or "")
+
+
+async def test_the_file_of_another_site_is_told_as_such() -> None:
+    async with (
+        site(learners=3) as platform,
+        site(learners=2) as other,
+        EnrollmentClient(platform.url, platform.token) as client,
+    ):
+        roster = entries("learner000")
+        planned = PlannedSync.read(sync_file(await client.diff(roster)).encode(), "plan.json")
+        async with EnrollmentClient(other.url, other.token) as elsewhere:
+            found = await elsewhere.diff(roster, remove=True)
+        with pytest.raises(ConfigurationError, match=f"the plan is of {platform.url}"):
+            planned.check(found)
 
 
 PEOPLE = {name: f"{loose_key(name)}@example.org" for name in ("ann", "Zoë", "max", "José", "bob")}

@@ -28,6 +28,7 @@ from async_enroll import (
     RosterEntry,
 )
 from async_enroll.events import BatchSent
+from async_enroll.jobs.undo import undo_journal_of
 from async_enroll.journal import store
 from async_enroll.planning.inverse import LeftAlone
 from async_enroll.sandbox import Fault, Faults, Platform
@@ -256,6 +257,9 @@ async def test_an_unfinished_job_is_closed(unfinished: Platform, journal: Path) 
             assert report.pending == pending - len(found)
         # The call in flight has ended since: its learners are enrolled, as the journal knows now.
         assert {one.outcome for one in found} == {Outcome.ENROLLED}
+        with JournalReport(undo_journal_of(journal)) as report:
+            left_alone = [(who, key) for who, key, _ in report.left_alone()]
+        assert sorted(left_alone) == sorted((one.identifier, one.course_id) for one in found)
         assert enrolled(platform) == {(one.identifier, one.course_id) for one in found}
         with pytest.raises(ConfigurationError, match="this job was undone on"):
             [one async for one in client.resume(journal)]

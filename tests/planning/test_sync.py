@@ -144,14 +144,14 @@ def test_a_recheck_asks_about_planned_removals_only() -> None:
 
 
 def test_what_is_not_certain_to_be_safe_is_withheld() -> None:
-    check = Recheck(diff(course_diff(), remove=False))
+    check = Recheck(diff(course_diff(), remove=False), {})
     assert check.why_withheld("asked", C1) is None
     assert check.why_withheld("b@example.org", C1) is None
     assert check.why_withheld("staff", C1) == "is the token's own user"
     assert check.why_withheld("somebody", C1) == "they are protected by now"
-    check = Recheck(diff(course_diff(why="so"), remove=False))
+    check = Recheck(diff(course_diff(why="so"), remove=False), {})
     assert check.why_withheld("asked", C1) == "so"
-    check = Recheck(diff(course_diff(), remove=False, max_removals=0))
+    check = Recheck(diff(course_diff(), remove=False, max_removals=0), {})
     assert "would remove 1 of 20 learners" in (check.why_withheld("asked", C1) or "")
 
 

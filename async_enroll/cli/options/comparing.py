@@ -68,6 +68,6 @@ def _bound(text: str) -> int | float | None:
         share = Decimal(text.removesuffix("%")) / 100
     except InvalidOperation:
         raise ConfigurationError(expected) from None
-    if not text.endswith("%") or not 0 <= share <= 1:
+    if not text.endswith("%") or share.is_nan() or not 0 <= share <= 1:
         raise ConfigurationError(expected)
     return float(share)
