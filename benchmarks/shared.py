@@ -30,7 +30,7 @@ PROCESSES = (1, 2, 4, 8)
 BAR = Bar(most=1.6)
 SHARED = Bar(most=1.06)
 BARRED = (2, 4)
-_STARTING = 1.5
+STARTING = 1.5
 """Seconds in which a process has started, for all to begin together."""
 
 
@@ -90,7 +90,7 @@ async def from_then(
 
 
 async def contend(
-    variant: Variant, setting: Setting, processes: int, url: str | None
+    variant: Variant, setting: Setting, processes: int, url: str | None, starting: float
 ) -> tuple[float, int, int]:
     """Enroll everybody; give the seconds, the refusals, and how many are enrolled."""
     told = setting.window
@@ -99,7 +99,7 @@ async def contend(
     store = (variant.store.format(redis=url, folder=folder.name),) if variant.store else ()
     with folder:
         async with visited(setting) as site:
-            start = time.monotonic() + _STARTING * (1 + processes)
+            start = time.monotonic() + starting * (1 + processes)
             async with anyio.create_task_group() as them:
                 for number in range(processes):
                     part = evolve(site, learners=site.learners[number::processes])
@@ -110,7 +110,10 @@ async def contend(
 
 
 async def run(
-    window: RequestWindow = WINDOW, calls: int = CALLS, numbers: Sequence[int] = PROCESSES
+    window: RequestWindow = WINDOW,
+    calls: int = CALLS,
+    numbers: Sequence[int] = PROCESSES,
+    starting: float = STARTING,
 ) -> AsyncIterator[Table]:
     """The table."""
     setting = Setting(window, learners=calls, seconds_per_call=0.02)
@@ -124,7 +127,7 @@ async def run(
             if variant.store and "{redis}" in variant.store and not url:
                 continue
             for processes in numbers:
-                found = await contend(variant, setting, processes, url)
+                found = await contend(variant, setting, processes, url, starting)
                 seconds, refused, enrolled = found
                 ratio = seconds / setting.limit(processes * IN_FLIGHT)
                 table.add(
@@ -139,4 +142,9 @@ async def run(
     yield table
 
 
-SHORT: dict[str, Any] = {"window": RequestWindow(50, 0.5), "calls": 8, "numbers": [2]}
+SHORT: dict[str, Any] = {
+    "window": RequestWindow(50, 0.5),
+    "calls": 8,
+    "numbers": [2],
+    "starting": 0,
+}

@@ -115,5 +115,5 @@ class Jobs(RuleBasedStateMachine):
         self.runner.close()
 
 
-Jobs.TestCase.settings = settings(max_examples=20, stateful_step_count=5, deadline=None)
+Jobs.TestCase.settings = settings(max_examples=12, stateful_step_count=5, deadline=None)
 TestJobs = Jobs.TestCase
