@@ -141,7 +141,7 @@ class Comparer:
             EnrollError: if the site cannot be read.
 
         """
-        read = time.monotonic()
+        read = time.time()
         courses = await to_thread.run_sync(_comparisons, roster.desired, options)
         own, why_unknown = await self._own() if courses else (None, None)
         await self._read(courses, partial=partial)

@@ -69,7 +69,7 @@ class Sync:
     _suspects: dict[str, str] = field(factory=dict, init=False)
     _unproven: defaultdict[str, set[str]] = field(factory=lambda: defaultdict(set), init=False)
     _read: float = field(default=-math.inf, init=False)
-    """When the listing that removals go by was read, by `time.monotonic`."""
+    """When the listing that removals go by was read, by `time.time`."""
 
     async def begin(self) -> Plan:
         """Compare, unless that was done before; return the plan.
@@ -185,7 +185,8 @@ class Sync:
         if not self._unproven and self.diff:  # else it has to be read again
             self._read = self.diff.read
         for number, attempt in enumerate(removals):
-            if time.monotonic() - self._read > FRESH:
+            # By the wall clock: others stand still while a laptop sleeps at a prompt.
+            if not 0.0 <= time.time() - self._read <= FRESH:
                 why_withheld = await self._recheck(removals[number:])
             for part in self._parts(attempt, why_withheld):
                 yield part
@@ -199,7 +200,7 @@ class Sync:
         rows, options = await to_thread.run_sync(
             recheck_of, self.roster.desired, self.terms.options, some
         )
-        self._read = time.monotonic()
+        self._read = time.time()
         try:
             roster = Roster(self.roster.source, rows)
             diff = await self._comparer.diff(roster, options, partial=True)

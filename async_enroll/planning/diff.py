@@ -40,7 +40,7 @@ class RosterDiff:
 
     `courses` has a `CourseDiff` for each course key. `source` names the roster, `site` is the
     platform's URL. `refusals` says why a sync is refused, by course key or None for all courses;
-    it is empty where it may go ahead. `read` is when reading began, by `time.monotonic`. `skipped`
+    it is empty where it may go ahead. `read` is when reading began, by `time.time`. `skipped`
     and `lines` are those of the roster.
     """
 

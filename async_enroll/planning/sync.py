@@ -188,9 +188,12 @@ def unproven(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
     Nobody can tell whether they were enrolled before, which would cast doubt as in `suspects`.
     """
     for block in blocks:
-        if block.action is Action.ENROLL and any(map(_is_unproven, block.details)):
-            for identifier in block.only(_is_unproven).identifiers:
-                yield block.course_id, identity_key(identifier)
+        if block.action is not Action.ENROLL:
+            continue
+        if not any(_is_unproven(detail) for detail, _ in block.runs()):
+            continue
+        for identifier in block.only(_is_unproven).identifiers:
+            yield block.course_id, identity_key(identifier)
 
 
 def _is_unproven(detail: ResultDetail) -> bool:

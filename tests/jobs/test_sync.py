@@ -1,6 +1,7 @@
 """A sync: afterwards, courses are as their roster, and nobody is removed by mistake."""
 
 import random
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -265,6 +267,17 @@ async def test_a_stale_listing_is_read_again_before_anybody_is_removed(
         assert report.counts[Outcome.UNENROLLED] == 18
         assert report.counts[Outcome.NOT_ENROLLED] == 2
         assert "late" in enrolled(platform)
+
+
+@pytest.mark.parametrize(("seconds", "again"), [(500.0, False), (601.0, True), (-60.0, True)])
+async def test_the_age_of_a_listing_is_that_of_the_wall_clock(seconds: float, again: bool) -> None:
+    """A laptop that sleeps at the prompt has a monotonic clock that sleeps as well."""
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token) as client:
+            found = evolve(await client.diff(class_list(), remove=True), read=time.time() - seconds)
+            read = len(listings(platform))
+            await client.sync(found)
+        assert len(listings(platform)) == read + again
 
 
 def listings(platform: Platform) -> list[str]:

@@ -17,7 +17,14 @@ from async_enroll.models import Batch
 from async_enroll.planning.comparison import CourseDiff
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import DiffOptions, RosterDiff
-from async_enroll.planning.sync import Recheck, SyncTerms, recheck_of, suspects, sync_plan
+from async_enroll.planning.sync import (
+    Recheck,
+    SyncTerms,
+    recheck_of,
+    suspects,
+    sync_plan,
+    unproven,
+)
 from async_enroll.planning.sync_file import PlannedSync
 from async_enroll.results import Block, ResultDetail, withheld
 
@@ -122,6 +129,15 @@ def test_additions_that_cast_doubt(block: Block, words: str | None) -> None:
     assert (words in found[C1]) if words else not found
 
 
+def test_additions_without_a_word_on_what_was_before() -> None:
+    blocks = [
+        addition(Outcome.ENROLLED, None, "Jane"),
+        addition(Outcome.UNCONFIRMED, None),
+        Block.alike(C1, Action.UNENROLL, ["old"], ResultDetail(Outcome.UNENROLLED)),
+    ]
+    assert list(unproven(blocks)) == [(C1, "jane")]
+
+
 def test_terms_survive_a_journal() -> None:
     options = DiffOptions((C1,), True, ("jane",), 0.25, ("verified",))
     terms = SyncTerms(options, email_removed=True).found(diff(course_diff(), course_diff(C2, "so")))
@@ -149,6 +165,10 @@ def test_what_is_not_certain_to_be_safe_is_withheld() -> None:
     assert check.why_withheld("b@example.org", C1) is None
     assert check.why_withheld("staff", C1) == "is the token's own user"
     assert check.why_withheld("somebody", C1) == "they are protected by now"
+    check = Recheck(diff(course_diff(), remove=False), {C1: {"somebody"}, C2: {"new"}})
+    assert check.why_withheld("asked", C1) is None
+    check = Recheck(diff(course_diff(), remove=False), {C1: {"new"}})
+    assert "got no answer" in (check.why_withheld("asked", C1) or "")
     check = Recheck(diff(course_diff(why="so"), remove=False), {})
     assert check.why_withheld("asked", C1) == "so"
     check = Recheck(diff(course_diff(), remove=False, max_removals=0), {})
