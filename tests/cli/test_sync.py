@@ -66,6 +66,16 @@ async def test_in_sync(platform: Platform, tmp_path: Path) -> None:
     assert "to unenroll: learner029" in ended.out
 
 
+async def test_rows_of_courses_that_are_not_compared_are_counted(
+    platform: Platform, tmp_path: Path
+) -> None:
+    rows = [*(f"learner{number:03},{C0}" for number in range(30)), f"new,{C0}"]
+    roster = roster_file(tmp_path / "class.csv", *rows)
+    ended = await run("diff", roster, "--course-id", C1, env=environment(platform))
+    assert ended.status == 0
+    assert "ignored: 31 rows of courses that are not compared" in ended.out
+
+
 async def test_as_json(platform: Platform, roster: Path) -> None:
     ended = await run("diff", *options(roster), "--remove", "--json", env=environment(platform))
     assert ended.status == 1

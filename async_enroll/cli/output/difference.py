@@ -29,7 +29,9 @@ _COURSES = 20
 def show_diff(console: Console, diff: RosterDiff) -> None:
     """Print how many learners differ in each course, and the first of them by name."""
     say(console, Text(printable(diff.source), "bold"))
-    table = Table(box=box.SIMPLE_HEAD, show_footer=len(diff.courses) > 1, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, show_footer=len(diff.courses) > 1, padding=(0, 1, 0, 0), pad_edge=False
+    )
     courses = list(diff.courses.values())
     table.add_column("course", footer="total", overflow="fold")
     for name, counts in _columns(diff):
@@ -44,8 +46,18 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
         _show_names(console, diff, course)
     for course_id, why in diff.withheld.items():
         say(console, Text(printable(f"nobody is removed from {course_id}: {why}"), "yellow"))
+    if ignored := _ignored(diff):
+        words = f"ignored: {counted(ignored, 'row')} of courses that are not compared"
+        say(console, Text(words, "yellow"))
     if diff.in_sync:
         say(console, Text("in sync", "green"))
+
+
+def _ignored(diff: RosterDiff) -> int:
+    """The number of the roster's pairs in courses that are not compared."""
+    if all(one.course_id in diff.courses for one in diff.desired.assignments):
+        return 0
+    return sum(one.course_id not in diff.courses for _, one in diff.desired.pairs())
 
 
 def _columns(diff: RosterDiff) -> list[tuple[str, list[int]]]:
