@@ -9,6 +9,9 @@ from hypothesis import HealthCheck, settings
 from async_enroll import EnrollmentClient
 from async_enroll.sandbox import Platform
 
+# Commands are started hundreds of times: their bytecode is kept, as where a package is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The first text that is drawn on a machine waits for a table of Unicode: that is not slow input.
 # Nor is a busy machine an error. So many examples keep the suite below five minutes.
 settings.register_profile(

@@ -150,13 +150,11 @@ async def test_redis_is_restarted(site: Platform, server: RedisServer) -> None:
     async with working(site, server.url, 2) as workers:
         await until(lambda: len(site.audit) >= 10, seconds=30)
         server.stop()
-        await until(lambda: len(site.audit) >= 20, seconds=30)
+        await until(lambda: any(len(worker.lines) > 1 for worker in workers), seconds=30)
         server.start()
     assert enrolled(site) == 2 * LEARNERS
-    stories = [[line.split()[0] for line in worker.lines[1:]] for worker in workers]
     # On a busy machine, one may end before it notices, and Redis may be slow another time.
-    assert any(stories)
-    for told in stories:
+    for told in [[line.split()[0] for line in worker.lines[1:]] for worker in workers]:
         assert told == (["SharedWindowLost", "SharedWindowRestored"] * len(told))[: len(told)]
 
 
