@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
 
@@ -128,7 +128,8 @@ async def test_four_at_once(site: Platform, shared_window: str) -> None:
 async def test_one_of_four_is_killed(site: Platform, shared_window: str) -> None:
     async with working(site, shared_window, 4) as workers:
         await until(lambda: len(site.audit) >= 20, seconds=20)
-        workers[0].process.kill()
+        with suppress(ProcessLookupError):  # it may have ended on a busy machine
+            workers[0].process.kill()
     assert enrolled(site) >= 3 * LEARNERS
     assert refusals(site) <= 4
 
