@@ -19,7 +19,6 @@ import aiohttp
 import anyio
 from attrs import evolve
 
-from async_enroll.client.window_name import window_name
 from async_enroll.delivery.event_log import EventLog, OnEvent
 from async_enroll.errors import ConfigurationError
 from async_enroll.events import SharedWindowLost, SharedWindowRestored
@@ -32,8 +31,6 @@ from async_enroll.jobs.producers import Background
 from async_enroll.models import BatchLimits, EnrollmentResult, ListingKind, RequestWindow
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.request_slots import RequestSlots
-from async_enroll.pacing.shared.url import SharedWindowUrl, shared_window_url
-from async_enroll.pacing.shared.window import SharedWindow
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -42,6 +39,8 @@ from async_enroll.results import Block
 
 if TYPE_CHECKING:
     from async_enroll.http.client_credentials import ClientCredentials
+    from async_enroll.pacing.shared.url import SharedWindowUrl
+    from async_enroll.pacing.shared.window import SharedWindow
     from async_enroll.reports.report import EnrollmentReport
 
 
@@ -116,6 +115,10 @@ class ClientBase:
         self._shared_window: SharedWindow | None = None
         self._shared_window_url: SharedWindowUrl | None = None
         if shared.value is not None:
+            # Imported here: most clients share no window.
+            from async_enroll.pacing.shared.url import shared_window_url
+            from async_enroll.pacing.shared.window import SharedWindow
+
             self._shared_window_url = shared_window_url(shared)
             self._shared_window = SharedWindow(
                 window, concurrency, lease=timeout, report=self._report_shared_window
@@ -144,6 +147,8 @@ class ClientBase:
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
         if self._shared_window is not None and (url := self._shared_window_url) is not None:
+            from async_enroll.client.window_name import window_name
+
             try:
                 name = url.name or await window_name(self._transport, self._credentials)
             except BaseException:

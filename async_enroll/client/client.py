@@ -17,8 +17,6 @@ from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
 from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Signal
-from async_enroll.jobs.undo import UndoPlan
-from async_enroll.jobs.verify import Verified
 from async_enroll.models import (
     Action,
     EmailStudents,
@@ -33,6 +31,8 @@ from async_enroll.planning.plan import Plan
 from async_enroll.platform.concurrent_queries import side_by_side
 
 if TYPE_CHECKING:
+    from async_enroll.jobs.undo import UndoPlan
+    from async_enroll.jobs.verify import Verified
     from async_enroll.reports.report import EnrollmentReport
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError
@@ -17,7 +18,9 @@ from async_enroll.jobs.runner import Signal
 from async_enroll.models import EmailStudents, RosterEntry
 from async_enroll.planning.diff import DiffOptions, RosterDiff
 from async_enroll.planning.sync import SyncTerms
-from async_enroll.reports.report import EnrollmentReport
+
+if TYPE_CHECKING:
+    from async_enroll.reports.report import EnrollmentReport
 
 
 class SyncClient(ClientBase):
