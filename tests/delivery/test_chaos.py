@@ -19,7 +19,7 @@ from tests.waiting import run
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(4)]
 RELEASES = ("moocit", "2020", "2022", "2025", "2026")
-SEEDS = 25
+SEEDS = 20
 STOPPING = {
     # Two in a row would rightly stop the job: a new token that is refused as well.
     Fault.UNAUTHORIZED,
