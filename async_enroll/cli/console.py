@@ -60,3 +60,13 @@ def complain(text: str) -> None:
 def _remark(kind: Text, text: str) -> None:
     lines = "\n".join(map(printable, text.splitlines()))
     say(ERR, kind.append(lines, ""))
+
+
+def agreed(question: str) -> bool:
+    """Ask a question; return whether the answer is yes. No answer is a no."""
+    from rich.prompt import Confirm  # few commands ask
+
+    try:
+        return Confirm.ask(question, console=ERR, default=False)
+    except EOFError:
+        return False

@@ -10,10 +10,9 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
-from rich.prompt import Confirm
 
 from async_enroll.cli.commands.plan import plan
-from async_enroll.cli.console import ERR, busy, note, warn
+from async_enroll.cli.console import ERR, agreed, busy, note, warn
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
 from async_enroll.cli.options.flag import Flag
@@ -185,7 +184,4 @@ def _agreed(made: Plan, site: str, *, email_students: EmailStudents) -> bool:
         f"{counted(made.courses, 'course')} on {urlsplit(site).netloc}, "
         f"{with_or_without(email_students)}?"
     )
-    try:
-        return Confirm.ask(question, console=ERR, default=False)
-    except EOFError:
-        return False
+    return agreed(question)

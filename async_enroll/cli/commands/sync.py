@@ -10,10 +10,9 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
-from rich.prompt import Confirm
 
 from async_enroll.cli.commands.diff import compared
-from async_enroll.cli.console import ERR, note
+from async_enroll.cli.console import ERR, agreed, note
 from async_enroll.cli.options.comparing import Comparing
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
@@ -194,7 +193,4 @@ def _agreed(made: Plan, site: str, *, email_students: bool, email_removed: bool)
     words = " and ".join(some) or "Send nothing"
     where = f"{counted(made.courses, 'course')} on {urlsplit(site).netloc}"
     question = f"{words[0].upper()}{words[1:]} in {where}?"
-    try:
-        return Confirm.ask(question, console=ERR, default=False)
-    except EOFError:
-        return False
+    return agreed(question)

@@ -9,9 +9,8 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
-from rich.prompt import Confirm
 
-from async_enroll.cli.console import ERR, OUT, busy, note
+from async_enroll.cli.console import ERR, OUT, agreed, busy, note
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_destination, check_report
 from async_enroll.cli.options.flag import Flag
@@ -127,7 +126,4 @@ def _agreed(made: UndoPlan, site: str, *, email_students: bool) -> bool:
         f"{counted(plan.courses, 'course')} on {urlsplit(site).netloc}, "
         f"{with_or_without(email_students)}?"
     )
-    try:
-        return Confirm.ask(question, console=ERR, default=False)
-    except EOFError:
-        return False
+    return agreed(question)
