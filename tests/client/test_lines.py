@@ -74,8 +74,7 @@ async def test_a_job_that_is_cut_off_names_lines_too(platform: Platform, tmp_pat
                 except BaseException as error:
                     results = list(error.report.results)  # type: ignore[attr-defined]
                     raise
-    assert told(results)
-    assert any(not result.outcome.ok for result in results)
+    assert told(results)  # whether or not a call was in flight just then
 
 
 async def test_entries_of_a_program_stand_in_no_line(platform: Platform, tmp_path: Path) -> None:
