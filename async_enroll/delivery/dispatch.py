@@ -8,7 +8,7 @@ Takes attempts from `delivery.delivery` and gives it the replies. Waits for a pe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from weakref import WeakSet
 
 import anyio
@@ -195,15 +195,15 @@ class Dispatch:
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, in_flight: InFlight) -> Reply:
-        async with AsyncExitStack() as stack:
-            permit: Permit | None = None
-            # Only one call of a job waits for a permit at a time, so that a large job does not
-            # keep the client's other jobs waiting.
-            with self.until_stopped():
-                async with self._queue:
-                    permit = await stack.enter_async_context(self._throttle.permit())
-            if permit is None:
-                return None
+        permit: Permit | None = None
+        # Only one call of a job waits for a permit at a time, so that a large job does not
+        # keep the client's other jobs waiting.
+        with self.until_stopped():
+            async with self._queue:
+                permit = await self._throttle.permit()
+        if permit is None:
+            return None
+        with permit:
             if self.stopped_by:
                 permit.unsent()
                 return None

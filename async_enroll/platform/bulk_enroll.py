@@ -84,7 +84,7 @@ class BulkEnrollApi:
     async def answers(self) -> bool:
         """Whether the platform answers a probe at all, if only with an error about the course."""
         nothing = Batch(Action.ENROLL, ("preflight",), (NOBODY,))
-        async with self._throttle.permit() as permit:
+        with await self._throttle.permit() as permit:
             reply = await self.preflight(nothing, permit)
         return isinstance(reply, BulkAnswer) or reply.kind not in _NO_ANSWER
 

@@ -221,7 +221,7 @@ async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failu
     """Make the call with which jobs check a course."""
     throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
     api = BulkEnrollApi(transport, throttle, BatchLimits())
-    async with throttle.permit() as permit:
+    with await throttle.permit() as permit:
         return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), permit)
 
 
