@@ -128,6 +128,8 @@ class Mailing:
 
         A call with some learners in some courses needs no more than the smaller of both numbers.
         """
+        if not self._waiting:
+            return []
         waiting, self._waiting = self._waiting, []
         changed_at, self._changed_at = self._changed_at, math.inf
         self._since = math.inf
