@@ -44,7 +44,7 @@ async def cross_product(
         ConfigurationError: before it yields anything, if there are no courses.
 
     """
-    keys = [course_id async for course_id in each(courses, "courses")]
+    keys = [key async for some in in_lists(courses, "courses") for key in some]
     intake = CrossProduct(action, keys, cohorts, limits)
     yield intake.scope
     async for some in in_lists(identifiers, "identifiers"):
@@ -124,7 +124,7 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
 
 def _is_table(items: object) -> bool:
     """Whether it is some DataFrame: they iterate over columns, not over rows."""
-    return all(hasattr(type(items), name) for name in ("columns", "shape"))
+    return hasattr(type(items), "columns") and hasattr(type(items), "shape")
 
 
 async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterator[list[T]]:
