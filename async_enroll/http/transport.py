@@ -255,6 +255,7 @@ class Transport:
 
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
         """POST a form without a token, for it may be the request for one; otherwise as `call`."""
+        self._check_loop()
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
         with await self._exchange(
@@ -332,7 +333,6 @@ class Transport:
 
         The caller uses the exchange in a `with` at once.
         """
-        self._check_loop()
         session = self._session_for_fresh if fresh else self._session
         if session is None:
             raise ConfigurationError(

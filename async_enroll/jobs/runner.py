@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 from typing import Protocol
 
@@ -125,14 +124,25 @@ class Job:
 
     async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
-        async with self._watching_stop():
-            while self._more and not self._stopped_for_resume:
-                await self._part(work)
-                if attempts := self._delivery.mailing.rest():
-                    async with anyio.create_task_group() as calls:
-                        for attempt in attempts:
-                            await self._start(attempt, calls)
+        if self._stop is None:
+            await self._parts(work)
+        else:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._watch_stop, self._stop)
+                # A signal that is set already stops the job before its first call.
+                for _ in range(2):
+                    await anyio.lowlevel.checkpoint()
+                await self._parts(work)
+                watch.cancel_scope.cancel()
         return self._broken or self._delivery.dispatch.stopped_by or self._unaccounted()
+
+    async def _parts(self, work: AsyncIterator[JobWork]) -> None:
+        while self._more and not self._stopped_for_resume:
+            await self._part(work)
+            if attempts := self._delivery.mailing.rest():
+                async with anyio.create_task_group() as calls:
+                    for attempt in attempts:
+                        await self._start(attempt, calls)
 
     async def _part(self, work: AsyncIterator[JobWork]) -> None:
         """Deliver the work up to the next `AllAnswered`."""
@@ -168,19 +178,6 @@ class Job:
         error = words if stopped_by else None
         await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    @asynccontextmanager
-    async def _watching_stop(self) -> AsyncIterator[None]:
-        """Stop the job once its signal is set, during the body of the `async with`."""
-        if self._stop is None:
-            yield
-            return
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._watch_stop, self._stop)
-            for _ in range(2):  # a signal that is set already stops the job before its first call
-                await anyio.lowlevel.checkpoint()
-            yield
-            watch.cancel_scope.cancel()
-
     async def _watch_stop(self, stop: Signal) -> None:
         await stop.wait()
         self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
@@ -197,7 +194,8 @@ class Job:
                     return None
                 if item is None or self._stopped_for_resume:
                     break
-                self._ready += self._delivery.mailing.due(anyio.current_time())
+                if self._email_students == "changed":
+                    self._ready += self._delivery.mailing.due(anyio.current_time())
                 if attempt := await self._taken(item):
                     self._ready.append(attempt)
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from attrs import evolve, frozen
 
@@ -93,8 +94,7 @@ class Target:
             yield Target(self.action, self.courses[some], cohorts, self.auto_enroll)
 
 
-@frozen
-class Place:
+class Place(NamedTuple):
     """A course and, optionally, a cohort in it: what a preflight checks."""
 
     course_id: str
