@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from attrs import evolve, frozen
@@ -107,9 +107,9 @@ def places(batch: Batch | Target) -> list[Place]:
     return [Place(*both) for both in zip(batch.courses, cohorts, strict=True)]
 
 
-def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
+def without(batch: Batch, bad: Collection[Place]) -> tuple[Batch | None, list[Batch]]:
     """Split a batch into its good places (None if there are none) and one batch per bad place."""
-    whole = places(batch)
+    whole = places(batch) if bad else []
     if not any(place in bad for place in whole):
         return batch, []
     good = [place for place in whole if place not in bad]
@@ -277,15 +277,15 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
     return _only(batch, whole[:size]), _only(batch, whole[size:])
 
 
-# Made of characters that take the most bytes in JSON. The reason is not known when a batch is
-# planned, so every batch leaves room for the longest.
-_LONGEST_REASON = "\x01" * LONGEST_REASON
+# The reason is not known when a batch is planned, so every batch leaves room for the longest: one
+# of characters that take the most bytes in JSON, such as `\u0001`.
+_ROOM_FOR_REASON = len(',"reason":""') + LONGEST_REASON * len("\\u0001")
 
 
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
     # "false" takes more bytes than "true".
-    body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
-    if len(body) <= size:
+    body = bulk_body(batch, auto_enroll=False, email_students=False)
+    if len(body) + _ROOM_FOR_REASON <= size:
         yield batch
     else:
         for half in halves(batch):
