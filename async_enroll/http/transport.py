@@ -69,7 +69,6 @@ _JSON = {
     "Content-Type": "application/json",
 }
 _ADDRESS = re.compile("[!-~]+")
-_USER_AGENT = f"async-enroll/{__version__}"
 
 _log = logging.getLogger("async_enroll")
 
@@ -198,6 +197,12 @@ class Transport:
         self._given = session
         self._session = self._session_for_fresh = session
         self._ssl_context = ssl_context
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"async-enroll/{__version__}",
+            **({"Connection": "close"} if session else {}),
+        }
         self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
         """The proxy that the environment names for the site, even if ``NO_PROXY`` exempts it."""
         self._route = Route(site, self.proxy, timeout)
@@ -354,11 +359,8 @@ class Transport:
                 url,
                 data=body,
                 headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "User-Agent": _USER_AGENT,
+                    **self._headers,
                     **headers,
-                    **({"Connection": "close"} if self._given else {}),
                     **(
                         {"Authorization": signed.value}
                         if signed is not None and not competes

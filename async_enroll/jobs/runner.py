@@ -148,7 +148,7 @@ class Job:
         """Deliver the work up to the next `AllAnswered`."""
         first = await self._next(work)
         following = await self._next(work) if first else None
-        if first is None or self._broken:
+        if first is None or self._broken or self._stopped_for_resume:
             return
         if following is None and self._fits(first):
             await self._delivery.slots.acquire()
@@ -187,19 +187,20 @@ class Job:
 
         What the source of the work raises waits in `_broken`, until the calls have ended.
         """
+        if self._ready:
+            return self._ready.popleft()
         try:
-            while not self._ready:
-                item = await anext(work, None)
+            async for item in work:
                 if isinstance(item, AllAnswered):
                     return None
-                if item is None or self._stopped_for_resume:
+                if self._stopped_for_resume:
                     break
                 if self._email_students == "changed":
                     self._ready += self._delivery.mailing.due(anyio.current_time())
                 if attempt := await self._taken(item):
                     self._ready.append(attempt)
-            else:
-                return self._ready.popleft()
+                if self._ready:
+                    return self._ready.popleft()
         except Exception as error:  # noqa: BLE001
             self._broken = error
         except anyio.get_cancelled_exc_class():
