@@ -13,6 +13,8 @@ from async_enroll.sandbox import Platform
 
 NOT_FOR_CALLS = {
     "async_enroll.cli",
+    "async_enroll.http.client_credentials",
+    "async_enroll.http.token_answer",
     "async_enroll.jobs.diff",
     "async_enroll.jobs.enrolled",
     "async_enroll.jobs.sync",
