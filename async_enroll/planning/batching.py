@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
-from attrs import evolve, frozen
+import msgspec
+from attrs import evolve
 
 from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.planning.desired import Assignment, Desired
@@ -73,8 +73,7 @@ def _why_too_long(text: str, limits: BatchLimits) -> str | None:
     return f"is longer than {longest} bytes" if len(text.encode()) > longest else None
 
 
-@frozen
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A batch without its identifiers: one action on some courses, with cohorts for all or none."""
 
     action: Action
@@ -94,7 +93,7 @@ class Target:
             yield Target(self.action, self.courses[some], cohorts, self.auto_enroll)
 
 
-class Place(NamedTuple):
+class Place(msgspec.Struct, frozen=True):
     """A course and, optionally, a cohort in it: what a preflight checks."""
 
     course_id: str

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from attrs import astuple, frozen
+import msgspec
+from msgspec.structs import astuple
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import (
@@ -36,8 +37,7 @@ from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.results import Block, ResultDetail
 
 
-@frozen
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """The courses and cohorts of all batches of a job. Precedes the first batch."""
 
     places: tuple[Place, ...]

@@ -17,9 +17,10 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from async_enroll.cli.console import OUT, printable, say
+from async_enroll.cli.options.config_file import config_path
 from async_enroll.cli.options.connection import Connection, of_profile
 from async_enroll.cli.options.flag import Flag
-from async_enroll.cli.options.profiles import config_path, profiles
+from async_enroll.cli.options.profiles import profiles
 from async_enroll.cli.output.checks import Check, Findings, State, evaluate, no_token
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
