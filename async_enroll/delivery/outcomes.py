@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -16,7 +18,14 @@ from async_enroll.errors import EnrollError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Action, Batch, EnrollmentState, Outcome, identity_key
 from async_enroll.planning.desired import Desired
-from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
+from async_enroll.platform.json import (
+    AlikeAnswer,
+    BulkAnswer,
+    CourseAnswer,
+    PairAnswer,
+    StateAnswer,
+    state,
+)
 from async_enroll.results import NO_SUCH_LEARNER, Block, ResultDetail
 
 Pair = tuple[str, str]
@@ -82,32 +91,23 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     rolled_back = _is_rolled_back(answer)
     tries_left = attempt.errors + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
+    # An answer says but a few different things, and making a result of one takes longest.
+    made: dict[_Said, ResultDetail | None] = {}
     for course_id in batch.courses:
-        course = courses.get(course_id)
-        said = _by_identifier(batch.identifiers, course.results) if course else {}
         details: list[ResultDetail | None] = []
-        last, detail = _UNMENTIONED, None
-        for identifier in batch.identifiers:
-            pair = said.get(identifier, _UNMENTIONED)
-            # Most pairs have the same result as the one before: comparing is cheaper than
-            # building it anew.
-            if (
-                pair.before != last.before
-                or pair.after != last.after
-                or pair.invalid_identifier != last.invalid_identifier
-                or pair.error
-                or last.error
-            ):
-                last = pair
+        for said, pair, count in _runs(batch.identifiers, courses.get(course_id)):
+            if said not in made:
                 again = rolled_back or _is_erroneous(pair) or (pair.error and tries_left)
-                detail = None if again else _detail(attempt, pair)
+                made[said] = None if again else _detail(attempt, pair)
+            detail = made[said]
             if detail is None:
                 if not pair.error:
                     left = results.doubtful
                 else:
                     left = results.erroneous if _is_erroneous(pair) else results.undone
-                left.append((identifier, course_id))
-            details.append(detail)
+                some = batch.identifiers[len(details) : len(details) + count]
+                left += [(identifier, course_id) for identifier in some]
+            details += [detail] * count
         if block := Block.known(
             course_id,
             batch.action,
@@ -117,6 +117,37 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
         ):
             results.blocks.append(block)
     return results
+
+
+def _runs(
+    sent: Sequence[str], course: CourseAnswer | None
+) -> Iterator[tuple[_Said, PairAnswer, int]]:
+    """Run-length encode what the answer for a course says of the identifiers sent, in order.
+
+    Yields what is said, the first answer that says so, and the number of repeats in a row.
+    """
+    if course is None:
+        yield _said(_UNMENTIONED), _UNMENTIONED, len(sent)
+    elif isinstance(course, AlikeAnswer):
+        yield _said(course.results[0]), course.results[0], len(sent)
+    else:
+        for said, run in groupby(_in_order(sent, course.results), _said):
+            alike = list(run)
+            yield said, alike[0], len(alike)
+
+
+def _in_order(sent: Sequence[str], results: Sequence[PairAnswer]) -> Iterable[PairAnswer]:
+    """Return what the answer says of each identifier, in the order in which they were sent."""
+    # So the platform answers, but for odd spellings, and comparing costs least.
+    if [pair.identifier for pair in results] == list(sent):
+        return results
+    said = _by_identifier(sent, results)
+    return [said.get(identifier, _UNMENTIONED) for identifier in sent]
+
+
+_Said = tuple[object, ...]
+_said = attrgetter(*(name for name in PairAnswer.__struct_fields__ if name != "identifier"))
+"""What an answer says of a pair: all but its identifier."""
 
 
 def _by_course(

@@ -6,6 +6,8 @@ which `delivery.delivery` turns into results. Reports timings to the batch size 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import anyio
 from attrs import evolve
 
@@ -66,10 +68,10 @@ class BulkEnrollApi:
             batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
         )
         is_preflight = batch.identifiers == (NOBODY,)
-        reply = await self._find(body, permit) if is_preflight else await self._post(body, permit)
         if not is_preflight:
+            reply = await self._post(body, permit, identifiers=batch.identifiers)
             self._learn(batch, permit, reply, mails=email_students)
-        elif isinstance(reply, BulkAnswer):
+        elif isinstance(reply := await self._find(body, permit), BulkAnswer):
             permit.completed(0)  # a preflight causes the site no work
         return reply
 
@@ -104,7 +106,12 @@ class BulkEnrollApi:
         return reply
 
     async def _post(
-        self, body: bytes, permit: Permit, path: str | None = None
+        self,
+        body: bytes,
+        permit: Permit,
+        path: str | None = None,
+        *,
+        identifiers: Sequence[str] = (),
     ) -> BulkAnswer | Failure:
         url = self._urls[path or self.path or BULK_ENROLL]
         try:
@@ -122,7 +129,7 @@ class BulkEnrollApi:
                 return failure
             return self._held(self._unless_proven(failure))
         try:
-            return bulk_answer(answer.body)
+            return bulk_answer(answer.body, identifiers)
         except UnexpectedResponse as error:
             # A 200 whose body cannot be read: the platform may have processed the call.
             garbled = Failure(FailureKind.UNKNOWN, error, status=answer.status)
