@@ -26,6 +26,7 @@ from async_enroll.models import (
 from async_enroll.planning.batching import (
     Chunker,
     Place,
+    all_sendable,
     places,
     plan,
     targets,
@@ -102,19 +103,24 @@ class CrossProduct:
                 continue
             # Where they are equal, keep one object instead of two: saves memory.
             self._seen.add(identifier if key == identifier else key)
-            if why := why_unsendable(identifier):
-                work += [
-                    _unsent(identifier, assignment, why, None) for assignment in self._assignments
-                ]
-            else:
-                work += [
-                    _unsent(identifier, assignment, None, why)
-                    for assignment, why in self._unsendable
-                ]
-                new.append(identifier)
+            new.append(identifier)
+        if self._unsendable or not all_sendable(new):
+            work, new = self._unsent(new)
         for chunker in self._chunkers:
             work += chunker.feed(new)
         return work
+
+    def _unsent(self, identifiers: Iterable[str]) -> tuple[list[Work], list[str]]:
+        """Return the results of pairs that cannot be sent, and the identifiers that can."""
+        work: list[Work] = []
+        sendable: list[str] = []
+        for identifier in identifiers:
+            who = why_unsendable(identifier)
+            refused = [(one, None) for one in self._assignments] if who else self._unsendable
+            work += [_unsent(identifier, assignment, who, what) for assignment, what in refused]
+            if not who:
+                sendable.append(identifier)
+        return work, sendable
 
     def flush(self) -> list[Work]:
         """Return the remaining work."""
@@ -186,13 +192,15 @@ def planned(desired: Desired, limits: BatchLimits) -> list[Work]:
     """The work for desired pairs: results of unsendable pairs, then the scope, then batches."""
     # Check each learner and each assignment once: there are far fewer of these than pairs.
     whys = [_why_unsendable(assignment, limits) for assignment in desired.assignments]
-    unsent = [
-        _unsent(identifier, desired.assignments[number], why, whys[number])
-        for identifier, numbers in desired.learners()
-        for why in [why_unsendable(identifier)]
-        for number in numbers
-        if why or whys[number]
-    ]
+    unsent: list[Block] = []
+    if any(whys) or not all_sendable([identifier for identifier, _ in desired.learners()]):
+        unsent = [
+            _unsent(identifier, desired.assignments[number], why, whys[number])
+            for identifier, numbers in desired.learners()
+            for why in [why_unsendable(identifier)]
+            for number in numbers
+            if why or whys[number]
+        ]
     if unsent:
         refused = {(block.identifiers[0], block.course_id) for block in unsent}
         sendable = Desired()

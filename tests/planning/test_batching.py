@@ -13,6 +13,7 @@ from async_enroll.models import Action, Batch
 from async_enroll.planning.batching import (
     Chunker,
     Target,
+    all_sendable,
     halves,
     plan,
     targets,
@@ -270,3 +271,18 @@ def test_halves_hold_the_same_pairs(courses: int, identifiers: int) -> None:
         first, second = halves(batch)
         assert pairs([first, second]) == pairs([batch])
         assert max(first.pairs, second.pairs) <= batch.pairs - min(courses, identifiers)
+
+
+@given(
+    st.lists(
+        st.text(min_size=1, max_size=3)
+        | st.sampled_from(
+            ["", "jane", "a,b", "a b", "\x1c", "\u2003a", "a\n", "\0", "\ud800", "\udc00"]
+        )
+        | st.sampled_from(["é" * 255, "é" * 256]),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_all_can_be_sent_where_each_can(identifiers: list[str]) -> None:
+    assert all_sendable(identifiers) == (not any(map(why_unsendable, identifiers)))
