@@ -65,10 +65,10 @@ def _fill(
     rows: Desired | None,
     left_alone: Iterable[LeftAlonePairs],
 ) -> None:
-    database.execute(f"PRAGMA application_id = {OURS}")
-    database.execute(f"PRAGMA user_version = {VERSION}")
-    database.executescript(SCHEMA)
-    database.execute("BEGIN")
+    database.execute("PRAGMA journal_mode = OFF")  # if this fails, there is nothing to go back to
+    database.executescript(
+        f"BEGIN; PRAGMA application_id = {OURS}; PRAGMA user_version = {VERSION}; {SCHEMA}"
+    )
     database.execute("INSERT INTO job VALUES (?)", (json.dumps(asdict(description)),))
     database.executemany("INSERT INTO synced VALUES (?, ?)", pack(rows) if rows else ())
     database.executemany("INSERT INTO left_alone VALUES (?, ?, ?)", left_alone)

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import ConfigurationError, JournalError
-from async_enroll.events import BatchSent, BatchSettled, Event, JobDone
+from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event, JobDone
 from async_enroll.journal.creation import create
 from async_enroll.journal.database import path_of
 from async_enroll.journal.recovery import changed_earlier, left
@@ -55,12 +55,12 @@ def digest_of(desired: Desired, *options: object) -> str:
     while some := list(islice(learners, 1000)):
         lines = "".join(
             [
-                identity_key(identifier)
-                + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
+                identifier + (shown.get(numbers) or shown.setdefault(numbers, f" {numbers}\n"))
                 for identifier, numbers in some
             ]
         )
-        digest.update(lines.encode(errors="surrogatepass"))
+        # What is between two identifiers stays as it is, and keeps them apart.
+        digest.update(identity_key(lines).encode(errors="surrogatepass"))
     return digest.hexdigest()
 
 
@@ -129,6 +129,8 @@ class Journal:
         """
         if self._broken:
             raise self._broken
+        if isinstance(event, BatchAnswered) and event.failure is None:
+            return  # shows in the results
         for record in self._records(event):
             entry = _Entry(record)
             self._entries.send_nowait(entry)
