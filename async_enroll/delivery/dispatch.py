@@ -96,6 +96,11 @@ class Dispatch:
         self._queue = anyio.Lock(fast_acquire=True)
         self._waits: WeakSet[anyio.CancelScope] = WeakSet()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call waits for its permit, and others would have to wait behind it."""
+        return self._queue.locked()
+
     def stop(self, why: EnrollError) -> None:
         """Send no further calls. Calls in flight finish; the first error given is kept."""
         self.stopped_by = self.stopped_by or why

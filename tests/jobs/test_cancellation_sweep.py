@@ -6,6 +6,7 @@ twice.
 """
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,11 +71,11 @@ def client_of(platform: Platform) -> EnrollmentClient:
 
 
 def others() -> set[asyncio.Task[object]]:
-    """All tasks but this one, and those that serve the platform's connections."""
+    """All tasks but this one, and those that accept and serve the platform's connections."""
     return {
         task
         for task in asyncio.all_tasks() - {asyncio.current_task()}
-        if "sandbox" not in repr(task) and "RequestHandler" not in repr(task)
+        if not re.search("sandbox|RequestHandler|_accept_connection", repr(task))
     }
 
 
