@@ -390,13 +390,15 @@ class Transport:
         *,
         largest: int = LARGEST_ANSWER,
     ) -> Answer:
-        body = bytearray()
+        pieces: list[bytes] = []  # mostly one, and joining one copies nothing
+        size = 0
         async for piece in Pieces(self, response):
-            body += piece
-            if len(body) > largest:
+            pieces.append(piece)
+            size += len(piece)
+            if size > largest:
                 raise TransportError(f"the answer is larger than {largest} bytes", sent=True)
         host = response.url.host
-        return Answer(response.status, response.headers, bytes(body), credentials, host)
+        return Answer(response.status, response.headers, b"".join(pieces), credentials, host)
 
     async def in_words(self, exchange: Awaitable[T]) -> T:
         """Await `exchange`; raise errors of the network as a `TransportError`."""
