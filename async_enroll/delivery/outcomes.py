@@ -91,7 +91,7 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     rolled_back = _is_rolled_back(answer)
     tries_left = attempt.errors + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
-    # An answer says but a few different things, and making a result of one takes longest.
+    # An answer says few different things, and to make a result of one takes longest.
     made: dict[_Said, ResultDetail | None] = {}
     for course_id in batch.courses:
         details: list[ResultDetail | None] = []
@@ -138,7 +138,7 @@ def _runs(
 
 def _in_order(sent: Sequence[str], results: Sequence[PairAnswer]) -> Iterable[PairAnswer]:
     """Return what the answer says of each identifier, in the order in which they were sent."""
-    # So the platform answers, but for odd spellings, and comparing costs least.
+    # The platform's order and spelling are ours, but for odd spellings: comparing costs least.
     if [pair.identifier for pair in results] == list(sent):
         return results
     said = _by_identifier(sent, results)

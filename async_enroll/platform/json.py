@@ -145,8 +145,8 @@ def bulk_body(
 def bulk_answer(body: bytes, identifiers: Sequence[str] = ()) -> BulkAnswer:
     """Parse the answer of a bulk call with these identifiers.
 
-    A course in which the answer has the same for all of them, in their order, gets an
-    `AlikeAnswer`; so does none without `identifiers`.
+    A course that has the same result for all of them, in their order, gets an `AlikeAnswer`; none
+    does if `identifiers` are left out.
 
     Raises:
         UnexpectedResponse: if it does not fit; names the path, for example
@@ -162,8 +162,8 @@ def _unfolded(body: bytes, folds: int) -> BulkAnswer | None:
         return None
     try:
         courses = _bulk_answers.decode(body).courses
-    except msgspec.MsgspecError:
-        return None  # what is wrong is found where it is
+    except NOT_JSON:
+        return None  # the careful way says what is wrong, and where
     alike = {
         key: AlikeAnswer(course.results[:1])
         for key, course in courses.items()

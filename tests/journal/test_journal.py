@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import time
+from collections.abc import Iterable
 from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +31,7 @@ from async_enroll import (
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobDone
 from async_enroll.journal import creation
 from async_enroll.journal.database import VERSION, Database
-from async_enroll.journal.store import Store
+from async_enroll.journal.store import Record, Store
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import assert_account
 
@@ -92,6 +93,29 @@ async def test_a_job_goes_on_where_it_was_stopped(journal: Path) -> None:
         told = [(result.identifier, result.course_id) for result in first + rest]
         assert sorted(told) == sorted(PAIRS)
         assert {result.outcome for result in rest} == {Outcome.ENROLLED}
+
+
+async def test_nothing_is_written_for_the_answer_to_a_call_that_succeeded(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It shows in the results, which are written next."""
+    written: list[Event] = []
+    write = Store.write
+
+    def noted(store: Store, records: Iterable[Record]) -> None:
+        records = list(records)
+        written.extend(record.event for record in records)
+        write(store, records)
+
+    monkeypatch.setattr(Store, "write", noted)
+    async with (
+        site(Faults.schedule({3: Fault.BAD_GATEWAY_AFTER})) as platform,
+        client_of(platform) as client,
+    ):
+        await client.apply(ROSTER, journal=journal)
+    answered = [event for event in written if isinstance(event, BatchAnswered)]
+    assert answered
+    assert all(event.failure for event in answered)
 
 
 async def test_applying_the_same_roster_goes_on_and_reports_all(journal: Path) -> None:

@@ -111,6 +111,15 @@ def test_what_is_malformed_everywhere_is_named_by_its_first_path() -> None:
     assert raised.value.path == "courses['c1'].results[0].before.user"
 
 
+@pytest.mark.parametrize("rest", [b"", b'"x": ' + 5000 * b"[" + 5000 * b"]" + b"}"])
+def test_what_is_no_json_is_refused_as_ever(rest: bytes) -> None:
+    whole = body_of({"c1": [result(who, ENROLLED) for who in WHO]}, **COMPACT)
+    body = whole.removesuffix(b"}") + b"," + rest
+    assert folded(body, WHO)[1] == 1
+    with pytest.raises(UnexpectedResponse, match="not JSON"):
+        bulk_answer(body, WHO)
+
+
 WORDS = st.text(min_size=1, max_size=6).filter(lambda text: "," not in text and text.isprintable())
 TOLD = st.sampled_from([ENROLLED, ENROLLED, ENROLLED, ALREADY, FAILED, INVALID, {}])
 
