@@ -8,13 +8,12 @@ Takes attempts from `delivery.delivery` and gives it the replies. Waits for a pe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from weakref import WeakSet
 
 import anyio
 from attrs import evolve
 
-from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
@@ -27,35 +26,7 @@ from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.json import BulkAnswer
 
 Reply = BulkAnswer | Failure | None
-"""The reply to a call; None where the job was stopped before it was sent."""
-
-CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
-
-_PAGES = (FailureKind.INTERCEPTED, FailureKind.MASKED)
-"""A page in place of an answer: it came from something in front of the site."""
-
-
-class InFlight:
-    """The attempts that one task is working on, so that cancelling it leaves none without a result.
-
-    `sent` is set when the next task may start: the first call has its place in the window.
-    """
-
-    def __init__(self, attempts: list[Attempt], sent: anyio.Event | None = None) -> None:
-        self.attempts = attempts
-        self.sent: anyio.Event = sent or anyio.Event()
-
-    @contextmanager
-    def call(self, attempt: Attempt) -> Iterator[None]:
-        """Mark an attempt as lost for the body; it stays so if the body is cancelled or raises."""
-        lost = attempt.after(FailureKind.UNKNOWN, mailed=attempt.mails)
-        self.replace(attempt, lost)
-        yield
-        self.replace(lost, attempt)
-
-    def replace(self, attempt: Attempt, evolved: Attempt) -> None:
-        """Work on `evolved` instead of `attempt`."""
-        self.attempts[self.attempts.index(attempt)] = evolved
+"""The reply to a call; None where the job was stopped, and the call had no effect."""
 
 
 class Dispatch:
@@ -100,14 +71,17 @@ class Dispatch:
         self._waits.add(wait)
         return wait
 
-    async def send(self, attempt: Attempt, in_flight: InFlight) -> Reply:
-        """Send one call; retry while it is sure to have had no effect. None once the job stops."""
+    async def send(self, attempt: Attempt, sent: anyio.Event | None = None) -> Reply:
+        """Send one call; repeat it while it had no effect, and its failure may pass.
+
+        Sets `sent` once the call has its place in the window.
+        """
         refusals = self._throttle.refusals()
-        doubted = intercepted = False
+        met: set[FailureKind] = set()
         while self.stopped_by is None:
             try:
                 await self._wait_while_down()
-                reply = await self._send_with_permit(attempt, in_flight)
+                reply = await self._send_with_permit(attempt, sent)
             except EnrollError as error:  # circuit breaker, token, journal or closed client
                 self.stop(error)
                 break
@@ -116,12 +90,8 @@ class Dispatch:
             if isinstance(reply, BulkAnswer):
                 self._circuit_breaker.answered()
                 return reply
-            if reply.kind in _PAGES and await self._is_site_down(reply, attempt, in_flight):
-                if reply.kind is FailureKind.MASKED:
-                    return evolve(reply, kind=FailureKind.UNKNOWN)
-                if self.stopped_by or not intercepted:
-                    intercepted = True  # if this call causes it each time, bisect it
-                    continue
+            first = reply.kind not in met
+            met.add(reply.kind)
             match reply.kind:
                 case FailureKind.THROTTLED:
                     self._circuit_breaker.answered()
@@ -133,47 +103,40 @@ class Dispatch:
                 case FailureKind.UNREACHABLE if self._circuit_breaker.proven:
                     self._circuit_breaker.failed(reply.error)
                     continue
-                case FailureKind.UNAUTHORIZED if self._api.path is not None and not doubted:
-                    doubted = True  # the token worked before: one 401 may pass
+                case FailureKind.UNAUTHORIZED if self._api.path is not None and first:
+                    # The token worked before: one 401 may pass.
                     with self.until_stopped():
                         await anyio.sleep(self._circuit_breaker.pause)
                     continue
                 case FailureKind.UNREACHABLE | FailureKind.UNAUTHORIZED | FailureKind.FATAL:
                     self.stop(reply.error)
+                    break
                 case FailureKind.UNKNOWN | FailureKind.UNDONE:
                     self._circuit_breaker.failed(reply.error)
-                case kind if kind in _PAGES:
+                case FailureKind.MASKED if await self._is_site_down(reply):
+                    return evolve(reply, kind=FailureKind.UNKNOWN)
+                case FailureKind.INTERCEPTED if await self._is_site_down(reply):
+                    if first or self.stopped_by:
+                        continue  # if this call causes it each time, bisect it
+                case FailureKind.INTERCEPTED | FailureKind.MASKED:
                     pass  # the site answers other calls
                 case _:
                     self._circuit_breaker.answered()
             return reply
         return None
 
-    async def preflight(self, batch: Batch, *, tries: int) -> BulkAnswer | Failure:
-        """Send a call without effect; repeat it, up to `tries`, while its outcome is unknown."""
-        for _ in range(tries):
-            attempt = Attempt(batch, email=False)
-            try:
-                reply = await self.send(attempt, InFlight([attempt]))
-            except anyio.get_cancelled_exc_class():
-                if is_cancelled():
-                    raise
-                self.stop(EnrollError(CANCELLED_BY_OTHERS))
-                reply = None
-            if reply is None or isinstance(reply, BulkAnswer):
-                break
-            if reply.kind is not FailureKind.UNKNOWN:
-                break
-        stopped = self.stopped_by or EnrollError("stopped")
-        return reply or Failure(FailureKind.FATAL, stopped)
+    async def preflight(self, batch: Batch) -> BulkAnswer | Failure:
+        """Send a call without effect."""
+        reply = await self.send(Attempt(batch, email=False))
+        return reply or Failure(FailureKind.FATAL, self.stopped_by or EnrollError("stopped"))
 
-    async def _is_site_down(self, page: Failure, attempt: Attempt, in_flight: InFlight) -> bool:
+    async def _is_site_down(self, page: Failure) -> bool:
         """Whether calls without effect fail like this one: then the site is down, not the call bad.
 
         True also where the job stops before that is known.
         """
         answers = False
-        with in_flight.call(attempt), self.until_stopped():
+        with self.until_stopped():
             try:
                 answers = await self._api.answers()
             except EnrollError as error:
@@ -194,7 +157,7 @@ class Dispatch:
             seconds = anyio.current_time() - since
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
-    async def _send_with_permit(self, attempt: Attempt, in_flight: InFlight) -> Reply:
+    async def _send_with_permit(self, attempt: Attempt, sent: anyio.Event | None) -> Reply:
         async with AsyncExitStack() as stack:
             permit: Permit | None = None
             # Only one call of a job waits for a permit at a time, so that a large job does not
@@ -207,7 +170,8 @@ class Dispatch:
             if self.stopped_by:
                 permit.unsent()
                 return None
-            in_flight.sent.set()
+            if sent:
+                sent.set()
             try:
                 # A call recorded as sent is sent, even if the job stops meanwhile: otherwise
                 # resuming from the journal would take it for lost, and never mail its learners.
@@ -215,20 +179,22 @@ class Dispatch:
             except JournalError:
                 permit.unsent()
                 raise
-            since = anyio.current_time()
-            with in_flight.call(attempt):
-                if attempt.is_preflight:
-                    reply = await self._api.preflight(attempt.batch, permit)
-                else:
-                    of_batch = attempt.batch.auto_enroll
-                    reply = await self._api.bulk_enroll(
-                        attempt.batch,
-                        permit,
-                        auto_enroll=self._auto_enroll if of_batch is None else of_batch,
-                        email_students=attempt.mails,
-                        reason=self._reason,
-                    )
-                await self._record_answered(attempt, call, reply, anyio.current_time() - since)
+            since, attempt.in_flight = anyio.current_time(), True
+            if attempt.is_preflight:
+                reply = await self._api.preflight(attempt.batch, permit)
+            else:
+                of_batch = attempt.batch.auto_enroll
+                reply = await self._api.bulk_enroll(
+                    attempt.batch,
+                    permit,
+                    auto_enroll=self._auto_enroll if of_batch is None else of_batch,
+                    email_students=attempt.mails,
+                    reason=self._reason,
+                )
+            await self._record_answered(attempt, call, reply, anyio.current_time() - since)
+            attempt.in_flight = False
+            kind = reply.kind if isinstance(reply, Failure) else None
+            attempt.count(kind, mailed=attempt.mails)
             return reply
 
     async def _record_sent(self, attempt: Attempt) -> int:
@@ -266,9 +232,3 @@ class Dispatch:
                 error=str(failure.error) if failure else None,
             )
             await self._event_log.record(event)
-
-
-def after(attempt: Attempt, reply: BulkAnswer | Failure | None) -> Attempt:
-    """Return an attempt that counts one more call, by the reply to it."""
-    kind = reply.kind if isinstance(reply, Failure) else None
-    return attempt.after(kind, mailed=attempt.mails)

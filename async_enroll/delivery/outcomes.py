@@ -80,7 +80,7 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     results = AnswerResults([], [], [], [])
     batch = attempt.batch
     rolled_back = _is_rolled_back(answer)
-    tries_left = attempt.errors + 1 < CERTAIN
+    tries_left = len(attempt.failures) + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
     for course_id in batch.courses:
         course = courses.get(course_id)

@@ -18,7 +18,7 @@ from async_enroll import (
     Outcome,
     RosterEntry,
 )
-from async_enroll.delivery.delivery import MOST_ATTEMPTS
+from async_enroll.delivery.attempt import MOST_ATTEMPTS
 from async_enroll.errors import AuthenticationError
 from async_enroll.events import BatchAnswered, BatchSent
 from async_enroll.journal.store import Record, Store
