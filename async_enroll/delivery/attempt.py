@@ -6,8 +6,6 @@ to do. `delivery.dispatch` counts every call in it.
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define, evolve, field, frozen
 
 from async_enroll.errors import EnrollError
@@ -47,7 +45,6 @@ class Attempt:
         undone: An earlier call was rolled back, but may have mailed the learners.
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.
-        in_flight: A call is under way. If it is cut off, it is lost.
         checked: A preflight accepted the courses after a call had failed.
         failures: How the platform failed, in a row, on these pairs or on some of a learner's
             courses. The attempts for these share the list.
@@ -63,7 +60,6 @@ class Attempt:
     undone: bool = False
     lost: bool = False
     attempts: int = 0
-    in_flight: bool = False
     checked: bool = False
     failures: list[Failure] = field(factory=list)
     doubt: Doubt | None = None
@@ -104,13 +100,11 @@ class Attempt:
         self.lost |= kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
         self.undone |= mailed and kind is not None and kind.may_have_mailed
 
-    def with_batch(self, batch: Batch, **changes: Any) -> Attempt:
-        """Return a copy for another batch, usually a part of this one; `changes` are its fields."""
-        if batch is self.batch and not changes:
+    def with_batch(self, batch: Batch) -> Attempt:
+        """Return a copy with the same history for another batch, usually a part of this one."""
+        if batch is self.batch:
             return self
-        part = evolve(self, batch=batch, **changes)
-        part.failures = [*part.failures]
-        return part
+        return evolve(self, batch=batch, failures=[*self.failures])
 
     def halves(self) -> list[Attempt]:
         """Return two copies with a half of the batch each; the attempt itself if it is one pair."""

@@ -11,10 +11,9 @@ import math
 import time
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
-from typing import Any
 
 import anyio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import MOST_ATTEMPTS, Attempt, Doubt
@@ -50,19 +49,16 @@ from async_enroll.results import Block, pairs_in
 _MOST_CULPRITS = 8
 """Bisecting stops after this many rejected pairs in a row: everything fails then."""
 
-_FLAGGED = Failure(
-    FailureKind.UNDONE,
-    EnrollError("the platform failed on this identifier; its log says why"),
-)
-_INTERRUPTED = "the job was interrupted meanwhile"
-_CANCELLED = "the job was cancelled meanwhile"
-_CANCELLED_BY_OTHERS = "a call was cancelled, though the job was not"
+_FLAGGED = EnrollError("the platform failed on this identifier; its log says why")
+_LOST_EARLIER = Doubt(EnrollError("the job was interrupted meanwhile"))
+_UNTOLD = EnrollError("the platform's answers do not tell what became of this pair")
 _LEFT = EnrollError("the learner has left since")
 
 _Step = tuple[list[Block], list[Attempt]]
 """The results of some pairs of an attempt, and the attempts still to make for the others."""
 
 
+@define(eq=False)
 class Delivery:
     """Delivers the batches of one job.
 
@@ -71,55 +67,44 @@ class Delivery:
     `mail_changed`: learners whom calls without mail have changed are mailed afterwards.
     """
 
-    def __init__(
-        self,
-        api: BulkEnrollApi,
-        dispatch: Dispatch,
-        reconciler: Reconciler,
-        event_log: EventLog,
-        emit: Emit[list[Block]],
-        cut_off: list[Block],
-        good_places: GoodPlaces,
-        *,
-        limits: BatchLimits,
-        concurrency: int,
-        mail_changed: bool,
-    ) -> None:
-        self.dispatch = dispatch
-        self.preflight: Preflight = Preflight(
-            dispatch.preflight, limits, good_places, dispatch.until_stopped, self._checked
+    _api: BulkEnrollApi
+    dispatch: Dispatch
+    _reconciler: Reconciler
+    _event_log: EventLog
+    _emit: Emit[list[Block]]
+    _cut_off: list[Block]
+    _good_places: GoodPlaces
+    _limits: BatchLimits = field(kw_only=True)
+    _concurrency: int = field(kw_only=True)
+    _mail_changed: bool = field(kw_only=True)
+    accounted: int = field(default=0, init=False)
+    preflight: Preflight = field(init=False)
+    mailing: Mailing = field(init=False)
+    slots: anyio.Semaphore = field(init=False)
+    """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
+    _exclusion: Exclusion = field(factory=Exclusion, init=False)
+    _largest_taken: int = field(default=0, init=False)
+    _smallest_too_large: float = field(default=math.inf, init=False)
+    _culprits_in_a_row: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        call, until_stopped = self.dispatch.preflight, self.dispatch.until_stopped
+        self.preflight = Preflight(
+            call, self._limits, self._good_places, until_stopped, self._checked
         )
-        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency, fast_acquire=True)
-        """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
-        self.mailing: Mailing = Mailing(limits)
-        self.accounted: int = 0
-        self._api = api
-        self._reconciler = reconciler
-        self._event_log = event_log
-        self._emit = emit
-        self._cut_off = cut_off
-        self._limits = limits
-        self._mail_changed = mail_changed
-        self._exclusion = Exclusion()
-        self._largest_taken = 0
-        self._smallest_too_large = math.inf
-        self._culprits_in_a_row = 0
+        self.mailing = Mailing(self._limits)
+        self.slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
 
     async def settled(
         self, planned: int | None, blocks: list[Block], changed: Iterable[Block] = ()
     ) -> None:
         """Record results, then emit them; record at the same time what is `changed` so far."""
-        now = time.time()
+        job, now = self._event_log.job, time.time()
         blocks = [evolve(block, at=now) for block in blocks]
-        event = BatchSettled(
-            job=self._event_log.job,
-            at=now,
-            planned=planned,
-            blocks=tuple(blocks),
-            changed=tuple(changed),
-        )
-        if not event.blocks and not event.changed:
+        some, changed = tuple(blocks), tuple(changed)
+        if not some and not changed:
             return
+        event = BatchSettled(job=job, at=now, planned=planned, blocks=some, changed=changed)
         self.accounted += pairs_in(blocks)
         try:
             await self._record(event)
@@ -131,8 +116,7 @@ class Delivery:
 
     async def _checked(self, checked: int, refused: int, places: int) -> None:
         job = self._event_log.job
-        event = PlacesChecked(job=job, places=places, checked=checked, refused=refused)
-        await self._record(event)
+        await self._record(PlacesChecked(job=job, places=places, checked=checked, refused=refused))
 
     async def _record(self, event: Event) -> None:
         """Record an event; stop the job where that fails."""
@@ -151,30 +135,28 @@ class Delivery:
         An attempt that an earlier run of the job has lost is reconciled first.
         """
         if attempt.lost:
-            attempt.doubt = attempt.doubt or Doubt(EnrollError(_INTERRUPTED))
+            attempt.doubt = attempt.doubt or _LOST_EARLIER
             sent.set()
         waiting = [attempt]
         try:
             while waiting:
-                part = waiting[0]
+                part, *rest = waiting
                 blocks, more = await self._step(part, sent)
-                # Depth first, but for what shares its failures: each part of a learner's courses is
+                # Depth first; but of a learner's courses, which share their failures, each part is
                 # tried before one is narrowed down.
-                rest = waiting[1:]
                 shared = sum(other.failures is part.failures for other in rest)
                 waiting = [*rest[:shared], *more, *rest[shared:]]
                 await self._take(part, blocks)
         except anyio.get_cancelled_exc_class():
             for part in waiting:
-                if part.in_flight:
-                    part.count(FailureKind.UNKNOWN, mailed=part.mails)
                 if part.touched:
-                    for _, some in self._final(part, unconfirmed(part, _CANCELLED)):
+                    ends = unconfirmed(part, "the job was cancelled meanwhile")
+                    for _, some in self._final(part, ends):
                         self._cut_off += some
             if is_cancelled():
                 raise
             # Somebody else cancelled something that this job uses.
-            self.dispatch.stop(EnrollError(_CANCELLED_BY_OTHERS))
+            self.dispatch.stop(EnrollError("a call was cancelled, though the job was not"))
             for part in waiting:
                 if not part.touched:
                     await self._give_up(part)
@@ -215,7 +197,7 @@ class Delivery:
                 return await self._look_again(attempt)
         elif attempt.doubt:
             return await self._reconcile(attempt, attempt.doubt)
-        if len(attempt.failures) >= CERTAIN:
+        if len(attempt.failures) >= CERTAIN and not self.dispatch.stopped_by:
             return self._reject(attempt)  # as the learner's other courses
         batch = attempt.batch
         await self.preflight.check(places(batch))
@@ -236,9 +218,8 @@ class Delivery:
     async def _send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
         if attempt.email or not self._mail_changed:
             return await self.dispatch.send(attempt, sent)
-        if not self._exclusion.admits(attempt.batch):
-            sent.set()  # this one has to wait, the next one need not
-        async with self._exclusion.sole(attempt.batch):
+        # Where this one has to wait, the next one need not.
+        async with self._exclusion.sole(attempt.batch, waiting=sent.set):
             return await self.dispatch.send(attempt, sent)
 
     def _is_divisible(self, batch: Batch) -> bool:
@@ -257,12 +238,12 @@ class Delivery:
             return self._answered(attempt, reply)
         if attempt.changed_in and not attempt.mails:
             return [], [attempt]
-        match reply.kind:
-            case FailureKind.UNKNOWN:
-                attempt.doubt = Doubt(reply.error)
-                return [], [attempt]
-            case FailureKind.THROTTLED:  # for longer than the job is patient
-                return rejected(attempt, reply.error), []
+        if reply.kind is FailureKind.UNKNOWN:
+            attempt.doubt = Doubt(reply.error)
+            attempt.failures.clear()
+            return [], [attempt]
+        if reply.kind is FailureKind.THROTTLED:  # for longer than the job is patient
+            return rejected(attempt, reply.error), []
         return await self._narrow(attempt, reply)
 
     async def _give_up(self, attempt: Attempt) -> _Step:
@@ -277,24 +258,25 @@ class Delivery:
     def _answered(self, attempt: Attempt, answer: BulkAnswer) -> _Step:
         """Take the results of an answer; send pairs that it leaves in doubt again, without mail.
 
-        Pairs flagged as errors are reconciled after `CERTAIN` errors: in releases before 2026 the
-        enrollment may stand although the mail failed.
+        Those that it leaves out are reconciled in the end. So are pairs flagged as errors: in
+        releases before 2026 the enrollment may stand although the mail failed.
         """
         self._largest_taken = max(self._largest_taken, attempt.weight)
         self._culprits_in_a_row = 0
         results = answered(attempt, answer)
-        failures = [*attempt.failures, _FLAGGED]
+        failures = [*attempt.failures, Failure(FailureKind.UNDONE, _FLAGGED)]
         attempt.failures.clear()
-        doubt = Doubt(_FLAGGED.error, Outcome.ERROR) if len(failures) >= CERTAIN else None
-        doubtful = self._parts(attempt, results.doubtful, lost=True)
-        if attempt.attempts >= MOST_ATTEMPTS:
-            words = "the platform's answers do not tell what became of this pair"
-            results.blocks.extend(block for part in doubtful for block in unconfirmed(part, words))
-            doubtful = []
+        if not (results.doubtful or results.erroneous or results.undone):
+            return results.blocks, []
+        untold = Doubt(_UNTOLD, Outcome.UNCONFIRMED) if attempt.attempts >= MOST_ATTEMPTS else None
+        doubtful = evolve(attempt, lost=True, doubt=untold)
+        flagged = Doubt(_FLAGGED, Outcome.ERROR) if len(failures) >= CERTAIN else None
+        erroneous = evolve(attempt, lost=True, failures=failures, doubt=flagged)
+        undone = evolve(attempt, undone=attempt.email, failures=failures)
         return results.blocks, [
-            *doubtful,
-            *self._parts(attempt, results.erroneous, lost=True, failures=failures, doubt=doubt),
-            *self._parts(attempt, results.undone, undone=attempt.email, failures=failures),
+            *self._parts(doubtful, results.doubtful),
+            *self._parts(erroneous, results.erroneous),
+            *self._parts(undone, results.undone),
         ]
 
     async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
@@ -304,25 +286,20 @@ class Delivery:
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
-            ended = doubt.otherwise is not None
-            seen = await self._reconciler.found(attempt.batch, ended=ended)
+            seen = await self._reconciler.found(attempt.batch, ended=doubt.otherwise is not None)
         await self.slots.acquire()
         done = found(attempt, seen)
         left = [pair for pair in pairs(attempt.batch) if pair not in seen]
-        parts = self._parts(attempt, left, doubt=None)
-        if self.dispatch.stopped_by and (durable or not doubt.otherwise):
-            for part in parts:
-                await self._give_up(part)
-            return done, []
-        if doubt.otherwise or attempt.attempts >= MOST_ATTEMPTS:
+        attempt.doubt = None
+        parts = self._parts(attempt, left)
+        stopped = durable and self.dispatch.stopped_by is not None
+        if (doubt.otherwise or attempt.attempts >= MOST_ATTEMPTS) and not stopped:
             outcome = doubt.otherwise or Outcome.UNCONFIRMED
-            return [
-                *done,
-                *(block for part in parts for block in failed(part, outcome, doubt.error)),
-            ], []
-        # Calls lost more than once may exceed a gateway's timeout.
-        again = attempt.attempts > 1
-        return done, [one for part in parts for one in (part.halves() if again else [part])]
+            ends = [block for part in parts for block in failed(part, outcome, doubt.error)]
+            return [*done, *ends], []
+        if attempt.attempts > 1:  # calls lost more than once may exceed a gateway's timeout
+            parts = [half for part in parts for half in part.halves()]
+        return done, parts
 
     async def _look_again(self, attempt: Attempt) -> _Step:
         """Look who is still in, long after the call that changed it; mail nobody else.
@@ -341,7 +318,8 @@ class Delivery:
         left = set(self.mailing.left(attempt.batch, listed))
         still_in = [pair for pair in pairs(attempt.batch) if pair not in left]
         ends = [block for part in self._parts(attempt, left) for block in given_up(part, _LEFT)]
-        return ends, self._parts(attempt, still_in, changed_at=anyio.current_time())
+        attempt.changed_at = anyio.current_time()
+        return ends, self._parts(attempt, still_in)
 
     async def _narrow(self, attempt: Attempt, failure: Failure) -> _Step:
         """Bisect a failed call until those pairs are left that make it fail; deliver the others.
@@ -385,11 +363,8 @@ class Delivery:
         await self._record(event)
         return attempt.halves()
 
-    def _parts(self, attempt: Attempt, some: Collection[Pair], **changes: Any) -> list[Attempt]:
-        """Return attempts for some pairs of one, with its history but for `changes`."""
-        if not some:
-            return []
+    def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:
+        """Return attempts with the same history for some of the pairs of one."""
         return [
-            attempt.with_batch(batch, **changes)
-            for batch in plan(desired(attempt.batch, some), self._limits)
+            attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from weakref import WeakSet
 
 import anyio
-from attrs import evolve
+from attrs import define, field
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
@@ -29,33 +29,23 @@ Reply = BulkAnswer | Failure | None
 """The reply to a call; None where the job was stopped, and the call had no effect."""
 
 
+@define(eq=False)
 class Dispatch:
     """Sends the calls of one job.
 
     `stopped_by` is the error after which the job sends nothing more; None until then.
     """
 
-    def __init__(
-        self,
-        api: BulkEnrollApi,
-        throttle: Throttle,
-        circuit_breaker: CircuitBreaker,
-        event_log: EventLog,
-        *,
-        calls: Iterator[int],
-        auto_enroll: bool,
-        reason: str | None,
-    ) -> None:
-        self.stopped_by: EnrollError | None = None
-        self._api = api
-        self._throttle = throttle
-        self._circuit_breaker = circuit_breaker
-        self._event_log = event_log
-        self._calls = calls
-        self._auto_enroll = auto_enroll
-        self._reason = reason
-        self._queue = anyio.Lock(fast_acquire=True)
-        self._waits: WeakSet[anyio.CancelScope] = WeakSet()
+    stopped_by: EnrollError | None = field(default=None, init=False)
+    _api: BulkEnrollApi
+    _throttle: Throttle
+    _circuit_breaker: CircuitBreaker
+    _event_log: EventLog
+    _calls: Iterator[int] = field(kw_only=True)
+    _auto_enroll: bool = field(kw_only=True)
+    _reason: str | None = field(kw_only=True)
+    _queue: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    _waits: WeakSet[anyio.CancelScope] = field(factory=WeakSet, init=False)
 
     def stop(self, why: EnrollError) -> None:
         """Send no further calls. Calls in flight finish; the first error given is kept."""
@@ -71,79 +61,62 @@ class Dispatch:
         self._waits.add(wait)
         return wait
 
-    async def send(self, attempt: Attempt, sent: anyio.Event | None = None) -> Reply:
+    async def send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
         """Send one call; repeat it while it had no effect, and its failure may pass.
 
         Sets `sent` once the call has its place in the window.
         """
         refusals = self._throttle.refusals()
-        met: set[FailureKind] = set()
-        while self.stopped_by is None:
-            try:
+        doubted = False
+        try:
+            while self.stopped_by is None:
                 await self._wait_while_down()
                 reply = await self._send_with_permit(attempt, sent)
-            except EnrollError as error:  # circuit breaker, token, journal or closed client
-                self.stop(error)
-                break
-            if reply is None:
-                break
-            if isinstance(reply, BulkAnswer):
-                self._circuit_breaker.answered()
-                return reply
-            first = reply.kind not in met
-            met.add(reply.kind)
-            match reply.kind:
-                case FailureKind.THROTTLED:
+                if isinstance(reply, BulkAnswer):
                     self._circuit_breaker.answered()
-                    if refusals.again():
+                if not isinstance(reply, Failure):
+                    return reply
+                match reply.kind:
+                    case FailureKind.THROTTLED if refusals.again():
+                        self._circuit_breaker.answered()
                         continue
-                case FailureKind.NO_TOKEN:
-                    self._circuit_breaker.failed(reply.error)
-                    continue
-                case FailureKind.UNREACHABLE if self._circuit_breaker.proven:
-                    self._circuit_breaker.failed(reply.error)
-                    continue
-                case FailureKind.UNAUTHORIZED if self._api.path is not None and first:
-                    # The token worked before: one 401 may pass.
-                    with self.until_stopped():
-                        await anyio.sleep(self._circuit_breaker.pause)
-                    continue
-                case FailureKind.UNREACHABLE | FailureKind.UNAUTHORIZED | FailureKind.FATAL:
-                    self.stop(reply.error)
-                    break
-                case FailureKind.UNKNOWN | FailureKind.UNDONE:
-                    self._circuit_breaker.failed(reply.error)
-                case FailureKind.MASKED if await self._is_site_down(reply):
-                    return evolve(reply, kind=FailureKind.UNKNOWN)
-                case FailureKind.INTERCEPTED if await self._is_site_down(reply):
-                    if first or self.stopped_by:
-                        continue  # if this call causes it each time, bisect it
-                case FailureKind.INTERCEPTED | FailureKind.MASKED:
-                    pass  # the site answers other calls
-                case _:
-                    self._circuit_breaker.answered()
-            return reply
+                    case FailureKind.NO_TOKEN:
+                        self._circuit_breaker.failed(reply.error)
+                        continue
+                    case FailureKind.UNREACHABLE if self._circuit_breaker.proven:
+                        self._circuit_breaker.failed(reply.error)
+                        continue
+                    case FailureKind.UNAUTHORIZED if self._api.path is not None and not doubted:
+                        doubted = True  # the token worked before: one 401 may pass
+                        with self.until_stopped():
+                            await anyio.sleep(self._circuit_breaker.pause)
+                        continue
+                    case FailureKind.UNREACHABLE | FailureKind.UNAUTHORIZED | FailureKind.FATAL:
+                        self.stop(reply.error)
+                        return None
+                    case FailureKind.UNKNOWN | FailureKind.UNDONE:
+                        self._circuit_breaker.failed(reply.error)
+                    case FailureKind.INTERCEPTED | FailureKind.MASKED:
+                        await self._probe(reply)
+                    case _:
+                        self._circuit_breaker.answered()
+                return reply
+        except EnrollError as error:  # of circuit breaker, token, journal or closed client
+            self.stop(error)
         return None
 
     async def preflight(self, batch: Batch) -> BulkAnswer | Failure:
         """Send a call without effect."""
-        reply = await self.send(Attempt(batch, email=False))
+        reply = await self.send(Attempt(batch, email=False), anyio.Event())
         return reply or Failure(FailureKind.FATAL, self.stopped_by or EnrollError("stopped"))
 
-    async def _is_site_down(self, page: Failure) -> bool:
-        """Whether calls without effect fail like this one: then the site is down, not the call bad.
-
-        True also where the job stops before that is known.
-        """
-        answers = False
+    async def _probe(self, page: Failure) -> None:
+        """Open the circuit if calls without effect meet a page, too: the site is down."""
+        answers = True
         with self.until_stopped():
-            try:
-                answers = await self._api.answers()
-            except EnrollError as error:
-                self.stop(error)
-        if not answers and not self.stopped_by:
+            answers = await self._api.answers()
+        if not answers:
             self._circuit_breaker.trip(page.error)
-        return not answers
 
     async def _wait_while_down(self) -> None:
         """Wait while the circuit breaker is open; record the pause."""
@@ -157,7 +130,7 @@ class Dispatch:
             seconds = anyio.current_time() - since
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
-    async def _send_with_permit(self, attempt: Attempt, sent: anyio.Event | None) -> Reply:
+    async def _send_with_permit(self, attempt: Attempt, sent: anyio.Event) -> Reply:
         async with AsyncExitStack() as stack:
             permit: Permit | None = None
             # Only one call of a job waits for a permit at a time, so that a large job does not
@@ -170,8 +143,7 @@ class Dispatch:
             if self.stopped_by:
                 permit.unsent()
                 return None
-            if sent:
-                sent.set()
+            sent.set()
             try:
                 # A call recorded as sent is sent, even if the job stops meanwhile: otherwise
                 # resuming from the journal would take it for lost, and never mail its learners.
@@ -179,23 +151,44 @@ class Dispatch:
             except JournalError:
                 permit.unsent()
                 raise
-            since, attempt.in_flight = anyio.current_time(), True
-            if attempt.is_preflight:
-                reply = await self._api.preflight(attempt.batch, permit)
-            else:
-                of_batch = attempt.batch.auto_enroll
-                reply = await self._api.bulk_enroll(
-                    attempt.batch,
-                    permit,
-                    auto_enroll=self._auto_enroll if of_batch is None else of_batch,
-                    email_students=attempt.mails,
-                    reason=self._reason,
-                )
-            await self._record_answered(attempt, call, reply, anyio.current_time() - since)
-            attempt.in_flight = False
-            kind = reply.kind if isinstance(reply, Failure) else None
-            attempt.count(kind, mailed=attempt.mails)
-            return reply
+            try:
+                return await self._exchange(attempt, permit, call)
+            except anyio.get_cancelled_exc_class():
+                attempt.count(FailureKind.UNKNOWN, mailed=attempt.mails)
+                raise
+
+    async def _exchange(self, attempt: Attempt, permit: Permit, call: int) -> BulkAnswer | Failure:
+        """Send a call that is recorded as sent; record and count its reply."""
+        job, since = self._event_log.job, anyio.current_time()
+        if attempt.is_preflight:
+            reply = await self._api.preflight(attempt.batch, permit)
+        else:
+            of_batch = attempt.batch.auto_enroll
+            reply = await self._api.bulk_enroll(
+                attempt.batch,
+                permit,
+                auto_enroll=self._auto_enroll if of_batch is None else of_batch,
+                email_students=attempt.mails,
+                reason=self._reason,
+            )
+        seconds = anyio.current_time() - since
+        failure = reply if isinstance(reply, Failure) else None
+        if failure and failure.kind is FailureKind.THROTTLED:
+            await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
+        if not attempt.is_preflight:
+            event = BatchAnswered(
+                job=job,
+                planned=attempt.planned,
+                call=call,
+                batch=attempt.batch,
+                seconds=seconds,
+                status=failure.status if failure else 200,
+                failure=failure.kind if failure else None,
+                error=str(failure.error) if failure else None,
+            )
+            await self._event_log.record(event)
+        attempt.count(failure.kind if failure else None, mailed=attempt.mails)
+        return reply
 
     async def _record_sent(self, attempt: Attempt) -> int:
         """Record that a call is about to be sent; return its number."""
@@ -212,23 +205,3 @@ class Dispatch:
             )
             await self._event_log.record(event)
         return call
-
-    async def _record_answered(
-        self, attempt: Attempt, call: int, reply: BulkAnswer | Failure, seconds: float
-    ) -> None:
-        job = self._event_log.job
-        failure = reply if isinstance(reply, Failure) else None
-        if failure and failure.kind is FailureKind.THROTTLED:
-            await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))
-        if not attempt.is_preflight:
-            event = BatchAnswered(
-                job=job,
-                planned=attempt.planned,
-                call=call,
-                batch=attempt.batch,
-                seconds=seconds,
-                status=failure.status if failure else 200,
-                failure=failure.kind if failure else None,
-                error=str(failure.error) if failure else None,
-            )
-            await self._event_log.record(event)

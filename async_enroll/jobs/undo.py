@@ -182,7 +182,7 @@ async def lost_calls(journal: Journal, seconds: float) -> list[Attempt]:
     sent.
     """
     doubt = Doubt(EnrollError("the job was interrupted meanwhile"), Outcome.UNCONFIRMED)
-    attempts = [one.with_batch(one.batch, doubt=doubt) async for one in journal.lost()]
+    attempts = [evolve(attempt, doubt=doubt) async for attempt in journal.lost()]
     last_sent = await journal.last_sent()
     if attempts and last_sent is not None:
         await anyio.sleep(max(0.0, min(seconds, last_sent + seconds - time.time())))
