@@ -88,10 +88,8 @@ class Delivery:
     _culprits_in_a_row: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        call, until_stopped = self.dispatch.preflight, self.dispatch.until_stopped
-        self.preflight = Preflight(
-            call, self._limits, self._good_places, until_stopped, self._checked
-        )
+        call, scope = self.dispatch.preflight, self.dispatch.until_stopped
+        self.preflight = Preflight(call, self._limits, self._good_places, scope, self._checked)
         self.mailing = Mailing(self._limits)
         self.slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
 
@@ -337,13 +335,15 @@ class Delivery:
             attempt.checked = True
         if any(place in self.preflight.bad for place in places(batch)):
             return [], [attempt]
+        alone = kind in AT_FAULT and len(batch.identifiers) == 1
+        if self._is_divisible(batch) and not alone:
+            return [], await self._split(attempt)
         attempt.failures.append(failure)
-        alone, certain = len(batch.identifiers) == 1, len(attempt.failures) >= CERTAIN
-        if self._is_divisible(batch) and not (alone and certain):
+        certain = len(attempt.failures) >= CERTAIN
+        if self._is_divisible(batch) and not certain:
             halves = await self._split(attempt)
-            for half in halves:
-                # A learner on whom the platform fails in both halves of the courses fails in all.
-                half.failures = attempt.failures if alone and kind in AT_FAULT else []
+            for half in halves:  # a learner who fails in both halves of the courses fails in all
+                half.failures = attempt.failures
             return [], halves
         if not certain and kind is not FailureKind.REFUSED:
             return [], [attempt]  # it may pass

@@ -174,9 +174,11 @@ class Preflight:
         met: Counter[FailureKind] = Counter()
         while isinstance(reply := await self._call(batch), Failure):
             met[reply.kind] += 1
-            passing = CERTAIN if alone and reply.kind in _PASSING else 1
-            lost = MOST_ATTEMPTS if alone else CERTAIN
-            if met[reply.kind] >= (lost if reply.kind is FailureKind.UNKNOWN else passing):
+            if reply.kind is FailureKind.UNKNOWN:
+                most = MOST_ATTEMPTS if alone else CERTAIN
+            else:
+                most = CERTAIN if alone and reply.kind in _PASSING else 1
+            if met[reply.kind] >= most:
                 return reply
         return None
 

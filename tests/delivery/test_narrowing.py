@@ -106,6 +106,15 @@ async def test_a_call_that_is_too_large_for_a_site_is_bisected_down_to_single_co
     assert {one.notified for one in report} == {True}
 
 
+async def test_a_page_does_not_tell_of_a_learner_who_fails_in_other_courses() -> None:
+    bad = {COURSES[0]: FAILED, COURSES[1]: FAILED, COURSES[2]: TURNED_AWAY}
+    script = Failing(
+        lambda _, courses: next((bad[one] for one in COURSES[:3] if one in courses), None)
+    )
+    report = await enroll(script, ["jane"], COURSES[:4])
+    assert failures(report) == {("jane", course_id) for course_id in COURSES[:3]}
+
+
 @pytest.mark.parametrize(
     ("said", "calls", "outcome", "notified"),
     [
