@@ -2,11 +2,15 @@
 
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from async_enroll import EnrollmentReport, Outcome
+from async_enroll.models import EmailStudents
 from async_enroll.platform.so2_listing import REPORTING_LIST
 from tests.delivery.test_what_is_told import (
     FAILED,
@@ -19,6 +23,7 @@ from tests.delivery.test_what_is_told import (
     client_of,
 )
 from tests.servers import answer
+from tests.waiting import run
 
 COURSES = [f"course-v1:Org+C{number}+2026" for number in range(10)]
 TOO_LARGE = answer("413 Too Large", b"<title>Too Large</title>", kind="text/html")
@@ -170,3 +175,81 @@ async def test_one_learner_among_many_is_found_in_few_calls() -> None:
     report = await enroll(script, who, COURSES[:1])
     assert failures(report) == {("poison", COURSES[0])}
     assert len(script.sent) == 1 + 2 * 6 + 2
+
+
+ANSWERS = {
+    "failed": FAILED,
+    "refused": REFUSED,
+    "missing": answer("404 Not Found", b'{"detail": "Not found."}'),
+    "page": TURNED_AWAY,
+    "page in place": IN_PLACE,
+    "page in place, done": IN_PLACE,
+    "too large": TOO_LARGE,
+    "lost": LOST,
+    "lost, done": LOST,
+}
+MAY_MAIL = {"failed", "missing", "page in place", "lost"}
+"""Failures after which nothing is done, though mail may have gone out."""
+
+
+class Hostile(Script):
+    """Fails on some pairs for good, and on some calls once; `mails` counts what it has mailed."""
+
+    def __init__(self, bad: dict[tuple[str, str], str], strays: list[str | None]) -> None:
+        super().__init__([])
+        self._bad, self._strays = bad, iter(strays)
+        self.enrolled: set[tuple[str, str]] = set()
+        self.mails: Counter[tuple[str, str]] = Counter()
+
+    def says(self, head: bytes, body: bytes) -> bytes:
+        before = len(self.sent)
+        well = super().says(head, body)
+        if len(self.sent) == before:
+            return well
+        call = self.sent[-1]
+        pairs = list(product(call["identifiers"].split(","), call["courses"].split(",")))
+        bad = next((self._bad[pair] for pair in pairs if pair in self._bad), None)
+        kind = next(self._strays, None) or bad or "done"
+        if kind.endswith("done"):
+            well = self._states(pairs)
+            self.enrolled.update(pairs)
+        if call["email_students"]:
+            self.mails.update(pairs if kind.endswith("done") else pairs[: kind in MAY_MAIL])
+        return ANSWERS.get(kind, well)
+
+    def _states(self, pairs: list[tuple[str, str]]) -> bytes:
+        courses: dict[str, dict[str, list[object]]] = {}
+        for who, course_id in pairs:
+            after = {"user": True, "enrollment": True, "allowed": False, "auto_enroll": False}
+            before = {**after, "enrollment": (who, course_id) in self.enrolled}
+            result = {"identifier": who, "before": before, "after": after}
+            courses.setdefault(course_id, {"results": []})["results"].append(result)
+        return answer("200 OK", msgspec.json.encode({"courses": courses}))
+
+
+LEARNERS = ["jane", "joe", "jim"]
+some_pairs = st.tuples(st.sampled_from(LEARNERS), st.sampled_from(COURSES[:3]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(some_pairs, st.sampled_from(list(ANSWERS)), max_size=4),
+    st.lists(st.none() | st.sampled_from(list(ANSWERS)), max_size=6),
+    st.sampled_from([False, True, "changed"]),
+)
+def test_whatever_fails_a_report_is_right_and_nobody_is_mailed_twice(
+    bad: dict[tuple[str, str], str], strays: list[str | None], mail: EmailStudents
+) -> None:
+    async def work() -> EnrollmentReport:
+        async with client_of(script, settle=0.002) as client:
+            return await client.bulk_enroll(LEARNERS, COURSES[:3], email_students=mail)
+
+    script = Hostile(bad, strays)
+    told = {(one.identifier, one.course_id): one for one in run(work())}
+    assert set(told) == set(product(LEARNERS, COURSES[:3]))
+    assert max(script.mails.values(), default=0) <= 1
+    for pair, one in told.items():
+        if one.outcome is not Outcome.UNCONFIRMED:
+            assert one.outcome.ok == (pair in script.enrolled), one
+        if one.notified is not None:
+            assert one.notified == script.mails[pair], one
