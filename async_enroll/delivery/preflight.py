@@ -20,13 +20,7 @@ from async_enroll.delivery.outcomes import CERTAIN
 from async_enroll.errors import EnrollError, PlatformError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
-from async_enroll.planning.batching import (
-    Chunker,
-    Place,
-    Target,
-    halves,
-    places,
-)
+from async_enroll.planning.batching import Chunker, Place, Target, halves, places
 from async_enroll.platform.json import BulkAnswer
 
 _REMEMBERED = 600.0
