@@ -46,8 +46,8 @@ class Attempt:
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.
         checked: A preflight accepted the courses after a call had failed.
-        failures: How the platform failed, in a row, on these pairs or on some of a learner's
-            courses. The attempts for these share the list.
+        failures: Failures in a row that may be due to these pairs. The halves of a learner's
+            courses share the list.
         doubt: The pairs must be reconciled before they are sent; `lost` is set then, too.
 
     """
@@ -92,7 +92,7 @@ class Attempt:
     def count(self, kind: FailureKind | None, *, mailed: bool) -> None:
         """Count a call that carried the pairs; `kind` says how it failed, None if it did not.
 
-        `mailed`: the call asked the platform to mail.
+        `mailed`: the call asked the platform to mail. A call that was not let in does not count.
         """
         if kind in _NOT_COUNTED:
             return
