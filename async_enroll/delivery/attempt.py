@@ -6,7 +6,8 @@ to do. `delivery.dispatch` counts every call in it.
 
 from __future__ import annotations
 
-from attrs import define, evolve, field, frozen
+import msgspec
+from attrs import define, evolve, field
 
 from async_enroll.errors import EnrollError
 from async_enroll.http.failures import Failure, FailureKind
@@ -19,8 +20,7 @@ MOST_ATTEMPTS = 10
 _NOT_COUNTED = (FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN)
 
 
-@frozen
-class Doubt:
+class Doubt(msgspec.Struct, frozen=True):
     """Why nobody knows what a call has done: `error`. The pairs must be reconciled.
 
     `otherwise` is the outcome of those that are not found as asked; None: they are sent again.

@@ -36,8 +36,8 @@ from async_enroll.delivery.outcomes import (
 )
 from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
 from async_enroll.delivery.reconcile import Reconciler
-from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchSettled, BatchSplit, Event, PlacesChecked
+from async_enroll.errors import EnrollError
+from async_enroll.events import BatchSettled, BatchSplit, PlacesChecked
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
@@ -88,8 +88,15 @@ class Delivery:
     _culprits_in_a_row: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        call, scope = self.dispatch.preflight, self.dispatch.until_stopped
-        self.preflight = Preflight(call, self._limits, self._good_places, scope, self._checked)
+        dispatch, job = self.dispatch, self._event_log.job  # not self: a job is freed when it ends
+
+        async def checked(checked: int, refused: int, places: int) -> None:
+            event = PlacesChecked(job=job, places=places, checked=checked, refused=refused)
+            await dispatch.record(event)
+
+        self.preflight = Preflight(
+            dispatch.preflight, self._limits, self._good_places, dispatch.until_stopped, checked
+        )
         self.mailing = Mailing(self._limits)
         self.slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
 
@@ -105,23 +112,12 @@ class Delivery:
         event = BatchSettled(job=job, at=now, planned=planned, blocks=some, changed=changed)
         self.accounted += pairs_in(blocks)
         try:
-            await self._record(event)
+            await self.dispatch.record(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
         if blocks:
             await self._emit(blocks)
-
-    async def _checked(self, checked: int, refused: int, places: int) -> None:
-        job = self._event_log.job
-        await self._record(PlacesChecked(job=job, places=places, checked=checked, refused=refused))
-
-    async def _record(self, event: Event) -> None:
-        """Record an event; stop the job where that fails."""
-        try:
-            await self._event_log.record(event)
-        except JournalError as error:
-            self.dispatch.stop(error)
 
     def batch_size(self, attempt: Attempt) -> BatchSize:
         """Return the batch size, in pairs, for calls of this kind."""
@@ -208,7 +204,8 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        if self._is_divisible(batch) and self._is_too_large(attempt):
+        most, weight = self.batch_size(attempt).most, attempt.weight
+        if self._is_divisible(batch) and (batch.pairs > most or weight >= self._smallest_too_large):
             sent.set()
             return [], await self._split(attempt)
         return await self._follow(attempt, await self._send(attempt, sent))
@@ -222,11 +219,6 @@ class Delivery:
 
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS
-
-    def _is_too_large(self, attempt: Attempt) -> bool:
-        """Whether a call would be larger than the site has been seen to accept."""
-        most = self.batch_size(attempt).most
-        return attempt.batch.pairs > most or attempt.weight >= self._smallest_too_large
 
     async def _follow(self, attempt: Attempt, reply: Reply) -> _Step:
         """Return what follows from the reply to a call."""
@@ -360,7 +352,7 @@ class Delivery:
 
     async def _split(self, attempt: Attempt) -> list[Attempt]:
         event = BatchSplit(job=self._event_log.job, planned=attempt.planned, batch=attempt.batch)
-        await self._record(event)
+        await self.dispatch.record(event)
         return attempt.halves()
 
     def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:

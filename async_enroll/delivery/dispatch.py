@@ -7,8 +7,8 @@ Takes attempts from `delivery.delivery` and gives it the replies. Waits for a pe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from weakref import WeakSet
 
 import anyio
@@ -17,7 +17,7 @@ from attrs import define, field
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
+from async_enroll.events import BatchAnswered, BatchSent, Continued, Event, Paused, Throttled
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
@@ -60,6 +60,13 @@ class Dispatch:
             wait.cancel()
         self._waits.add(wait)
         return wait
+
+    async def record(self, event: Event) -> None:
+        """Record an event; stop the job where that fails."""
+        try:
+            await self._event_log.record(event)
+        except JournalError as error:
+            self.stop(error)
 
     async def send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
         """Send one call; repeat it while it had no effect, and its failure may pass.
@@ -131,15 +138,15 @@ class Dispatch:
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, sent: anyio.Event) -> Reply:
-        async with AsyncExitStack() as stack:
-            permit: Permit | None = None
-            # Only one call of a job waits for a permit at a time, so that a large job does not
-            # keep the client's other jobs waiting.
-            with self.until_stopped():
-                async with self._queue:
-                    permit = await stack.enter_async_context(self._throttle.permit())
-            if permit is None:
-                return None
+        permit: Permit | None = None
+        # Only one call of a job waits for a permit at a time, so that a large job does not
+        # keep the client's other jobs waiting.
+        with self.until_stopped():
+            async with self._queue:
+                permit = await self._throttle.permit()
+        if permit is None:
+            return None
+        with permit:
             if self.stopped_by:
                 permit.unsent()
                 return None
@@ -159,7 +166,8 @@ class Dispatch:
 
     async def _exchange(self, attempt: Attempt, permit: Permit, call: int) -> BulkAnswer | Failure:
         """Send a call that is recorded as sent; record and count its reply."""
-        job, since = self._event_log.job, anyio.current_time()
+        job, clock = self._event_log.job, asyncio.get_running_loop().time
+        since = clock()
         if attempt.is_preflight:
             reply = await self._api.preflight(attempt.batch, permit)
         else:
@@ -171,7 +179,7 @@ class Dispatch:
                 email_students=attempt.mails,
                 reason=self._reason,
             )
-        seconds = anyio.current_time() - since
+        seconds = clock() - since
         failure = reply if isinstance(reply, Failure) else None
         if failure and failure.kind is FailureKind.THROTTLED:
             await self._event_log.record(Throttled(job=job, call=call, seconds=failure.retry_after))

@@ -27,7 +27,8 @@ class Exclusion:
         self._kinds: defaultdict[str, Counter[bool]] = defaultdict(Counter)
         # By course: the loose keys of their identifiers.
         self._names: defaultdict[str, set[str]] = defaultdict(set)
-        self._ended = anyio.Event()
+        self._ended: anyio.Event | None = None
+        """What those wait for who are excluded; None if nobody has been since a call ended."""
 
     @asynccontextmanager
     async def sole(self, batch: Batch, waiting: Callable[[], object]) -> AsyncIterator[None]:
@@ -43,7 +44,8 @@ class Exclusion:
             if key in self._kinds
         ):
             waiting()
-            await self._ended.wait()
+            ended = self._ended = self._ended or anyio.Event()
+            await ended.wait()
         for key in batch.courses:
             self._kinds[key].update(kinds)
             self._names[key] |= names
@@ -55,5 +57,6 @@ class Exclusion:
                 self._names[key] -= names
                 if not self._kinds[key]:
                     del self._kinds[key], self._names[key]
-            self._ended.set()
-            self._ended = anyio.Event()
+            if self._ended:
+                self._ended.set()
+                self._ended = None
