@@ -206,7 +206,7 @@ class Delivery:
             return blocks, [attempt.with_batch(good)] if good else []
         most, weight = self.batch_size(attempt).most, attempt.weight
         if self._is_divisible(batch) and (batch.pairs > most or weight >= self._smallest_too_large):
-            sent.set()
+            sent.set()  # the call would be larger than the site has been seen to accept
             return [], await self._split(attempt)
         return await self._follow(attempt, await self._send(attempt, sent))
 
