@@ -24,7 +24,7 @@ from async_enroll.errors import (
     TransportError,
     UnexpectedResponse,
 )
-from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
+from async_enroll.models import identity_key
 from async_enroll.planning.batching import why_unsendable
 from async_enroll.planning.comparison import CourseComparison
 from async_enroll.planning.desired import Desired
@@ -184,19 +184,18 @@ class Comparer:
             return None, f"the token's own user, who must not be removed, is unknown: {error}"
 
     async def _read(self, courses: Collection[CourseComparison], *, partial: bool) -> None:
-        async def ask(course: CourseComparison) -> AsyncGenerator[list[Enrollment]]:
-            query = EnrollmentQuery(course_id=course.course_id)
+        async def ask(course: CourseComparison) -> AsyncGenerator[None]:
             try:
-                async with aclosing(self._reader.enrollments(query)) as lists:
+                async with aclosing(self._reader.undated(course.course_id)) as lists:
                     async for records in lists:
                         course.feed(records)
-                        yield records
+                        yield
             except _PASSING as error:
                 if not partial or isinstance(error, NoSuchEndpoint):
                     raise
                 course.failed = f"its list of enrollments could not be read to its end: {error}"
 
-        async def ignore(_: list[Enrollment]) -> None:
+        async def ignore(_: None) -> None:
             pass
 
         await side_by_side(ask, courses, ignore, concurrency=self._concurrency)

@@ -11,11 +11,11 @@ from typing import Final
 
 from attrs import field, frozen
 
-from async_enroll.models import Action, Enrollment, RosterEntry, identity_key, loose_key
+from async_enroll.models import Action, RosterEntry, identity_key, loose_key
 from async_enroll.planning.batching import why_unsendable
 from async_enroll.planning.desired import Assignment
 from async_enroll.planning.protection import Protection
-from async_enroll.platform.json import Account
+from async_enroll.platform.json import Account, Undated
 
 _UNSEEN: Final = 0
 _FORMER: Final = 1
@@ -130,22 +130,21 @@ class CourseComparison:
                 added.append(identifier)
         self._assignments += [assignment] * (len(added) - len(self._assignments))
 
-    def feed(self, records: Iterable[Enrollment]) -> None:
+    def feed(self, records: Iterable[Undated]) -> None:
         """Take records of the listing; those of other courses are ignored."""
         states, course_id = self._states, self.course_id
-        get = states.get
-        for record in records:
-            if record.course_id != course_id and identity_key(record.course_id) != self._key:
-                continue
-            # Most names are their own keys: looking them up first saves making these.
-            name, address = record.username, record.email or ""
-            by_name, by_address = get(name), get(address)
-            if by_name is None:
-                name = name.lower() if name.isascii() else identity_key(name)
-                by_name = get(name)
-            if by_address is None and address:
-                address = address.lower() if address.isascii() else identity_key(address)
-                by_address = get(address)
+        records = [
+            record
+            for record in records
+            if record.course_id == course_id or identity_key(record.course_id) == self._key
+        ]
+        names = _keys([record.username for record in records])
+        addresses = _keys([record.email or "" for record in records])
+        # States change on the way, so each is taken when its turn comes.
+        found = zip(
+            names, addresses, map(states.get, names), map(states.get, addresses), strict=True
+        )
+        for record, (name, address, by_name, by_address) in zip(records, found, strict=True):
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
             elif record.is_active:
@@ -165,7 +164,7 @@ class CourseComparison:
                         states[key] = _FORMER
                         self._former[key] = record.username
 
-    def _feed_other(self, record: Enrollment, name: str, address: str) -> None:
+    def _feed_other(self, record: Undated, name: str, address: str) -> None:
         """Take the record of somebody who is not wanted, as far as the record tells."""
         username = record.username
         if self._absent:
@@ -348,6 +347,17 @@ class CourseComparison:
 
 
 _LOOSELY: Final = "may be a learner of the roster: their names differ in accents or in form only"
+
+
+def _keys(identifiers: list[str]) -> list[str]:
+    """The identity keys of identifiers, in their order."""
+    text = "\n".join(identifiers)
+    if text.isascii():  # then a key is but lower case, which many get at once
+        lower = text.lower()
+        keys = identifiers if lower == text else lower.split("\n")
+        if len(keys) == len(identifiers):
+            return keys
+    return list(map(identity_key, identifiers))
 
 
 def _sendable(username: str, email: str | None) -> str:

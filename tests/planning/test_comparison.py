@@ -219,3 +219,25 @@ def test_without_remove_only_those_listed_for_it_go(case: Case) -> None:
     diff = case.diff()
     assert {entry.identifier for entry in diff.removals(remove=False)} <= absent
     assert set(diff.asked) <= absent
+
+
+@given(cases, st.lists(st.sampled_from(["Max\nAnn", "MAX", "ann\n", "İ", "Zoë"]), max_size=3))
+def test_it_does_not_matter_how_records_come(case: Case, odd: list[str]) -> None:
+    people = [
+        *case.world.records(addresses=case.addresses),
+        *(Enrollment(name, None, COURSE, True, "audit", None) for name in odd),
+    ]
+    course, at_once = CourseComparison(COURSE), CourseComparison(COURSE)
+    for identifier, assignment in case.desired.pairs():
+        course.add(assignment, [identifier])
+        at_once.add(assignment, [identifier])
+    at_once.feed(people)
+    for record in people:
+        course.feed([record])
+    protection = Protection.of(case.own, case.keep, case.modes)
+    for one in (course, at_once):
+        one.resolve({})
+    assert course.result(protection) == at_once.result(protection)
+    active = [record for record in people if record.is_active]
+    seen = {identity_key(who) for record in active for who in (record.username, record.email or "")}
+    assert seen.isdisjoint(map(identity_key, at_once.unseen()))
