@@ -329,8 +329,9 @@ class EnrollmentClient(SyncClient):
             email_students: Whether the platform mails the learners who are taken back.
             reason: As for `apply`.
             undo_journal: The journal of the undo. None for ``job.undo.db`` beside ``job.db``. If
-                it exists, the undo continues where it ended, with the options it was begun with
-                and without another look-up.
+                it exists, the undo continues where it ended, with the options it was begun with.
+                What is left is looked up once more; pairs that have changed meanwhile are left
+                alone, and told as REJECTED.
             stop: As for `apply`.
 
         Raises:

@@ -7,7 +7,7 @@ and gives the work to `jobs.runner`. What all jobs of a client share is in `Jobs
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from itertools import count
@@ -38,6 +38,7 @@ from async_enroll.jobs.undo import (
     check_undoes,
     lost_calls,
     plan_undo,
+    still_to_undo,
     undo_description,
     undo_journal_of,
     unless_stopped,
@@ -74,6 +75,11 @@ def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
         await emit([block.with_lines(lines.of) for block in blocks])
 
     return emit_with_lines
+
+
+async def _each(items: Iterable[JobWork]) -> AsyncGenerator[JobWork]:
+    for item in items:
+        yield item
 
 
 @define(eq=False)
@@ -264,16 +270,12 @@ class Jobs:
         if not left:
             return settled
 
-        async def work() -> AsyncGenerator[Attempt | Changed]:
-            for item in left:
-                yield item
-
         async def emit(blocks: list[Block]) -> None:
             settled.extend(blocks)
 
         job = journal.description
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
-        await self._run(work(), emit, [], options, journal=journal, told=False)
+        await self._run(_each(left), emit, [], options, journal=journal, told=False)
         return settled
 
     async def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
@@ -293,12 +295,8 @@ class Jobs:
         options: Options,
     ) -> None:
         plan = await plan_of(roster, self._limits)
-
-        async def work() -> AsyncGenerator[JobWork]:
-            for item in plan.work:
-                yield item
-
-        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
+        work = _each(plan.work)
+        await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
         self,
@@ -353,6 +351,11 @@ class Jobs:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         work: AsyncGenerator[JobWork] = journal.work()
+        if job.undoes and not journal.fresh:
+            reader, accounts, limits = self._reader, self._accounts, self._limits
+            work = still_to_undo(
+                work, reader, accounts, limits, stop, concurrency=self._concurrency
+            )
         if job.sync is not None:
             sync = sync or self.sync(Roster(job.roster, await journal.rows()), job.sync)
             await sync.note_earlier(journal)
