@@ -152,8 +152,8 @@ class Comparer:
                 self._accounts, _addresses(keep), own, concurrency=self._concurrency
             )
             keep += [account.username for account in accounts.known.values() if account]
-            if accounts.failed:
-                why_unprotected = f"accounts to be kept could not be looked up: {accounts.error}"
+            if accounts.failed or accounts.left_out:
+                why_unprotected = f"accounts to be kept could not be looked up: {accounts.why}"
         protection = Protection.of(own, keep, options.remove_modes)
 
         def result() -> RosterDiff:
@@ -233,10 +233,13 @@ def _addresses(identifiers: Iterable[str]) -> list[str]:
 
 def _why_unresolved(course: CourseComparison, found: FoundAccounts) -> str | None:
     """Why it is not certain who is who in a course; None where it is."""
-    unavailable = not (found.available or found.known)
-    if not found.failed or (unavailable and not course.has_unknown_addresses):
-        # Where the site answers no look-ups at all, the listing's own addresses have to do.
+    unknown: set[str] = set()
+    # Where the site answers no look-ups at all, or they would be too many, the listing's own
+    # addresses have to do.
+    if found.available or found.known or course.has_unknown_addresses:
+        unknown |= found.failed
+    if course.has_unknown_addresses:
+        unknown |= found.left_out
+    if not unknown or unknown.isdisjoint(map(identity_key, course.unseen())):
         return None
-    if not any(identity_key(who) in found.failed for who in course.unseen()):
-        return None
-    return f"accounts of the roster could not be looked up: {found.error}"
+    return f"accounts of the roster could not be looked up: {found.why}"

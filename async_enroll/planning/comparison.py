@@ -32,6 +32,8 @@ class CourseDiff:
         unchanged: The number of rows of the roster that are as asked.
         to_enroll: Rows whose learners have an account and are not enrolled.
         returning: Those of them whose learners were enrolled before.
+        not_looked_up: Those of them whose accounts were not looked up, because there are too many
+            or the site does not answer: these learners may have none.
         to_unenroll: Learners who are enrolled and not wanted, by username; by the roster's own
             spelling where it has a row to unenroll them.
         not_listed: Rows whose learners no listing shows: they have no account, or one that is not
@@ -54,6 +56,7 @@ class CourseDiff:
     asked: Mapping[str, str] = field(factory=dict, repr=False)
     # Rows to unenroll whose learners are not enrolled.
     absent: frozenset[str] = field(default=frozenset(), repr=False)
+    not_looked_up: tuple[RosterEntry, ...] = field(default=(), repr=False)
     # Rows to enroll that name a learner once more, by the other kind of identifier.
     repeated: frozenset[str] = field(default=frozenset(), repr=False)
     # Whether the roster has a row to enroll.
@@ -103,9 +106,12 @@ class CourseComparison:
         self._former_others: set[str] = set()
         self._claimed: set[str] = set()
         self._waiting: set[str] = set()
+        self._not_looked_up: set[str] = set()
         self._contradicted: set[str] = set()
         self._absent_waiting: dict[str, str | None] = {}
         """Rows to unenroll who may wait, each with the username of its account, if it has one."""
+        self._denied: set[str] = set()
+        """Those of them that have no account, so the site says."""
         self._has_unaddressed = False
         """Whether somebody is enrolled whose address the listing does not have."""
         self._repeated: set[str] = set()
@@ -189,11 +195,15 @@ class CourseComparison:
 
         That is whoever is not wanted, or anybody by a row to unenroll an address.
         """
-        if any(email is None for _, email, _ in self._others.values()):
+        if self._has_unaddressed_others:
             return True
         return self._has_unaddressed and any(
             "@" in key and key not in self._absent_seen for key in self._absent
         )
+
+    @property
+    def _has_unaddressed_others(self) -> bool:
+        return any(email is None for _, email, _ in self._others.values())
 
     def unseen(self) -> Iterator[str]:
         """Identifiers whose accounts have to be known to tell what becomes of them."""
@@ -220,6 +230,8 @@ class CourseComparison:
             elif state == _UNSEEN and key in accounts:
                 account = None
             else:
+                if state == _UNSEEN:
+                    self._not_looked_up.add(key)
                 continue
             if state == _ACTIVE:
                 continue
@@ -264,6 +276,8 @@ class CourseComparison:
         if account is None:
             if "@" in identifier:  # nobody waits for registration under a username
                 self._absent_waiting[identifier] = None
+                if key in accounts:
+                    self._denied.add(identifier)
             return
         name = identity_key(account.username)
         address = identity_key(account.email) if account.email else ""
@@ -281,6 +295,7 @@ class CourseComparison:
         """What differs, now that the listing and the accounts are known."""
         to_enroll: list[RosterEntry] = []
         returning: list[RosterEntry] = []
+        not_looked_up: list[RosterEntry] = []
         not_listed: list[RosterEntry] = []
         unchanged = 0
         rows = zip(self._identifiers, self._assignments, self._states.items(), strict=True)
@@ -295,6 +310,8 @@ class CourseComparison:
             to_enroll.append(entry)
             if state == _FORMER:
                 returning.append(entry)
+            elif key in self._not_looked_up:
+                not_looked_up.append(entry)
         to_unenroll: list[RosterEntry] = []
         kept, asked = dict(self._kept), self._asked_unread()
         for key, (username, email, mode) in self._others.items():
@@ -305,9 +322,12 @@ class CourseComparison:
             else:
                 who = _sendable(username, email)
                 to_unenroll.append(RosterEntry(who, self.course_id, Action.UNENROLL))
+        someone_unaddressed = self._has_unaddressed or self._has_unaddressed_others
         for identifier, owner in self._absent_waiting.items():
             if why := self._why_kept(protection, "audit", owner or identifier, identifier):
                 kept[identifier] = why
+            elif identifier in self._denied and someone_unaddressed:
+                kept[identifier] = _MAYBE_ENROLLED
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))
         rows_open = {*self._absent_waiting, *self._asked.values()}
@@ -326,6 +346,7 @@ class CourseComparison:
             withheld,
             asked,
             frozenset(absent),
+            tuple(not_looked_up),
             frozenset(self._repeated),
             bool(self._identifiers),
         )
@@ -347,6 +368,12 @@ class CourseComparison:
 
 
 _LOOSELY: Final = "may be a learner of the roster: their names differ in accents or in form only"
+
+
+_MAYBE_ENROLLED: Final = (
+    "may be enrolled, in whatever mode: the site says that no account has this address, but the "
+    "list of enrollments does not tell the addresses of all"
+)
 
 
 def _keys(identifiers: list[str]) -> list[str]:

@@ -89,6 +89,11 @@ class RosterDiff:
         return tuple(chain.from_iterable(course.returning for course in self.courses.values()))
 
     @property
+    def not_looked_up(self) -> tuple[RosterEntry, ...]:
+        """Those of `to_enroll` whose accounts were not looked up: they may have none."""
+        return tuple(chain.from_iterable(course.not_looked_up for course in self.courses.values()))
+
+    @property
     def to_unenroll(self) -> tuple[RosterEntry, ...]:
         """Learners who are enrolled and not wanted, also without `remove`."""
         return tuple(chain.from_iterable(course.to_unenroll for course in self.courses.values()))

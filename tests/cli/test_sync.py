@@ -87,6 +87,7 @@ async def test_as_json(platform: Platform, roster: Path) -> None:
             "enrolled": 30,
             "to_enroll": ["new"],
             "returning": [],
+            "not_looked_up": [],
             "to_unenroll": ["learner000", "learner001"],
             "unchanged": 28,
             "not_listed": ["stranger@example.org"],

@@ -1,5 +1,6 @@
 """A diff: who is enrolled, against who is wanted, on MOOCit and on plain Open edX."""
 
+import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from async_enroll import (
     RosterEntry,
     RosterError,
 )
+from async_enroll.platform import lookups
 from async_enroll.sandbox import Platform
 from tests.jobs.between import between, cut, is_account, is_listing, is_own
 
@@ -324,3 +326,58 @@ async def test_unusable_arguments(arguments: dict[str, Any], words: str) -> None
         with pytest.raises(RosterError):
             await diff(platform, entries("a") + entries("A", action=Action.UNENROLL))
         assert platform.requests == []
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("mode", ["audit", "verified"])
+async def test_who_is_said_to_have_no_account_may_be_enrolled_all_the_same(
+    release: str, mode: str
+) -> None:
+    """Some sites hide accounts. A row to unenroll an address is no withdrawal by such a word."""
+
+    async def change(request: web.Request, body: bytes) -> web.Response | None:
+        if not is_account(request):
+            return None
+        found = [one for one in json.loads(body) if one["username"] != "hidden"]
+        return web.json_response(found) if found else web.Response(status=404)
+
+    async with site(release, learners=12) as platform, between(platform, change) as url:
+        platform.add_user("hidden", "hidden@example.org")
+        platform.enroll("hidden", C0, mode=mode)
+        roster = entries("hidden@example.org", "new@example.org", action=Action.UNENROLL)
+        async with EnrollmentClient(url, platform.token) as client:
+            found = await client.diff(roster, max_removals=None)
+        kept = found.courses[C0].kept
+        if release == "moocit":  # its listing tells who has which address
+            removed = {"hidden@example.org"} if mode == "audit" else set()
+            assert names(found.removals) == removed
+            assert kept.keys() == ({"hidden"} if mode == "verified" else set())
+            assert names(found.not_listed) == {"new@example.org"}
+        else:
+            assert list(found.changes) == []
+            for who in ("hidden@example.org", "new@example.org"):
+                assert kept[who].startswith("may be enrolled")
+
+
+@pytest.mark.parametrize(
+    ("release", "tells"), [("moocit", False), ("2022", True), ("2022", False), ("2026", False)]
+)
+async def test_not_all_addresses_of_a_long_roster_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, release: str, tells: bool
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_ADDRESSES", 5)
+    async with site(release, learners=40, accounts_tell_addresses=tells) as platform:
+        new = [f"new{number}@example.org" for number in range(8)]
+        everybody = [f"learner{number:03}" for number in range(1, 40)]
+        found = await diff(platform, entries(*new, *everybody), remove=True)
+        asked = [one for one in platform.requests if "email=" in one.query]
+        assert len(asked) == 5
+        assert names(found.not_listed) == set(new[:5])
+        assert names(found.to_enroll) == names(found.not_looked_up) == set(new[5:])
+        withheld = release != "moocit" and not tells
+        assert names(found.removals) == (set() if withheld else {"learner000"})
+        if withheld:
+            assert found.withheld[C0] == (
+                "accounts of the roster could not be looked up: too many addresses; at most 5 are "
+                "looked up"
+            )

@@ -78,6 +78,7 @@ def _show_names(console: Console, diff: RosterDiff, course: CourseDiff) -> None:
     lists = [
         ("to enroll", _identifiers(course.to_enroll)),
         ("of these returning", _identifiers(course.returning)),
+        ("of these perhaps without an account", _identifiers(course.not_looked_up)),
         ("to unenroll", [one.identifier for one in course.to_unenroll if one in removals]),
         ("not in the roster", _identifiers(others)),
         ("not listed", _identifiers(course.not_listed)),
@@ -109,6 +110,7 @@ def diff_object(diff: RosterDiff) -> dict[str, Any]:
                 "enrolled": course.enrolled,
                 "to_enroll": _identifiers(course.to_enroll),
                 "returning": _identifiers(course.returning),
+                "not_looked_up": _identifiers(course.not_looked_up),
                 "to_unenroll": _identifiers(course.to_unenroll),
                 "unchanged": course.unchanged,
                 "not_listed": _identifiers(course.not_listed),
