@@ -58,7 +58,10 @@ async def diff_options(
         ConfigurationError: if one is unusable. Names what is expected.
 
     """
-    kept = await to_thread.run_sync(_read, keep) if isinstance(keep, os.PathLike) else keep
+    if isinstance(keep, os.PathLike):
+        kept: object = await to_thread.run_sync(identifiers_in, keep, f"keep {keep}")
+    else:
+        kept = keep
     return DiffOptions(
         None if courses is None else _texts(courses, "courses"),
         checked_flag(remove, "remove"),
@@ -89,14 +92,20 @@ def _texts(given: object, name: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _read(path: os.PathLike[str]) -> list[str]:
-    """Read identifiers from a text file. Anything else in it would leave somebody unprotected."""
+def identifiers_in(path: os.PathLike[str], name: str) -> list[str]:
+    """Read identifiers from a text file, which errors call `name`. Blocks.
+
+    Raises:
+        ConfigurationError: if there is anything else in it, which would leave somebody
+            unprotected.
+
+    """
     try:
         text = Path(path).read_text("utf-8-sig")
     except OSError as error:
-        raise ConfigurationError(f"keep {path}: {error.strerror}") from None
+        raise ConfigurationError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"keep {path}: not a text file in UTF-8") from None
+        raise ConfigurationError(f"{name}: not a text file in UTF-8") from None
     found = []
     for number, line in enumerate(text.splitlines(), 1):
         identifier = line.strip()
@@ -105,12 +114,12 @@ def _read(path: os.PathLike[str]) -> list[str]:
         why = why_unsendable(identifier)
         if why or not _SEPARATORS.isdisjoint(identifier):
             raise ConfigurationError(
-                f"keep {path}, line {number}: found {identifier!r}; expected one e-mail address or "
+                f"{name}, line {number}: found {identifier!r}; expected one e-mail address or "
                 "username in each line, and nothing else"
             )
         found.append(identifier)
     if not found:
-        raise ConfigurationError(f"keep {path}: names nobody; expected an identifier in each line")
+        raise ConfigurationError(f"{name}: names nobody; expected an identifier in each line")
     return found
 
 

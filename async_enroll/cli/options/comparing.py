@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import Reading
 from async_enroll.errors import ConfigurationError, RosterError
+from async_enroll.jobs.diff import identifiers_in
 from async_enroll.roster import Roster
 from async_enroll.roster.columns import GIVEN_TOO
 
@@ -37,11 +38,11 @@ class Comparing:
     """Unenroll learners in this mode, too, such as verified. Can be repeated."""
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `EnrollmentClient.diff`. Raises ConfigurationError for a bad bound."""
+        """The arguments of `EnrollmentClient.diff`. Raises ConfigurationError for a bad option."""
         return {
             "courses": self.course_id or None,
             "remove": self.remove,
-            "keep": self.keep or (),
+            "keep": identifiers_in(self.keep, f"--keep {self.keep}") if self.keep else (),
             "max_removals": _bound(self.max_removals),
             "remove_modes": self.remove_mode,
         }

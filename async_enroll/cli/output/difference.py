@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from async_enroll.cli.console import printable, say
+from async_enroll.errors import SyncRefused
 from async_enroll.files import private_file, safe_cell
 from async_enroll.models import RosterEntry
 from async_enroll.planning.comparison import CourseDiff
@@ -97,13 +98,19 @@ def _identifiers(entries: Iterable[RosterEntry]) -> list[str]:
     return [entry.identifier for entry in entries]
 
 
+def refused(diff: RosterDiff) -> SyncRefused | None:
+    """The error of a refused sync that names options; None where it may go ahead."""
+    problems = [refusal.by_option for refusal in diff.guard.values()]
+    return SyncRefused(problems) if problems else None
+
+
 def diff_object(diff: RosterDiff) -> dict[str, Any]:
     """A diff as a JSON object: all identifiers, by course."""
     return {
         "roster": diff.source,
         "site": diff.site,
         "in_sync": diff.in_sync,
-        "refused": list(diff.refusals.values()),
+        "refused": [refusal.by_option for refusal in diff.guard.values()],
         "remove": diff.options.remove,
         "courses": {
             key: {
