@@ -25,6 +25,7 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
 from async_enroll.jobs.undo import UndoPlan, undo_journal_of
+from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult, checked_reason
 from async_enroll.reports.summary import counted
 
@@ -77,7 +78,11 @@ def undo(
     check_report(report, "--report")
     own = undo_journal or undo_journal_of(journal)
     check_destination(own, "--undo-journal")
+    if own.resolve() == journal.resolve():
+        raise ConfigurationError(f"--undo-journal {own}: is the journal of the job itself")
     begun = own.exists()  # it was agreed to
+    if begun:
+        _check_undoes(own, journal)
     if not (yes or dry_run or begun or (sys.stdin.isatty() and sys.stderr.isatty())):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
@@ -112,6 +117,14 @@ def undo(
 
     again = "to undo what is left: use a new --undo-journal"
     return run_with_journal(client, start, own, job, report, json=json, earlier=begun, again=again)
+
+
+def _check_undoes(own: Path, journal: Path) -> None:
+    with JournalReport(own) as undo, JournalReport(journal) as job:
+        if undo.description.undoes != job.description.identity:
+            raise ConfigurationError(
+                f"{own}: is the journal of another job; name a new file with --undo-journal"
+            )
 
 
 async def _planned(client: EnrollmentClient, journal: Path) -> UndoPlan:
