@@ -21,11 +21,11 @@ from async_enroll.errors import (
     NoSuchEndpoint,
     PermissionDenied,
     PlatformError,
+    RosterError,
     TransportError,
     UnexpectedResponse,
 )
 from async_enroll.models import identity_key
-from async_enroll.planning.batching import why_unsendable
 from async_enroll.planning.comparison import CourseComparison
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import DiffOptions, RosterDiff
@@ -36,6 +36,7 @@ from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import Reader
 from async_enroll.platform.lookups import FoundAccounts, look_up
 from async_enroll.roster import Roster
+from async_enroll.roster.cells import Unreadable, identifier_of
 
 Keep = Collection[str] | os.PathLike[str]
 """Identifiers that are never unenrolled, or a text file with one in each line."""
@@ -65,7 +66,7 @@ async def diff_options(
     return DiffOptions(
         None if courses is None else _texts(courses, "courses"),
         checked_flag(remove, "remove"),
-        _texts(kept, "keep"),
+        tuple(_identifier(who, "keep") for who in _texts(kept, "keep")),
         checked_bound(max_removals),
         _texts(remove_modes, "remove_modes"),
     )
@@ -106,24 +107,45 @@ def identifiers_in(path: os.PathLike[str], name: str) -> list[str]:
         raise ConfigurationError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigurationError(f"{name}: not a text file in UTF-8") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        identifier = line.strip()
-        if not identifier:
-            continue
-        why = why_unsendable(identifier)
-        if why or not _SEPARATORS.isdisjoint(identifier):
-            raise ConfigurationError(
-                f"{name}, line {number}: found {identifier!r}; expected one e-mail address or "
-                "username in each line, and nothing else"
-            )
-        found.append(identifier)
+    lines = enumerate(text.splitlines(), 1)
+    read = (_identifier(line, f"{name}, line {number}") for number, line in lines)
+    found = list(filter(None, read))
     if not found:
         raise ConfigurationError(f"{name}: names nobody; expected an identifier in each line")
     return found
 
 
-_SEPARATORS = frozenset(";|\"'")
+def _identifier(text: str, name: str) -> str:
+    """The identifier in a text, as a roster's cell is read; empty if there is none."""
+    found = identifier_of(text)
+    if isinstance(found, Unreadable):
+        raise ConfigurationError(f"{name}: {found.words}")
+    return found
+
+
+def _check_spellings(roster: Roster, options: DiffOptions) -> None:
+    """Check that no two courses are one to the platform: each would be without the other's rows.
+
+    Raises:
+        RosterError: if two are.
+
+    """
+    spelled: dict[str, str] = {}
+    twins: dict[str, str] = {}
+    named = (assignment.course_id for assignment in roster.desired.assignments)
+    for course_id in (*(options.courses or ()), *named):
+        first = spelled.setdefault(identity_key(course_id), course_id)
+        if first != course_id:
+            twins[course_id] = first
+    if twins:
+        raise RosterError(
+            roster.source,
+            [
+                f"found the course {course_id} also as {first}; expected one spelling, since the "
+                "platform lists both as one course"
+                for course_id, first in twins.items()
+            ],
+        )
 
 
 @define
@@ -147,9 +169,11 @@ class Comparer:
                 and its removals withheld, instead of raising.
 
         Raises:
+            RosterError: if a course is spelled in two ways.
             EnrollError: if the site cannot be read.
 
         """
+        _check_spellings(roster, options)
         read = time.time()
         courses = await to_thread.run_sync(_comparisons, roster.desired, options)
         own, why_unknown = await self._own() if courses else (None, None)

@@ -72,7 +72,16 @@ class RosterDiff:
         if not planned:
             why, remedy = "the roster names no course", "give at least one with "
             return {None: Refusal(why, f"{remedy}courses", f"{remedy}--course-id")}
-        return refusals(planned, self.options.max_removals, remove=self.options.remove)
+        options = self.options
+        if (
+            options.remove
+            and self.skipped
+            and options.max_removals is not None
+            and any(course.usernames for course in planned)
+        ):
+            why = f"{len(self.skipped):,} of the roster's rows cannot be read, and their learners"
+            return {None: Refusal.of(f"{why} would be removed; mend these rows", None)}
+        return refusals(planned, options.max_removals, remove=options.remove)
 
     @property
     def refused(self) -> SyncRefused | None:

@@ -191,6 +191,9 @@ async def test_by_a_plan(platform: Platform, roster: Path, tmp_path: Path) -> No
         (("{roster}", "--yes", "--max-removals", "0.2"), "--max-removals 0.2: expected a number"),
         (("{roster}", "--yes", "--max-removals", "120%"), "--max-removals 120%: expected"),
         (("{roster}", "--yes", "--max-removals", "nan%"), "--max-removals nan%: expected"),
+        (("{roster}", "--yes", "--max-removals", "9" * 5000), "expected a number of people"),
+        (("{roster}", "--yes", "--course-id", ""), "error: --course-id: is blank"),
+        (("{roster}", "--yes", "--remove-mode", " "), "error: --remove-mode: is blank"),
         (("{roster}", "--yes", "--keep", "{missing}"), "error: --keep {missing}: No such file"),
         (("{roster}", "--yes", "--keep", "{roster}"), "error: --keep {roster}, line 1: found 'id"),
         (("{roster}", "--yes", "--journal", "{roster}"), "is the roster itself"),
@@ -206,6 +209,25 @@ async def test_unusable_arguments(
     assert words.format(roster=roster, missing=tmp_path / "none") in ended.err
     assert posts(platform) == []
     assert names_in(tmp_path) == ["r.csv"]
+
+
+async def test_with_rows_left_out_nobody_is_removed(platform: Platform, tmp_path: Path) -> None:
+    """Of a learner whose row cannot be read, nobody knows that they are wanted."""
+    rows = [f"learner{number:03},{C0}" for number in range(29)]
+    roster = roster_file(tmp_path / "r.csv", *rows, f"learner 029,{C0}")
+    arguments = ("sync", roster, "--skip-bad-rows", *QUIET)
+    ended = await run(*arguments, "--remove", env=environment(platform))
+    assert ended.status == 2
+    assert ended.err.endswith(
+        "error: sync refused, nothing was sent: 1 of the roster's rows cannot be read, and their "
+        "learners would be removed; mend these rows; --max-removals none allows it\n"
+    )
+    assert count(platform) == 30
+    ended = await run(*arguments, env=environment(platform))
+    assert ended.status == 0
+    ended = await run(*arguments, "--remove", "--max-removals", "none", env=environment(platform))
+    assert ended.status == 0
+    assert count(platform) == 29
 
 
 async def test_a_course_is_emptied_with_none(platform: Platform, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A diff: who is enrolled, against who is wanted, on MOOCit and on plain Open edX."""
 
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -291,11 +292,21 @@ async def test_who_is_to_be_kept_comes_from_a_file(tmp_path: Path) -> None:
         roster = entries(*(f"learner{number:03}" for number in range(3, 12)))
         found = await diff(platform, roster, remove=True, keep=keep)
         assert names(found.kept) == {"learner000", "learner001"}
-        keep.write_text("learner000\nlearner001@example.org,Jane\n")
-        with pytest.raises(
-            ConfigurationError, match=r"keep .*keep\.txt, line 2: found .*; expected"
+        keep.write_text("\ufefflearner000\u200b\r\n \r\nJane <learner001@example.org>\r\n")
+        found = await diff(platform, roster, remove=True, keep=keep)
+        assert names(found.kept) == {"learner000", "learner001"}
+        for line in (
+            "learner001@example.org,Jane",
+            "learner001;learner002",
+            "# staff",
+            "#learner001",
+            "lear\u200bner001",
         ):
-            await diff(platform, roster, keep=keep)
+            keep.write_text(f"learner000\n{line}\n")
+            with pytest.raises(ConfigurationError, match=r"keep .*keep\.txt, line 2: found .*"):
+                await diff(platform, roster, keep=keep)
+            with pytest.raises(ConfigurationError, match=r"keep: found .*"):
+                await diff(platform, roster, keep=[line])
         keep.write_text("\n")
         with pytest.raises(ConfigurationError, match=r"keep .*keep\.txt: names nobody"):
             await diff(platform, roster, keep=keep)
@@ -326,6 +337,21 @@ async def test_unusable_arguments(arguments: dict[str, Any], words: str) -> None
         with pytest.raises(RosterError):
             await diff(platform, entries("a") + entries("A", action=Action.UNENROLL))
         assert platform.requests == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("courses", [None, [C0]])
+async def test_a_course_that_is_spelled_in_two_ways_is_refused(
+    release: str, courses: list[str] | None
+) -> None:
+    """The platform lists one course for both; each half of the class would lose its place."""
+    async with site(release, learners=8) as platform:
+        everybody = [f"learner{number:03}" for number in range(8)]
+        roster = [*entries(*everybody[:4]), *entries(*everybody[4:], course=C0.lower())]
+        with pytest.raises(RosterError, match=re.escape(f"{C0.lower()} also as {C0}")):
+            await diff(platform, roster, remove=True, courses=courses)
+        with pytest.raises(RosterError, match=re.escape(f"{C0} also as {C0.lower()}")):
+            await diff(platform, entries(*everybody), courses=[C0.lower()])
 
 
 @pytest.mark.parametrize("release", ["moocit", "2022", "2026"])

@@ -39,6 +39,9 @@ class Comparing:
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `EnrollmentClient.diff`. Raises ConfigurationError for a bad option."""
+        for option, values in (("course-id", self.course_id), ("remove-mode", self.remove_mode)):
+            if not all(map(str.strip, values)):
+                raise ConfigurationError(f"--{option}: is blank; expected text")
         return {
             "courses": self.course_id or None,
             "remove": self.remove,
@@ -59,11 +62,14 @@ class Comparing:
         return reading.read(roster)  # it has a column with courses
 
 
+_MOST_DIGITS = 9
+
+
 def _bound(text: str) -> int | float | None:
     expected = f"--max-removals {text}: expected a number of people, a share as in 20%, or none"
     if text == "none":
         return None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     try:
         share = Decimal(text.removesuffix("%")) / 100
