@@ -94,6 +94,9 @@ class CourseComparison:
         self._states: dict[str, int] = {}
         self._absent: dict[str, str] = {}
         self._absent_seen: set[str] = set()
+        self._absent_loose: set[str] = set()
+        self._alike: set[str] = set()
+        """Loose keys of rows to unenroll, and of learners who are enrolled."""
         self._loose: set[str] = set()
         self._matched = 0
         """How many learners are enrolled and wanted."""
@@ -120,9 +123,9 @@ class CourseComparison:
     def add(self, assignment: Assignment, identifiers: Iterable[str]) -> None:
         """Add rows of the roster. All have to be there before the first record."""
         if assignment.action is Action.UNENROLL:
-            self._absent.update(
-                (identity_key(identifier), identifier) for identifier in identifiers
-            )
+            for identifier in identifiers:
+                self._absent[identity_key(identifier)] = identifier
+                self._absent_loose.add(loose_key(identifier))
             return
         states, added = self._states, self._identifiers
         for identifier in identifiers:
@@ -151,6 +154,8 @@ class CourseComparison:
             names, addresses, map(states.get, names), map(states.get, addresses), strict=True
         )
         for record, (name, address, by_name, by_address) in zip(records, found, strict=True):
+            if self._absent and record.is_active:
+                self._alike.update(self._absent_loose.intersection(map(loose_key, (name, address))))
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
             elif record.is_active:
@@ -322,15 +327,19 @@ class CourseComparison:
             else:
                 who = _sendable(username, email)
                 to_unenroll.append(RosterEntry(who, self.course_id, Action.UNENROLL))
+        alike = self._loosely_enrolled()
+        kept.update(dict.fromkeys(alike, _LOOSELY_ENROLLED))
         someone_unaddressed = self._has_unaddressed or self._has_unaddressed_others
         for identifier, owner in self._absent_waiting.items():
+            if identifier in alike:
+                continue
             if why := self._why_kept(protection, "audit", owner or identifier, identifier):
                 kept[identifier] = why
             elif identifier in self._denied and someone_unaddressed:
                 kept[identifier] = _MAYBE_ENROLLED
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))
-        rows_open = {*self._absent_waiting, *self._asked.values()}
+        rows_open = {*alike, *self._absent_waiting, *self._asked.values()}
         rows_open.update(self._absent[key] for key in self._contradicted if key in self._absent)
         absent = {who for who in self._absent.values() if who not in rows_open and who not in asked}
         to_unenroll += [RosterEntry(who, self.course_id, Action.UNENROLL) for who in asked]
@@ -351,6 +360,18 @@ class CourseComparison:
             bool(self._identifiers),
         )
 
+    def _loosely_enrolled(self) -> set[str]:
+        """Rows to unenroll who may be learners whom the listing spells in another way."""
+        if self.failed is not None:
+            return set()  # they are in `_asked_unread`
+        known = {*self._absent_seen, *self._contradicted}
+        rows = {
+            identifier
+            for key, identifier in self._absent.items()
+            if key not in known and loose_key(identifier) in self._alike
+        }
+        return rows.difference(self._asked.values())
+
     def _asked_unread(self) -> dict[str, str]:
         """Rows to unenroll whose learners may be in the part of a listing that has failed."""
         if self.failed is None:
@@ -370,6 +391,9 @@ class CourseComparison:
 _LOOSELY: Final = "may be a learner of the roster: their names differ in accents or in form only"
 
 
+_LOOSELY_ENROLLED: Final = (
+    "may be enrolled: the name of a learner differs from it in accents or in form only"
+)
 _MAYBE_ENROLLED: Final = (
     "may be enrolled, in whatever mode: the site says that no account has this address, but the "
     "list of enrollments does not tell the addresses of all"
