@@ -85,6 +85,10 @@ async def test_undone_and_its_undo_undone(platform: Platform, journal: Path) -> 
     assert (ended.status, ended.out) == (0, "")
     assert "to undo what is left: use a new --undo-journal" in ended.err
     assert len(platform.requests) == calls
+    ended = await run("undo", journal, "--dry-run", env=env)
+    assert ended.status == 0
+    assert ended.err.startswith("this job was undone on 20")
+    assert ended.err.endswith("; another undo needs a new --undo-journal\n")
     ended = await run("undo", undo, "--yes", "--quiet", "--json", env=env)
     assert json.loads(ended.out)["counts"] == {"enrolled": 4, "allowed": 1}
     assert enrolled(platform) == before

@@ -178,6 +178,25 @@ async def test_mail_only_if_asked_for(journal: Path) -> None:
         assert platform.audit[-1].reason == "a mistake"
 
 
+@pytest.mark.parametrize("release", RELEASES)
+async def test_who_waits_again_already_is_not_mailed_for_it(release: str, journal: Path) -> None:
+    async with site(release) as platform, client_of(platform) as client:
+        for who in ("waits", "again"):
+            platform.allow(f"{who}@example.org", C0)
+        roster = [RosterEntry(f"{who}@example.org", C0, UNENROLL) for who in ("waits", "again")]
+        roster.append(RosterEntry("learner0", C0))
+        await client.apply(roster, journal=journal)
+        await client.bulk_enroll(["again@example.org"], [C0], email_students=True)
+        report = await client.undo(journal, email_students=True)
+        assert sorted(mail.to for mail in platform.outbox) == [
+            "again@example.org",
+            "learner0@example.org",
+            "waits@example.org",
+        ]
+        told = {one.identifier: one.notified for one in report}
+        assert told == {"waits@example.org": True, "again@example.org": False, "learner0": True}
+
+
 async def test_whose_address_nobody_tells_is_left_alone(journal: Path) -> None:
     """A site that tells no addresses does say that an account has none of this address."""
     async with (

@@ -26,7 +26,7 @@ from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
 from async_enroll.jobs.undo import UndoPlan, undo_journal_of
 from async_enroll.journal import JournalReport
-from async_enroll.models import EnrollmentResult, checked_reason
+from async_enroll.models import EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.reports.summary import counted
 
 EXAMPLES = """\
@@ -75,6 +75,7 @@ def undo(
 
     """
     reason = checked_reason(reason)
+    mailed: EmailStudents = "changed" if email_students else False
     check_report(report, "--report")
     own = undo_journal or undo_journal_of(journal)
     check_destination(own, "--undo-journal")
@@ -91,9 +92,11 @@ def undo(
         with once_sent(job), busy(f"looking up the learners of {journal}", quiet=quiet):
             made = run(_planned, client, journal)
         if dry_run and json:
-            sys.stdout.writelines(undo_pieces(made, tuning, email_students=email_students))
+            sys.stdout.writelines(undo_pieces(made, tuning, email_students=mailed))
         elif dry_run or not quiet:
-            show_undo(OUT if dry_run else ERR, made, tuning)
+            show_undo(OUT if dry_run else ERR, made, tuning, email_students=mailed)
+        if undone := _undone(journal):
+            note(f"this job was undone on {undone}; another undo needs a new --undo-journal")
         if dry_run:
             return ExitStatus.OK
         if not (made.plan.pairs or made.not_sent):
@@ -117,6 +120,11 @@ def undo(
 
     again = "to undo what is left: use a new --undo-journal"
     return run_with_journal(client, start, own, job, report, json=json, earlier=begun, again=again)
+
+
+def _undone(journal: Path) -> str | None:
+    with JournalReport(journal) as job:
+        return job.description.undone
 
 
 def _check_undoes(own: Path, journal: Path) -> None:
