@@ -141,20 +141,21 @@ class CourseComparison:
 
     def feed(self, records: Iterable[Undated]) -> None:
         """Take records of the listing; those of other courses are ignored."""
-        states, course_id = self._states, self.course_id
-        records = [
-            record
-            for record in records
-            if record.course_id == course_id or identity_key(record.course_id) == self._key
-        ]
-        names = _keys([record.username for record in records])
-        addresses = _keys([record.email or "" for record in records])
-        # States change on the way, so each is taken when its turn comes.
-        found = zip(
-            names, addresses, map(states.get, names), map(states.get, addresses), strict=True
-        )
-        for record, (name, address, by_name, by_address) in zip(records, found, strict=True):
-            if self._absent and record.is_active:
+        states, absent, course_id = self._states, self._absent, self.course_id
+        get = states.get
+        for record in records:
+            if record.course_id != course_id and identity_key(record.course_id) != self._key:
+                continue
+            # Most names are their own keys: looking them up first saves making these.
+            name, address = record.username, record.email or ""
+            by_name, by_address = get(name), get(address)
+            if by_name is None:
+                name = name.lower() if name.isascii() else identity_key(name)
+                by_name = get(name)
+            if by_address is None and address:
+                address = address.lower() if address.isascii() else identity_key(address)
+                by_address = get(address)
+            if absent and record.is_active:
                 self._alike.update(self._absent_loose.intersection(map(loose_key, (name, address))))
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
@@ -167,7 +168,7 @@ class CourseComparison:
                     states[name] = _ACTIVE
                 if by_address is not None:
                     states[address] = _ACTIVE
-                if self._absent and not self._absent.keys().isdisjoint((name, address)):
+                if absent and not absent.keys().isdisjoint((name, address)):
                     self._contradict(record.username, name, address)
             else:
                 for key, state in ((name, by_name), (address, by_address)):
@@ -224,8 +225,8 @@ class CourseComparison:
         Without an entry it is not known whether there is one.
         """
         owners: dict[str, str] = {}
-        rows = zip(self._identifiers, self._states.items(), strict=True)
-        for identifier, key in [(who, key) for who, (key, state) in rows if state != _ACTIVE]:
+        rows = zip(self._identifiers, self._states, self._states.values(), strict=True)
+        for identifier, key in [(who, key) for who, key, state in rows if state != _ACTIVE]:
             state = self._states[key]
             if state == _UNSEEN and (account := accounts.get(key)) is not None:
                 state = self._states[key] = self._state_of(key, account)
@@ -303,8 +304,10 @@ class CourseComparison:
         not_looked_up: list[RosterEntry] = []
         not_listed: list[RosterEntry] = []
         unchanged = 0
-        rows = zip(self._identifiers, self._assignments, self._states.items(), strict=True)
-        for identifier, assignment, (key, state) in rows:
+        rows = zip(
+            self._identifiers, self._assignments, self._states, self._states.values(), strict=True
+        )
+        for identifier, assignment, key, state in rows:
             if state == _ACTIVE:
                 unchanged += 1
                 continue
@@ -398,17 +401,6 @@ _MAYBE_ENROLLED: Final = (
     "may be enrolled, in whatever mode: the site says that no account has this address, but the "
     "list of enrollments does not tell the addresses of all"
 )
-
-
-def _keys(identifiers: list[str]) -> list[str]:
-    """The identity keys of identifiers, in their order."""
-    text = "\n".join(identifiers)
-    if text.isascii():  # then a key is but lower case, which many get at once
-        lower = text.lower()
-        keys = identifiers if lower == text else lower.split("\n")
-        if len(keys) == len(identifiers):
-            return keys
-    return list(map(identity_key, identifiers))
 
 
 def _sendable(username: str, email: str | None) -> str:

@@ -74,6 +74,10 @@ async def test_rows_of_courses_that_are_not_compared_are_counted(
     ended = await run("diff", roster, "--course-id", C1, env=environment(platform))
     assert ended.status == 0
     assert "ignored: 31 rows of courses that are not compared" in ended.out
+    assert ended.out.endswith("in sync\n")
+    ended = await run("diff", roster, "--course-id", C1, "--remove", env=environment(platform))
+    assert ended.status == 2
+    assert "in sync" not in ended.out
 
 
 async def test_as_json(platform: Platform, roster: Path) -> None:

@@ -223,30 +223,6 @@ def test_without_remove_only_those_listed_for_it_go(case: Case) -> None:
     assert set(diff.asked) <= absent
 
 
-@given(cases, st.lists(st.sampled_from(["Max\nAnn", "MAX", "ann\n", "İ", "Zoë"]), max_size=3))
-def test_it_does_not_matter_how_records_come(case: Case, odd: list[str]) -> None:
-    people = [
-        *case.world.records(addresses=case.addresses),
-        *(Enrollment(name, None, COURSE, True, "audit", None) for name in odd),
-    ]
-    course, at_once = CourseComparison(COURSE), CourseComparison(COURSE)
-    for identifier, assignment in case.desired.pairs():
-        course.add(assignment, [identifier])
-        at_once.add(assignment, [identifier])
-    at_once.feed(people)
-    for record in people:
-        course.feed([record])
-    protection = Protection.of(case.own, case.keep, case.modes)
-    for one in (course, at_once):
-        one.resolve({})
-    assert course.result(protection) == at_once.result(protection)
-    seen: dict[bool, set[str]] = {True: set(), False: set()}
-    for record in people:
-        seen[record.is_active] |= set(map(identity_key, (record.username, record.email or "")))
-    unseen = set(map(identity_key, at_once.unseen()))
-    assert unseen.isdisjoint(seen[True] - seen[False])
-
-
 @given(cases, st.frozensets(st.sampled_from([name for names in NAMES for name in names])))
 def test_who_is_enrolled_is_not_told_as_waiting(case: Case, hidden: frozenset[str]) -> None:
     """Also where the site says that there are no such accounts."""

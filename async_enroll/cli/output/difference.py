@@ -50,7 +50,7 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
     if ignored := _ignored(diff):
         words = f"ignored: {counted(ignored, 'row')} of courses that are not compared"
         say(console, Text(words, "yellow"))
-    if diff.in_sync:
+    if diff.in_sync and not diff.guard:
         say(console, Text("in sync", "green"))
 
 
