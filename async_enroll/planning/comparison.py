@@ -150,11 +150,13 @@ class CourseComparison:
             name, address = record.username, record.email or ""
             by_name, by_address = get(name), get(address)
             if by_name is None:
-                name = name.lower() if name.isascii() else identity_key(name)
-                by_name = get(name)
+                key = name.lower() if name.isascii() else identity_key(name)
+                if key != name:
+                    name, by_name = key, get(key)
             if by_address is None and address:
-                address = address.lower() if address.isascii() else identity_key(address)
-                by_address = get(address)
+                key = address.lower() if address.isascii() else identity_key(address)
+                if key != address:
+                    address, by_address = key, get(key)
             if absent and record.is_active:
                 self._alike.update(self._absent_loose.intersection(map(loose_key, (name, address))))
             if by_name is None and by_address is None:

@@ -165,17 +165,19 @@ class ListingReader(Generic[R]):
         inside a record or after the last one, and the ``}`` before it is tried. After a few
         tries, or if a record does not fit, they are read one by one.
         """
-        end = len(data)
+        end = data.rfind(b"}")
+        if end < 0:
+            return [], 0
         for _ in range(_TRIES):
-            end = data.rfind(b"}", 0, end)
-            if end < 0:
-                break
             try:
                 found = self._decoded(data[: end + 1])
             except msgspec.ValidationError:
                 break
             if found is not None:
                 return found, end + 1
+            end = data.rfind(b"}", 0, end)
+            if end < 0:
+                break
         return self._one_by_one(data)
 
     def _decoded(self, records: bytes) -> list[R] | None:
