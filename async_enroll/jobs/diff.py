@@ -66,7 +66,7 @@ async def diff_options(
     return DiffOptions(
         None if courses is None else _texts(courses, "courses"),
         checked_flag(remove, "remove"),
-        tuple(_identifier(who, "keep") for who in _texts(kept, "keep")),
+        _texts([_identifier(who, "keep") for who in _texts(kept, "keep")], "keep"),
         checked_bound(max_removals),
         _texts(remove_modes, "remove_modes"),
     )

@@ -324,6 +324,7 @@ async def test_who_is_to_be_kept_comes_from_a_file(tmp_path: Path) -> None:
         ({"courses": [""]}, "courses holds an empty string"),
         ({"courses": [1]}, "courses holds a int"),
         ({"keep": "jane"}, "keep is a single str"),
+        ({"keep": ["\u200b"]}, "keep holds an empty string"),
         ({"remove": 1}, "remove is a int"),
         ({"max_removals": "20%"}, "max_removals is a str"),
         ({"max_removals": 20.0}, "max_removals is 20.0"),

@@ -63,6 +63,7 @@ class Comparing:
 
 
 _MOST_DIGITS = 9
+"""Of a number of people."""
 
 
 def _bound(text: str) -> int | float | None:
