@@ -6,17 +6,35 @@ import sys
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 import async_enroll
+from async_enroll.sandbox import Platform
 
 NOT_FOR_CALLS = {
     "async_enroll.cli",
+    "async_enroll.http.client_credentials",
+    "async_enroll.http.token_answer",
+    "async_enroll.jobs.diff",
+    "async_enroll.jobs.enrolled",
+    "async_enroll.jobs.sync",
+    "async_enroll.jobs.undo",
+    "async_enroll.jobs.verify",
     "async_enroll.journal",
+    "async_enroll.pacing.shared",
+    "async_enroll.planning.comparison",
+    "async_enroll.planning.diff",
+    "async_enroll.planning.inverse",
+    "async_enroll.planning.plan",
+    "async_enroll.planning.sync",
     "async_enroll.reports.html",
+    "async_enroll.roster",
     "async_enroll.pytest_plugin",
     "async_enroll.sandbox",
+    "cattrs",
     "cyclopts",
     "filelock",
+    "fractions",
     "jinja2",
     "pyarrow",
     "pytest",
@@ -25,6 +43,17 @@ NOT_FOR_CALLS = {
     "rich",
     "sqlite3",
 }
+CALL = """
+import anyio
+from async_enroll import EnrollmentClient
+
+async def main():
+    async with EnrollmentClient("{url}", "{token}") as client:
+        report = await client.bulk_enroll(["jane"], ["course-v1:Org+C1+2026"])
+    assert report.ok
+
+anyio.run(main)
+"""
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -43,7 +72,18 @@ def test_the_package_alone_loads_nothing_but_itself() -> None:
 
 
 def test_the_client_loads_what_calls_need() -> None:
-    assert not loaded_by("from async_enroll import EnrollmentClient") & NOT_FOR_CALLS
+    loaded = loaded_by("from async_enroll import EnrollmentClient")
+    assert not loaded & {*NOT_FOR_CALLS, "async_enroll.reports", "csv"}
+
+
+async def test_a_first_call_loads_nothing_else_but_its_report() -> None:
+    async with Platform() as platform:
+        platform.add_course("course-v1:Org+C1+2026")
+        platform.add_user("jane", "jane@example.org")
+        code = CALL.format(url=platform.url, token=platform.token)
+        loaded = await to_thread.run_sync(loaded_by, code)
+    assert not loaded & NOT_FOR_CALLS
+    assert "async_enroll.reports.report" in loaded
 
 
 def test_all_names_are_here_for_people_and_for_type_checkers() -> None:

@@ -122,7 +122,7 @@ async def run(
         free += 1
 
     async def send() -> Busy | Refused | None:
-        async with throttle.permit() as permit:
+        with await throttle.permit() as permit:
             await anyio.sleep(WAY)
             answer = site(anyio.current_time()) or (Busy() if free < 1 else None)
             if answer is None:

@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from async_enroll.cli.output.ending import ExitStatus
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        from async_enroll.cli.app import app_for
         from async_enroll.cli.output.ending import ending
 
-        app = app_for(sys.argv[1:])
+        command = _command(sys.argv[1:])
     except ModuleNotFoundError as error:
         package = f"{error.name}".partition(".")[0]
         if package == __name__.partition(".")[0]:
@@ -29,4 +33,17 @@ def main() -> None:
     # Output is UTF-8 whatever the locale, as in files.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    sys.exit(ending(app))
+    sys.exit(ending(command))
+
+
+def _command(arguments: list[str]) -> Callable[[], ExitStatus]:
+    """What the arguments ask for. The common help and the version do without cyclopts."""
+    from async_enroll.cli import common_help
+
+    if common_help.is_asked_for(arguments):
+        return common_help.show
+    if arguments == [*common_help.VERSION]:
+        return common_help.show_version
+    from async_enroll.cli.app import app_for
+
+    return app_for(arguments)

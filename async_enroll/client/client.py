@@ -27,12 +27,12 @@ from async_enroll.models import (
     RosterEntry,
 )
 from async_enroll.planning.batching import Place
-from async_enroll.planning.plan import Plan
 from async_enroll.platform.concurrent_queries import side_by_side
 
 if TYPE_CHECKING:
     from async_enroll.jobs.undo import UndoPlan
     from async_enroll.jobs.verify import Verified
+    from async_enroll.planning.plan import Plan
     from async_enroll.reports.report import EnrollmentReport
 
 

@@ -1,6 +1,7 @@
 """The methods of `EnrollmentClient` that compare courses with a roster.
 
-Reading and comparing is in `jobs.diff`, the job in `jobs.sync`.
+Reading and comparing is in `jobs.diff`, the job in `jobs.sync`. Both are imported by the methods:
+most clients do neither.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ from typing import TYPE_CHECKING
 
 from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError
-from async_enroll.jobs.diff import Keep, checked_flag, diff_options
 from async_enroll.jobs.inputs import AnyIterable, roster_of
 from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Signal
 from async_enroll.models import EmailStudents, RosterEntry
-from async_enroll.planning.diff import DiffOptions, RosterDiff
-from async_enroll.planning.sync import SyncTerms
 
 if TYPE_CHECKING:
+    from async_enroll.jobs.diff import Keep
+    from async_enroll.planning.diff import RosterDiff
     from async_enroll.reports.report import EnrollmentReport
 
 
@@ -50,6 +50,8 @@ class SyncClient(ClientBase):
             EnrollError: if a listing fails.
 
         """
+        from async_enroll.jobs.diff import diff_options
+
         found = await roster_of(roster)
         options = await diff_options(
             courses,
@@ -119,6 +121,10 @@ class SyncClient(ClientBase):
             EnrollError: if anything else stopped the job.
 
         """
+        from async_enroll.jobs.diff import checked_flag, diff_options
+        from async_enroll.planning.diff import DiffOptions, RosterDiff
+        from async_enroll.planning.sync import SyncTerms
+
         # Nobody is mailed again who waits for registration: no listing shows who does.
         mailed: EmailStudents = "changed" if email_students is True else email_students
         options = Options(auto_enroll, mailed, reason, preflight, stop)

@@ -6,6 +6,7 @@ to do. `delivery.delivery` evolves it after every call.
 
 from __future__ import annotations
 
+import msgspec
 from attrs import evolve, frozen
 
 from async_enroll.errors import EnrollError
@@ -14,8 +15,7 @@ from async_enroll.models import NOBODY, Batch, Outcome
 from async_enroll.planning.batching import halves
 
 
-@frozen
-class Doubt:
+class Doubt(msgspec.Struct, frozen=True):
     """Why nobody knows what a call has done: `error`. The pairs must be reconciled.
 
     `otherwise` is the outcome of those that are not found as asked; None: they are sent again.

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
+from functools import partial
 
 import anyio
 from attrs import evolve
@@ -42,8 +43,8 @@ from async_enroll.delivery.outcomes import (
 )
 from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight, is_at_fault
 from async_enroll.delivery.reconcile import Reconciler
-from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchSettled, BatchSplit, Event, PlacesChecked
+from async_enroll.errors import EnrollError
+from async_enroll.events import BatchSettled, BatchSplit
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
@@ -91,7 +92,11 @@ class Delivery:
     ) -> None:
         self.dispatch = dispatch
         self.preflight: Preflight = Preflight(
-            self._preflight, limits, good_places, dispatch.until_stopped, self._checked
+            partial(_preflight, dispatch),  # no method: a job is freed when it ends, not later
+            limits,
+            good_places,
+            dispatch.until_stopped,
+            dispatch.checked,
         )
         self.slots: anyio.Semaphore = anyio.Semaphore(concurrency, fast_acquire=True)
         """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
@@ -126,24 +131,12 @@ class Delivery:
             return
         self.accounted += pairs_in(blocks)
         try:
-            await self._record(event)
+            await self.dispatch.record(event)
         except anyio.get_cancelled_exc_class():
             self._cut_off += blocks
             raise
         if blocks:
             await self._emit(blocks)
-
-    async def _checked(self, checked: int, refused: int, places: int) -> None:
-        job = self._event_log.job
-        event = PlacesChecked(job=job, places=places, checked=checked, refused=refused)
-        await self._record(event)
-
-    async def _record(self, event: Event) -> None:
-        """Record an event; stop the job where that fails."""
-        try:
-            await self._event_log.record(event)
-        except JournalError as error:
-            self.dispatch.stop(error)
 
     def batch_size(self, attempt: Attempt) -> BatchSize:
         """Return the batch size, in pairs, for calls of this kind."""
@@ -250,10 +243,6 @@ class Delivery:
         """Whether a call would be larger than the site has been seen to accept."""
         most = self.batch_size(attempt).most
         return attempt.batch.pairs > most or attempt.weight >= self._smallest_too_large
-
-    async def _preflight(self, batch: Batch) -> BulkAnswer | Failure:
-        tries = MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN
-        return await self.dispatch.preflight(batch, tries=tries)
 
     async def _handle_reply(self, attempt: Attempt, reply: Reply, in_flight: InFlight) -> _Step:
         """Act on a reply. None means that the job was stopped before the call was sent."""
@@ -431,7 +420,7 @@ class Delivery:
 
     async def _split(self, attempt: Attempt) -> _Step:
         event = BatchSplit(job=self._event_log.job, planned=attempt.planned, batch=attempt.batch)
-        await self._record(event)
+        await self.dispatch.record(event)
         return [], attempt.halves()
 
     def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:
@@ -441,3 +430,8 @@ class Delivery:
         return [
             attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]
+
+
+async def _preflight(dispatch: Dispatch, batch: Batch) -> BulkAnswer | Failure:
+    tries = MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN
+    return await dispatch.preflight(batch, tries=tries)

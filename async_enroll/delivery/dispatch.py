@@ -7,8 +7,9 @@ Takes attempts from `delivery.delivery` and gives it the replies. Waits for a pe
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from weakref import WeakSet
 
 import anyio
@@ -18,7 +19,15 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.errors import EnrollError, JournalError
-from async_enroll.events import BatchAnswered, BatchSent, Continued, Paused, Throttled
+from async_enroll.events import (
+    BatchAnswered,
+    BatchSent,
+    Continued,
+    Event,
+    Paused,
+    PlacesChecked,
+    Throttled,
+)
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
@@ -47,11 +56,12 @@ class InFlight:
 
     @contextmanager
     def call(self, attempt: Attempt) -> Iterator[None]:
-        """Mark an attempt as lost for the body; it stays so if the body is cancelled or raises."""
-        lost = attempt.after(FailureKind.UNKNOWN, mailed=attempt.mails)
-        self.replace(attempt, lost)
-        yield
-        self.replace(lost, attempt)
+        """Mark an attempt as lost if the body is cancelled or raises."""
+        try:
+            yield
+        except BaseException:
+            self.replace(attempt, attempt.after(FailureKind.UNKNOWN, mailed=attempt.mails))
+            raise
 
     def replace(self, attempt: Attempt, evolved: Attempt) -> None:
         """Work on `evolved` instead of `attempt`."""
@@ -99,6 +109,18 @@ class Dispatch:
             wait.cancel()
         self._waits.add(wait)
         return wait
+
+    async def record(self, event: Event) -> None:
+        """Record an event; stop the job where that fails."""
+        try:
+            await self._event_log.record(event)
+        except JournalError as error:
+            self.stop(error)
+
+    async def checked(self, checked: int, refused: int, places: int) -> None:
+        """Record how far a preflight has come."""
+        job = self._event_log.job
+        await self.record(PlacesChecked(job=job, places=places, checked=checked, refused=refused))
 
     async def send(self, attempt: Attempt, in_flight: InFlight) -> Reply:
         """Send one call; retry while it is sure to have had no effect. None once the job stops."""
@@ -195,15 +217,15 @@ class Dispatch:
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, in_flight: InFlight) -> Reply:
-        async with AsyncExitStack() as stack:
-            permit: Permit | None = None
-            # Only one call of a job waits for a permit at a time, so that a large job does not
-            # keep the client's other jobs waiting.
-            with self.until_stopped():
-                async with self._queue:
-                    permit = await stack.enter_async_context(self._throttle.permit())
-            if permit is None:
-                return None
+        permit: Permit | None = None
+        # Only one call of a job waits for a permit at a time, so that a large job does not
+        # keep the client's other jobs waiting.
+        with self.until_stopped():
+            async with self._queue:
+                permit = await self._throttle.permit()
+        if permit is None:
+            return None
+        with permit:
             if self.stopped_by:
                 permit.unsent()
                 return None
@@ -215,7 +237,8 @@ class Dispatch:
             except JournalError:
                 permit.unsent()
                 raise
-            since = anyio.current_time()
+            clock = asyncio.get_running_loop().time
+            since = clock()
             with in_flight.call(attempt):
                 if attempt.is_preflight:
                     reply = await self._api.preflight(attempt.batch, permit)
@@ -228,7 +251,7 @@ class Dispatch:
                         email_students=attempt.mails,
                         reason=self._reason,
                     )
-                await self._record_answered(attempt, call, reply, anyio.current_time() - since)
+                await self._record_answered(attempt, call, reply, clock() - since)
             return reply
 
     async def _record_sent(self, attempt: Attempt) -> int:

@@ -13,6 +13,7 @@ from typing import Protocol
 from async_enroll.errors import JournalError
 from async_enroll.events import (
     BatchAnswered,
+    BatchSent,
     BatchSettled,
     BatchSplit,
     Continued,
@@ -87,6 +88,8 @@ class EventLog:
 def _write_log(event: Event) -> None:
     """Log an event. Above DEBUG: no identifiers, and nothing that happens once per call."""
     match event:
+        case BatchSent() | BatchSettled():
+            pass
         case JobStarted():
             _log.info("job %d: %s pairs, %s done before", event.job, event.pairs, event.done)
         case PlacesChecked():
@@ -118,5 +121,3 @@ def _write_log(event: Event) -> None:
             _log.info("job %d: done", event.job)
         case JobDone():
             _log.warning("job %d: stopped: %s", event.job, event.error)
-        case BatchSettled():
-            pass

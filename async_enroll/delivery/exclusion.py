@@ -27,7 +27,8 @@ class Exclusion:
         self._kinds: defaultdict[str, Counter[bool]] = defaultdict(Counter)
         # By course: the loose keys of their identifiers.
         self._names: defaultdict[str, set[str]] = defaultdict(set)
-        self._ended = anyio.Event()
+        self._ended: anyio.Event | None = None
+        """What those wait for who are excluded; None if nobody has been since a call ended."""
 
     def admits(self, batch: Batch) -> bool:
         """Whether a call could be sent now."""
@@ -42,7 +43,8 @@ class Exclusion:
     async def sole(self, batch: Batch) -> AsyncIterator[None]:
         """Wait until no other call excludes this one; for the body, it excludes others."""
         while not self.admits(batch):
-            await self._ended.wait()
+            ended = self._ended = self._ended or anyio.Event()
+            await ended.wait()
         kinds, names = _kinds(batch), _names(batch)
         for key in batch.courses:
             self._kinds[key].update(kinds)
@@ -55,8 +57,9 @@ class Exclusion:
                 self._names[key] -= names
                 if not self._kinds[key]:
                     del self._kinds[key], self._names[key]
-            self._ended.set()
-            self._ended = anyio.Event()
+            if self._ended:
+                self._ended.set()
+                self._ended = None
 
 
 def _kinds(batch: Batch) -> set[bool]:

@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
-from attrs import evolve, frozen
+import msgspec
+from attrs import evolve
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import Pair, pairs
@@ -33,8 +34,7 @@ _SOON = 15.0
 _NEWLY = (Outcome.ENROLLED, Outcome.ALLOWED)
 
 
-@frozen
-class Changed:
+class Changed(msgspec.Struct, frozen=True):
     """Results of pairs of a planned batch that calls of an earlier run have changed.
 
     Those in `to_mail` are still to be mailed; for those in `final` mail may have gone out.
@@ -128,6 +128,8 @@ class Mailing:
 
         A call with some learners in some courses needs no more than the smaller of both numbers.
         """
+        if not self._waiting:
+            return []
         waiting, self._waiting = self._waiting, []
         changed_at, self._changed_at = self._changed_at, math.inf
         self._since = math.inf

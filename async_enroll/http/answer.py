@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
-from attrs import frozen
 
 NOT_JSON: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not JSON, or nested beyond all measure."""
@@ -13,8 +12,7 @@ NOT_JSON: tuple[type[Exception], ...] = (msgspec.DecodeError, UnicodeDecodeError
 _OK = 200
 
 
-@frozen
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """An HTTP answer, read to its end.
 
     `body`: bytes, decompressed. `credentials`: how often the token had been renewed when the

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, Self
 
 import anyio
 from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from async_enroll.errors import ConfigurationError, TransportError, UnexpectedResponse
 from async_enroll.http.answer import Answer
@@ -210,4 +211,4 @@ class _Tokens:
             return answer
         # An error message may repeat what was sent.
         hidden = answer.body.replace(credentials.client_secret.encode(), b"[secret]")
-        return evolve(answer, body=hidden)
+        return replace(answer, body=hidden)

@@ -6,7 +6,7 @@ Used by `http.transport`; `http.failures` classifies the resulting `TransportErr
 from __future__ import annotations
 
 import aiohttp
-from attrs import frozen
+import msgspec
 from yarl import URL
 
 from async_enroll.errors import ConfigurationError, EnrollError, TransportError
@@ -15,8 +15,7 @@ from async_enroll.http.proxy import Proxy
 PROXY_AUTHENTICATION_REQUIRED = 407
 
 
-@frozen
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """The route to a site: its URL, its proxy if any, and the time-out of a call in seconds."""
 
     site: URL

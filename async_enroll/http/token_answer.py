@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
+from async_enroll.http.tokens import is_token
 
 
 @frozen
@@ -26,11 +27,6 @@ class TokenAnswer:
     token: str = field(repr=False)
     lifetime: float | None
     kind: str | None
-
-
-def is_token(text: str) -> bool:
-    """Whether `text` is valid in an ``Authorization`` header, after the scheme."""
-    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def token_answer(body: bytes) -> TokenAnswer:

@@ -16,7 +16,6 @@ from yarl import URL
 from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import AuthenticationError, ConfigurationError, EnrollError
 from async_enroll.http.answer import Answer
-from async_enroll.http.token_answer import is_token
 
 T = TypeVar("T")
 
@@ -89,6 +88,11 @@ class BearerToken:
     async def renew(self) -> bool:
         """Return False: there is no other token."""
         return False
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is valid in an ``Authorization`` header, after the scheme."""
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _problem_of_token(token: Any) -> str | None:

@@ -69,7 +69,6 @@ _JSON = {
     "Content-Type": "application/json",
 }
 _ADDRESS = re.compile("[!-~]+")
-_USER_AGENT = f"async-enroll/{__version__}"
 
 _log = logging.getLogger("async_enroll")
 
@@ -151,6 +150,24 @@ class Pieces:
                 return piece
 
 
+class _Exchange:
+    """A request whose answer has begun, for a `with` block that reads it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, started: float) -> None:
+        self._response = response
+        self._started = started
+
+    def __enter__(self) -> aiohttp.ClientResponse:
+        return self._response
+
+    def __exit__(self, *_: object) -> None:
+        response = self._response
+        response.close()  # closes the socket, unless the answer was read to its end
+        elapsed = time.monotonic() - self._started
+        words = "%s %s: %d in %.3f s"
+        _log.debug(words, response.method, response.url.path, response.status, elapsed)
+
+
 class Transport:
     """Sends requests to one site, with its credentials.
 
@@ -180,6 +197,12 @@ class Transport:
         self._given = session
         self._session = self._session_for_fresh = session
         self._ssl_context = ssl_context
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": f"async-enroll/{__version__}",
+            **({"Connection": "close"} if session else {}),
+        }
         self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
         """The proxy that the environment names for the site, even if ``NO_PROXY`` exempts it."""
         self._route = Route(site, self.proxy, timeout)
@@ -237,9 +260,10 @@ class Transport:
 
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
         """POST a form without a token, for it may be the request for one; otherwise as `call`."""
+        self._check_loop()
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
-        async with self._exchange(
+        with await self._exchange(
             "POST", url, body, kind, None, self._total_timeout, fresh=True
         ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
@@ -259,7 +283,7 @@ class Transport:
         # aiohttp warns of large `bytes`, which it writes at once, but not of a file.
         sent = BytesIO(body) if body and len(body) > _LARGE_BODY else body
         signed, credentials = await self._signed()
-        async with self._exchange(
+        with await self._exchange(
             method, url, sent, _JSON, signed, self._total_timeout, fresh=fresh
         ) as response:
             return await self._read_whole(response, credentials)
@@ -279,7 +303,7 @@ class Transport:
             total=None, connect=self.timeout / 2, sock_read=self.timeout
         )
         signed, credentials = await self._signed()
-        async with self._exchange("GET", url, None, _JSON, signed, timeout) as response:
+        with await self._exchange("GET", url, None, _JSON, signed, timeout) as response:
             if response.status == _OK:
                 yield Pieces(self, response)
             else:
@@ -299,7 +323,6 @@ class Transport:
                 "the client was opened on another event loop; open one on each loop"
             )
 
-    @asynccontextmanager
     async def _exchange(
         self,
         method: str,
@@ -310,8 +333,11 @@ class Transport:
         timeout: aiohttp.ClientTimeout,
         *,
         fresh: bool = False,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        self._check_loop()
+    ) -> _Exchange:
+        """Send a request; return once the head of its answer is there.
+
+        The caller uses the exchange in a `with` at once.
+        """
         session = self._session_for_fresh if fresh else self._session
         if session is None:
             raise ConfigurationError(
@@ -333,11 +359,8 @@ class Transport:
                 url,
                 data=body,
                 headers={
-                    "Accept": "application/json",
-                    "Accept-Encoding": "gzip",
-                    "User-Agent": _USER_AGENT,
+                    **self._headers,
                     **headers,
-                    **({"Connection": "close"} if self._given else {}),
                     **(
                         {"Authorization": signed.value}
                         if signed is not None and not competes
@@ -355,14 +378,10 @@ class Transport:
                 proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
             )
         )
-        try:
-            if response.status == PROXY_AUTHENTICATION_REQUIRED:
-                raise proxy_credentials_refused(self._route)
-            yield response
-        finally:
-            response.close()  # closes the socket, unless the answer was read to its end
-            elapsed = time.monotonic() - started
-            _log.debug("%s %s: %d in %.3f s", method, url.path, response.status, elapsed)
+        if response.status == PROXY_AUTHENTICATION_REQUIRED:
+            response.close()
+            raise proxy_credentials_refused(self._route)
+        return _Exchange(response, started)
 
     async def _read_whole(
         self,

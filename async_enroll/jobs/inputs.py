@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio.lowlevel
 from anyio import to_thread
@@ -19,10 +19,12 @@ from async_enroll.cancellation import is_cancelled
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.models import Action, BatchLimits, RosterEntry
 from async_enroll.planning.desired import Lines
-from async_enroll.planning.diff import RosterDiff
-from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import CrossProduct, RosterIntake, Work
-from async_enroll.roster import Roster
+
+if TYPE_CHECKING:
+    from async_enroll.planning.diff import RosterDiff
+    from async_enroll.planning.plan import Plan
+    from async_enroll.roster import Roster
 
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
@@ -44,7 +46,7 @@ async def cross_product(
         ConfigurationError: before it yields anything, if there are no courses.
 
     """
-    keys = [course_id async for course_id in each(courses, "courses")]
+    keys = [key async for some in in_lists(courses, "courses") for key in some]
     intake = CrossProduct(action, keys, cohorts, limits)
     yield intake.scope
     async for some in in_lists(identifiers, "identifiers"):
@@ -62,6 +64,9 @@ async def plan_of(roster: AnyIterable[RosterEntry], limits: BatchLimits) -> Plan
         ConfigurationError: if it is a path, a table or a mapping instead of entries.
 
     """
+    # Imported here, as in `roster_of`: calls with lists of identifiers need no rosters.
+    from async_enroll.planning.plan import Plan
+
     if isinstance(roster, Plan):
         return roster
     found = await roster_of(roster)
@@ -88,6 +93,10 @@ async def roster_of(roster: AnyIterable[RosterEntry] | RosterDiff) -> Roster:
             f"roster is a {type(roster).__name__}; expected RosterEntry objects: make one of each "
             "row, or write a file and use Roster.read(path)"
         )
+    from async_enroll.planning.diff import RosterDiff
+    from async_enroll.planning.plan import Plan
+    from async_enroll.roster import Roster
+
     if isinstance(roster, Roster):
         return roster
     if isinstance(roster, Plan | RosterDiff):
@@ -124,7 +133,7 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
 
 def _is_table(items: object) -> bool:
     """Whether it is some DataFrame: they iterate over columns, not over rows."""
-    return all(hasattr(type(items), name) for name in ("columns", "shape"))
+    return hasattr(type(items), "columns") and hasattr(type(items), "shape")
 
 
 async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterator[list[T]]:

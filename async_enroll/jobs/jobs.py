@@ -2,6 +2,9 @@
 
 Takes the input and options of a job from `client`. Wires up `delivery.delivery` and what it needs,
 and gives the work to `jobs.runner`. What all jobs of a client share is in `Jobs`.
+
+This module imports what every call needs. What only rosters, journals, comparing, syncing, undoing
+or verifying need is imported in the functions that begin such a job.
 """
 
 from __future__ import annotations
@@ -26,41 +29,30 @@ from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError
-from async_enroll.jobs.diff import Comparer
 from async_enroll.jobs.inputs import AnyIterable, plan_of
 from async_enroll.jobs.options import Options
 from async_enroll.jobs.runner import Job, JobWork, Signal
-from async_enroll.jobs.sync import Sync, numbered
-from async_enroll.jobs.undo import (
-    UndoPlan,
-    check_apart,
-    check_site,
-    check_undoes,
-    lost_calls,
-    plan_undo,
-    still_to_undo,
-    undo_description,
-    undo_journal_of,
-    unless_stopped,
-)
-from async_enroll.jobs.verify import Verified, verify
 from async_enroll.models import BatchLimits, Emit, RosterEntry
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.planning.batching import Place
 from async_enroll.planning.desired import Lines
-from async_enroll.planning.diff import RosterDiff
-from async_enroll.planning.plan import Plan
-from async_enroll.planning.sync import SyncTerms
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.enrollments import Reader
 from async_enroll.results import Block
-from async_enroll.roster import Roster
 
 if TYPE_CHECKING:
+    from async_enroll.jobs.diff import Comparer
+    from async_enroll.jobs.sync import Sync
+    from async_enroll.jobs.undo import UndoPlan
+    from async_enroll.jobs.verify import Verified
     from async_enroll.journal import Description, Journal
+    from async_enroll.planning.diff import RosterDiff
+    from async_enroll.planning.plan import Plan
+    from async_enroll.planning.sync import SyncTerms
+    from async_enroll.roster import Roster
 
 EmitBlocks = Emit[list[Block]]
 RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
@@ -148,6 +140,7 @@ class Jobs:
         self, sync: Sync, journal: str | os.PathLike[str] | None, options: Options
     ) -> RunJob:
         """Return a job that syncs a roster; it emits results of earlier runs, too."""
+        from async_enroll.jobs.sync import numbered
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
             if journal is None:
@@ -161,13 +154,12 @@ class Jobs:
             async with sync.journal(journal, *flags, reason) as opened:
                 async for some in opened.earlier():
                     await emit(some)
-                preflight, stop = options.preflight, options.stop
                 return await self._resume(
                     opened,
                     emit,
                     cut_off,
-                    preflight=preflight,
-                    stop=stop,
+                    preflight=options.preflight,
+                    stop=options.stop,
                     lines=sync.roster.lines,
                     sync=sync,
                 )
@@ -176,11 +168,15 @@ class Jobs:
 
     def sync(self, roster: Roster, terms: SyncTerms, diff: RosterDiff | None = None) -> Sync:
         """Make a sync of this client's site."""
+        from async_enroll.jobs.sync import Sync
+
         return Sync(self.comparer, self._limits, roster, terms, diff)
 
     @property
     def comparer(self) -> Comparer:
         """Compares rosters with who is enrolled."""
+        from async_enroll.jobs.diff import Comparer
+
         return Comparer(self.site, self._reader, self._accounts, self._concurrency)
 
     def of_journal(self, path: str | os.PathLike[str], stop: Signal | None) -> RunJob:
@@ -198,10 +194,12 @@ class Jobs:
         from async_enroll.journal import open_journal
 
         async with open_journal(path, self._limits, undone=True) as journal:
-            check_site(journal.description, self.site)
+            journal.description.check_site(self.site)
             return await self._plan_undo(journal, path)
 
     async def _plan_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
+        from async_enroll.jobs.undo import plan_undo
+
         return await plan_undo(
             journal,
             self._reader,
@@ -218,25 +216,25 @@ class Jobs:
         options: Options,
     ) -> RunJob:
         """Return a job that undoes that of a journal, or continues to do so."""
-        # Imported here, so that only jobs with a journal load SQLite.
+        from async_enroll.jobs import undo as undoing
         from async_enroll.journal import open_journal, path_of
 
         async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> datetime | None:
-            own = undo_journal_of(path) if undo_path is None else path_of(undo_path)
-            check_apart(own, path)
+            own = undoing.undo_journal_of(path) if undo_path is None else path_of(undo_path)
+            undoing.check_apart(own, path)
             async with AsyncExitStack() as opened:
                 enter = opened.enter_async_context
                 journal = await enter(open_journal(path, self._limits, undone=True))
-                check_site(journal.description, self.site)
+                journal.description.check_site(self.site)
                 if await anyio.Path(own).exists():
                     undo = await enter(open_journal(own, self._limits))
-                    check_undoes(undo, journal, own)
+                    undoing.check_undoes(undo, journal, own)
                 else:
-                    made = await unless_stopped(
+                    made = await undoing.unless_stopped(
                         options.stop, lambda: self._ready_to_undo(journal, path)
                     )
                     described = await to_thread.run_sync(
-                        undo_description, journal.description, made, options
+                        undoing.undo_description, journal.description, made, options
                     )
                     undo = await enter(
                         open_journal(
@@ -254,6 +252,8 @@ class Jobs:
 
     async def _ready_to_undo(self, journal: Journal, path: str | os.PathLike[str]) -> UndoPlan:
         """Plan an undo; reconcile lost calls, and mark the job, so that it is not continued."""
+        from async_enroll.jobs.undo import lost_calls
+
         lost = await lost_calls(journal, self._settle)
         changed = [unmailed(changed) async for changed in journal.changed()]
         made = await self._plan_undo(journal, path)
@@ -278,14 +278,13 @@ class Jobs:
         await self._run(_each(left), emit, [], options, journal=journal, told=False)
         return settled
 
-    async def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
+    def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
         """Yield what a journal reports as asked for, and whether it still is."""
-        found = verify(
+        from async_enroll.jobs.verify import verify
+
+        return verify(
             path, self._reader, self._accounts, site=self.site, concurrency=self._concurrency
         )
-        async with aclosing(found):
-            async for some in found:
-                yield some
 
     async def _apply(
         self,
@@ -308,7 +307,6 @@ class Jobs:
         *,
         earlier: bool,
     ) -> datetime | None:
-        # Imported here, so that only jobs with a journal load SQLite.
         from async_enroll.journal import Description, digest_of, now, open_journal
 
         plan = await plan_of(roster, self._limits)
@@ -345,18 +343,20 @@ class Jobs:
         lines: Lines | None = None,
     ) -> datetime | None:
         job = journal.description
-        check_site(journal.description, self.site)
+        job.check_site(self.site)
         pending = await journal.pending()
         if not pending and not journal.fresh:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         work: AsyncGenerator[JobWork] = journal.work()
         if job.undoes and not journal.fresh:
-            reader, accounts, limits = self._reader, self._accounts, self._limits
-            work = still_to_undo(
-                work, reader, accounts, limits, stop, concurrency=self._concurrency
-            )
+            from async_enroll.jobs.undo import still_to_undo
+
+            where = self._reader, self._accounts, self._limits
+            work = still_to_undo(work, *where, stop, concurrency=self._concurrency)
         if job.sync is not None:
+            from async_enroll.roster import Roster
+
             sync = sync or self.sync(Roster(job.roster, await journal.rows()), job.sync)
             await sync.note_earlier(journal)
             work, emit = sync.gated(journal.work(), emit)

@@ -6,8 +6,8 @@ handles well, and gives it to `delivery.delivery`, which emits the results.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 from typing import Protocol
 
@@ -79,8 +79,16 @@ class Job:
         self._email_students = email_students
         self._preflight = preflight
         self._stop = stop
-        self._fed = 0
         self._planned = count(1)
+        self._fed = 0
+        self._scope: Scope | None = None
+        """What is to be checked before the next attempt."""
+        self._ready: deque[Attempt] = deque()
+        """Attempts taken from the work, and not yet started."""
+        self._more = True
+        """Whether there is more work."""
+        self._broken: Exception | None = None
+        """What the source of the work has raised."""
 
     async def run(
         self,
@@ -116,33 +124,41 @@ class Job:
 
     async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
-        broken: Exception | None = None
-        async with self._watching_stop():
-            more = True
-            while more and not self._stopped_for_resume:
-                more = False
-                async with anyio.create_task_group() as calls:
-                    only: Attempt | None = None
-                    try:
-                        only, more = await self._feed(work, calls)
-                    except Exception as error:  # noqa: BLE001  # raised when the calls have ended
-                        broken = error
-                    except anyio.get_cancelled_exc_class():
-                        if is_cancelled():
-                            raise
-                        words = "the source of the work was cancelled; the job was not"
-                        broken = EnrollError(words)
-                    if only:
-                        await self._start(only, calls, alone=True)
-                if attempts := self._delivery.mailing.rest():
-                    async with anyio.create_task_group() as calls:
-                        await self._mail(attempts, calls)
-        return broken or self._delivery.dispatch.stopped_by or self._unaccounted()
+        if self._stop is None:
+            await self._parts(work)
+        else:
+            async with anyio.create_task_group() as watch:
+                watch.start_soon(self._watch_stop, self._stop)
+                # A signal that is set already stops the job before its first call.
+                for _ in range(2):
+                    await anyio.lowlevel.checkpoint()
+                await self._parts(work)
+                watch.cancel_scope.cancel()
+        return self._broken or self._delivery.dispatch.stopped_by or self._unaccounted()
 
-    async def _mail(self, attempts: list[Attempt], calls: TaskGroup) -> None:
-        """Start to mail learners for whom earlier calls have changed something."""
-        for attempt in attempts:
-            await self._start(attempt, calls)
+    async def _parts(self, work: AsyncIterator[JobWork]) -> None:
+        while self._more and not self._stopped_for_resume:
+            await self._part(work)
+            if attempts := self._delivery.mailing.rest():
+                async with anyio.create_task_group() as calls:
+                    for attempt in attempts:
+                        await self._start(attempt, calls)
+
+    async def _part(self, work: AsyncIterator[JobWork]) -> None:
+        """Deliver the work up to the next `AllAnswered`."""
+        first = await self._next(work)
+        following = await self._next(work) if first else None
+        if first is None or self._broken or self._stopped_for_resume:
+            return
+        if following is None and self._fits(first):
+            await self._delivery.slots.acquire()
+            await self._deliver(first, anyio.Event())  # without the cost of a task
+            return
+        async with anyio.create_task_group() as calls:
+            await self._start(first, calls)
+            while following:
+                await self._start(following, calls)
+                following = await self._next(work)
 
     @property
     def _stopped_for_resume(self) -> bool:
@@ -162,93 +178,88 @@ class Job:
         error = words if stopped_by else None
         await self._event_log.record(JobDone(job=self._event_log.job, error=error))
 
-    @asynccontextmanager
-    async def _watching_stop(self) -> AsyncIterator[None]:
-        """Stop the job once its signal is set, during the body of the `async with`."""
-        if self._stop is None:
-            yield
-            return
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(self._watch_stop, self._stop)
-            for _ in range(2):  # a signal that is set already stops the job before its first call
-                await anyio.lowlevel.checkpoint()
-            yield
-            watch.cancel_scope.cancel()
-
     async def _watch_stop(self, stop: Signal) -> None:
         await stop.wait()
         self._delivery.dispatch.stop(JobStopped("the job was asked to stop"))
 
-    async def _feed(
-        self, work: AsyncIterator[JobWork], calls: TaskGroup
-    ) -> tuple[Attempt | None, bool]:
-        """Start delivering the work up to the next `AllAnswered`.
+    async def _next(self, work: AsyncIterator[JobWork]) -> Attempt | None:
+        """Return the next attempt to start; None at an `AllAnswered`, and when there is no more.
 
-        Returns the only attempt of a part that has no other, which is not started, and whether
-        more work follows.
+        What the source of the work raises waits in `_broken`, until the calls have ended.
         """
-        scope = Scope(())
-        first: Attempt | None = None  # held back until it is known whether another follows
-        started = more = False
-        async for item in work:
-            if self._stopped_for_resume:
-                return None, False
-            await self._mail(self._delivery.mailing.due(anyio.current_time()), calls)
-            match item:
-                case Block():
-                    self._fed += len(item)
-                    await self._delivery.settled(None, [item])
-                    continue
-                case Changed():
-                    self._fed += pairs_in([*item.to_mail, *item.final])
-                    await self._delivery.changed_earlier(item)
-                    continue
-                case NotSent():
-                    self._fed += pairs_in(item.blocks)
-                    await self._delivery.settled(item.planned, list(item.blocks))
-                    continue
-                case AllAnswered():
-                    more = True
+        if self._ready:
+            return self._ready.popleft()
+        try:
+            async for item in work:
+                if isinstance(item, AllAnswered):
+                    return None
+                if self._stopped_for_resume:
                     break
-                case Scope():
-                    scope = item
-                    continue
-                case Batch():
-                    email = mails_at_once(self._email_students, item)
-                    attempt = Attempt(item, email=email, planned=next(self._planned))
-                case Attempt():
-                    attempt = item
-            self._fed += attempt.batch.pairs
-            if first is None:
-                if self._preflight is not False:
-                    again = self._preflight is True
-                    await self._delivery.preflight.check(scope.places, again=again)
-                first = attempt
-                continue
-            if not started:
-                started = True
-                await self._start(first, calls)
-            await self._start(attempt, calls)
-        return None if started else first, more
+                if self._email_students == "changed":
+                    self._ready += self._delivery.mailing.due(anyio.current_time())
+                if attempt := await self._taken(item):
+                    self._ready.append(attempt)
+                if self._ready:
+                    return self._ready.popleft()
+        except Exception as error:  # noqa: BLE001
+            self._broken = error
+        except anyio.get_cancelled_exc_class():
+            if is_cancelled():
+                raise
+            self._broken = EnrollError("the source of the work was cancelled; the job was not")
+        self._more = False
+        return None
 
-    async def _start(self, attempt: Attempt, calls: TaskGroup, *, alone: bool = False) -> None:
-        """Start delivering an attempt in parts of suitable size; `alone`: the job has no other."""
+    async def _taken(
+        self, item: Scope | Batch | Block | Attempt | Changed | NotSent
+    ) -> Attempt | None:
+        """Take an item of the work; return the attempt to start for it, if any."""
+        match item:
+            case Scope():
+                self._scope = item
+                return None
+            case Block():
+                self._fed += len(item)
+                await self._delivery.settled(None, [item])
+                return None
+            case Changed():
+                self._fed += pairs_in([*item.to_mail, *item.final])
+                await self._delivery.changed_earlier(item)
+                return None
+            case NotSent():
+                self._fed += pairs_in(item.blocks)
+                await self._delivery.settled(item.planned, list(item.blocks))
+                return None
+            case Batch():
+                email = mails_at_once(self._email_students, item)
+                attempt = Attempt(item, email=email, planned=next(self._planned))
+            case Attempt():
+                attempt = item
+        self._fed += attempt.batch.pairs
+        scope, self._scope = self._scope, None
+        if scope and self._preflight is not False:
+            again = self._preflight is True
+            await self._delivery.preflight.check(scope.places, again=again)
+        return attempt
+
+    def _fits(self, only: Attempt) -> bool:
+        """Whether the only attempt of a part is small enough for one call."""
+        return only.batch.pairs <= max(1, self._delivery.batch_size(only).pairs(alone=True))
+
+    async def _start(self, attempt: Attempt, calls: TaskGroup) -> None:
+        """Start delivering an attempt in parts of suitable size."""
         left = [attempt.batch]
         while left:
             await self._delivery.slots.acquire()
             batch = left.pop()
             # Decided as late as possible: earlier calls show how long a pair takes.
-            size = self._delivery.batch_size(attempt).pairs(alone=alone)
+            size = self._delivery.batch_size(attempt).pairs()
             while batch.pairs > max(1, size):
                 batch, rest = cut(batch, size)
                 left += [rest] if rest else []
             sent = anyio.Event()
-            part = attempt.with_batch(batch)
-            if alone and not left:
-                await self._deliver(part, sent)  # without the cost of a task
-            else:
-                calls.start_soon(self._deliver, part, sent)
-                await sent.wait()
+            calls.start_soon(self._deliver, attempt.with_batch(batch), sent)
+            await sent.wait()
 
     async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
         # The slot is held until the results are consumed: a slow consumer slows the job down,

@@ -330,17 +330,6 @@ def check_apart(undo: Path, job: str | os.PathLike[str]) -> None:
         )
 
 
-def check_site(job: Description, site: str) -> None:
-    """Check that a journal's job is one of a site.
-
-    Raises:
-        ConfigurationError: if it is of another.
-
-    """
-    if job.site != site:
-        raise ConfigurationError(f"the journal is of {job.site}; this client is of {site}")
-
-
 def check_undoes(undo: Journal, job: Journal, path: Path) -> None:
     """Check that a journal is that of the undo of a job.
 

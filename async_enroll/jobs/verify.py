@@ -13,7 +13,6 @@ from anyio import to_thread
 from attrs import frozen
 
 from async_enroll.jobs.enrolled import Pairs
-from async_enroll.jobs.undo import check_site
 from async_enroll.models import Outcome
 from async_enroll.planning.inverse import Seen
 from async_enroll.platform.accounts import Accounts
@@ -93,7 +92,7 @@ def _reported(journal: str | os.PathLike[str], site: str) -> Pairs[_Reported]:
 
     pairs: Pairs[_Reported] = Pairs()
     with JournalReport(journal) as report:
-        check_site(report.description, site)
+        report.description.check_site(site)
         for block in report.blocks():
             for detail, identifiers in block.grouped():
                 if detail.outcome.ok:

@@ -20,6 +20,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from attrs import define, evolve, field, fields_dict
 from filelock import FileLock, Timeout
+from msgspec.structs import replace
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed, mails_at_once
@@ -208,7 +209,7 @@ class Journal:
                     if whole
                 ]
                 return [
-                    Record(evolve(event, planned=number, batch=part), whole)
+                    Record(replace(event, planned=number, batch=part), whole)
                     for number, whole, part in parts
                     if part.pairs
                 ]

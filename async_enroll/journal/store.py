@@ -76,6 +76,16 @@ class Description:
         """What tells this job from all others."""
         return f"{self.digest} {self.created}"
 
+    def check_site(self, site: str) -> None:
+        """Check that this is a job on a site.
+
+        Raises:
+            ConfigurationError: if it is one on another.
+
+        """
+        if self.site != site:
+            raise ConfigurationError(f"the journal is of {self.site}; this client is of {site}")
+
 
 LeftAlonePairs = tuple[str, str, str]
 """Pairs that an undo leaves alone: why, the course key, and a JSON list of their identifiers."""

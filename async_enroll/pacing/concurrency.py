@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 
-from attrs import define, field, frozen
+import msgspec
+from attrs import define, field
 
 FIRST = 2
 """Initial limit on calls in flight."""
@@ -27,8 +28,7 @@ _OUTLIERS = 3
 """Failures at a concurrency known to work after which the limit is reduced."""
 
 
-@frozen
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """When a call was sent, in seconds, and how many calls were in flight then, including it."""
 
     at: float

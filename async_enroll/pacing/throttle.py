@@ -6,10 +6,10 @@ send it, and report to the `Permit` how the site answered; the limits adapt to t
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Self
 
 import anyio
 
@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
 
+def _now() -> float:
+    """Seconds of the event loop's clock, as `anyio.current_time`, which asks for the loop first."""
+    return asyncio.get_running_loop().time()
+
+
 class Permit:
-    """Permission to send one call now; counted as answered unless a method says otherwise."""
+    """Permission to send one call now, in a `with` block that ends with the call.
+
+    The call is counted as answered then, unless a method says otherwise.
+    """
 
     def __init__(self, throttle: Throttle, call: Call) -> None:
         self._throttle = throttle
@@ -36,16 +44,25 @@ class Permit:
         self._seconds_of_work = 0.0
         self.settled: bool = False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.settled:
+            self.answered()
+        self._throttle.wake()
+
     @property
     def seconds(self) -> float:
         """Seconds since the call was sent."""
-        return anyio.current_time() - self._call.sent
+        return _now() - self._call.sent
 
     def completed(self, pairs: int) -> None:
         """Record that the site has processed the call's `pairs`: 0 for a call that carried none."""
-        self._seconds_of_work = self._throttle.work.least(pairs, self.seconds)
+        now = _now()
+        self._seconds_of_work = self._throttle.work.least(pairs, now - self._call.sent)
         if pairs:
-            self._throttle.concurrency_limit.answered(self._sent, anyio.current_time())
+            self._throttle.concurrency_limit.answered(self._sent, now)
             self._throttle.pace.answered(self._number)
 
     def busy(self) -> None:
@@ -62,7 +79,7 @@ class Permit:
 
     def timed_out(self) -> None:
         """Record that the call timed out, queued behind too many others."""
-        self._throttle.concurrency_limit.busy(self._sent, anyio.current_time())
+        self._throttle.concurrency_limit.busy(self._sent, _now())
 
     def unsent(self) -> None:
         """Free the call's place in the window: it never reached the platform."""
@@ -72,7 +89,7 @@ class Permit:
     def refused(self, retry_after: float | None) -> None:
         """Record a 429, and hold every call for `retry_after` seconds, by default a short time."""
         self.settled = True
-        now = anyio.current_time()
+        now = _now()
         explained = self._throttle.log.refused(self._call, retry_after, now)
         # Others who use the token cause refusals, too: then calls go evenly, but not slower.
         if not retry_after or not (explained or self._throttle.pace.interval):
@@ -82,7 +99,7 @@ class Permit:
     def answered(self) -> None:
         """Record the answer: the call leaves the window `seconds` from now, or a little earlier."""
         self.settled = True
-        now = anyio.current_time()
+        now = _now()
         self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
         self._throttle.held.answered(self._call.sent, now)
 
@@ -140,9 +157,8 @@ class Throttle:
         """What those wait for who have waited since the last change; None if nobody has."""
         self._limiter: AsyncLimiter | None = None
 
-    @asynccontextmanager
-    async def permit(self) -> AsyncIterator[Permit]:
-        """Wait until a call may be sent; yield its permit to the body of the `async with`.
+    async def permit(self) -> Permit:
+        """Wait until a call may be sent; return its permit, to be used in a `with` at once.
 
         Raises:
             TransportError: if the site asks to wait beyond `patience`; nothing is sent.
@@ -150,26 +166,20 @@ class Throttle:
         """
         # Only the head of the queue watches the clock; the lock keeps the others in order.
         async with self._queue:
-            await self._until(self._wait)
-            await self._keep_pace()
-            permit = Permit(self, await self._reserved())
-        try:
-            yield permit
-        finally:
-            if not permit.settled:
-                permit.answered()
-            self._wake()
+            return Permit(self, await self._reserved())
 
     async def _reserved(self) -> Call:
         """Wait until a call may be sent, and take its place in the window."""
+        now = await self._until(self._wait)
+        if await self._keep_pace():
+            now = await self._until(self._wait)
         while True:
-            await self._until(self._wait)
-            call = await self.log.reserve(anyio.current_time())
-            if call is None:
-                continue
-            if not self.held.wait(anyio.current_time()):
-                return call
-            self.log.unsent(call)  # a refusal came meanwhile
+            call = await self.log.reserve(now)
+            if call is not None:
+                if not self.held.wait(_now()):
+                    return call
+                self.log.unsent(call)  # a refusal came meanwhile
+            now = await self._until(self._wait)
 
     async def unheld(self) -> None:
         """Wait while calls are held, for requests that the window does not count.
@@ -182,25 +192,28 @@ class Throttle:
 
     def hold(self, retry_after: float | None) -> None:
         """Hold every call for `retry_after` seconds, by default a short time, after a refusal."""
-        now = anyio.current_time()
+        now = _now()
         self.held.refused(retry_after, now)
         self.log.hold(self.held.wait(now))
-        self._wake()
+        self.wake()
 
     def refusals(self) -> Refusals:
         """A record of the refusals of one request."""
         return Refusals(self.held)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have those who wait see whether a call may be sent now."""
         if self._changed:
             self._changed.set()
             self._changed = None
 
-    async def _until(self, free: Callable[[float], float]) -> None:
-        while (wait := free(anyio.current_time())) > 0:
+    async def _until(self, free: Callable[[float], float]) -> float:
+        """Wait while `free` gives seconds to wait; return the time at which it gave none."""
+        while (wait := free(now := _now())) > 0:
             changed = self._changed = self._changed or anyio.Event()
             with anyio.move_on_after(wait):
                 await changed.wait()
+        return now
 
     def _wait(self, now: float) -> float:
         return max(
@@ -218,19 +231,20 @@ class Throttle:
             raise TransportError(f"{words}; patience is {self.held.patience:g} s", sent=False)
         return wait
 
-    async def _keep_pace(self) -> None:
-        """Wait until the learned interval has passed since the last call."""
+    async def _keep_pace(self) -> bool:
+        """Wait until the learned interval has passed since the last call; False: there is none."""
         interval = self.pace.interval
         if not interval:
             self._limiter = None
-            return
+            return False
         from aiolimiter import AsyncLimiter  # most sites need none
 
         if self._limiter is None or self._limiter.time_period != interval:
             self._limiter = AsyncLimiter(1, interval)
-            if anyio.current_time() < self.pace.sent_at + interval:
+            if _now() < self.pace.sent_at + interval:
                 await self._limiter.acquire()  # for the last call
         await self._limiter.acquire()
+        return True
 
 
 class Refusals:
@@ -245,6 +259,6 @@ class Refusals:
 
         Also true if every request has been refused for that long: its permit then raises.
         """
-        now = anyio.current_time()
+        now = _now()
         self._since = min(self._since, now)
         return now < self._since + self._held.patience or self._held.is_hopeless(now)

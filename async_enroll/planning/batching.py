@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from attrs import evolve, frozen
+import msgspec
+from attrs import evolve
 
 from async_enroll.models import LONGEST_REASON, Action, Batch, BatchLimits
 from async_enroll.planning.desired import Assignment, Desired
@@ -72,8 +73,7 @@ def _why_too_long(text: str, limits: BatchLimits) -> str | None:
     return f"is longer than {longest} bytes" if len(text.encode()) > longest else None
 
 
-@frozen
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A batch without its identifiers: one action on some courses, with cohorts for all or none."""
 
     action: Action
@@ -93,8 +93,7 @@ class Target:
             yield Target(self.action, self.courses[some], cohorts, self.auto_enroll)
 
 
-@frozen
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """A course and, optionally, a cohort in it: what a preflight checks."""
 
     course_id: str
@@ -107,9 +106,9 @@ def places(batch: Batch | Target) -> list[Place]:
     return [Place(*both) for both in zip(batch.courses, cohorts, strict=True)]
 
 
-def without(batch: Batch, bad: Container[Place]) -> tuple[Batch | None, list[Batch]]:
+def without(batch: Batch, bad: Collection[Place]) -> tuple[Batch | None, list[Batch]]:
     """Split a batch into its good places (None if there are none) and one batch per bad place."""
-    whole = places(batch)
+    whole = places(batch) if bad else []
     if not any(place in bad for place in whole):
         return batch, []
     good = [place for place in whole if place not in bad]
@@ -277,15 +276,15 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
     return _only(batch, whole[:size]), _only(batch, whole[size:])
 
 
-# Made of characters that take the most bytes in JSON. The reason is not known when a batch is
-# planned, so every batch leaves room for the longest.
-_LONGEST_REASON = "\x01" * LONGEST_REASON
+# The reason is not known when a batch is planned, so every batch leaves room for the longest: one
+# of characters that take the most bytes in JSON, such as `\u0001`.
+_ROOM_FOR_REASON = len(',"reason":""') + LONGEST_REASON * len("\\u0001")
 
 
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
     # "false" takes more bytes than "true".
-    body = bulk_body(batch, auto_enroll=False, email_students=False, reason=_LONGEST_REASON)
-    if len(body) <= size:
+    body = bulk_body(batch, auto_enroll=False, email_students=False)
+    if len(body) + _ROOM_FOR_REASON <= size:
         yield batch
     else:
         for half in halves(batch):

@@ -11,13 +11,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import ItemsView, Iterator
 
-from attrs import astuple, frozen
+import msgspec
+from msgspec.structs import astuple
 
 from async_enroll.models import Action, RosterEntry, identity_key
 
 
-@frozen
-class Assignment:
+class Assignment(msgspec.Struct, frozen=True):
     """What to do with a learner in one course: the action and the cohort, if any.
 
     `auto_enroll` is None for that of the job.

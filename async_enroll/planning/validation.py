@@ -9,8 +9,10 @@ Takes identifiers or roster entries; gives `Work` to `jobs.jobs`, which passes t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
-from attrs import astuple, frozen
+import msgspec
+from msgspec.structs import astuple
 
 from async_enroll.errors import ConfigurationError, RosterError
 from async_enroll.models import (
@@ -35,8 +37,7 @@ from async_enroll.planning.desired import Assignment, Desired
 from async_enroll.results import Block, ResultDetail
 
 
-@frozen
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """The courses and cohorts of all batches of a job. Precedes the first batch."""
 
     places: tuple[Place, ...]
@@ -69,7 +70,7 @@ class CrossProduct:
         keys = list(dict.fromkeys(_stripped(key, "course key") for key in courses))
         if not keys:
             raise ConfigurationError("no courses are given; expected at least one course key")
-        if not isinstance(cohorts, Mapping | None):
+        if cohorts is not None and not isinstance(cohorts, Mapping):
             raise ConfigurationError(f"cohorts is a {type(cohorts).__name__}; expected a mapping")
         cohort_in: dict[str, str] = {}
         for key, cohort in (cohorts or {}).items():
@@ -78,12 +79,15 @@ class CrossProduct:
                 raise ConfigurationError(f"cohorts names {course_id!r}, which is not in courses")
             cohort_in[course_id] = _stripped(cohort, "cohort")
         self._assignments = [Assignment(key, action, cohort_in.get(key)) for key in keys]
-        whys = [
-            (assignment, _why_unsendable(assignment, limits)) for assignment in self._assignments
-        ]
-        self._unsendable = [(assignment, why) for assignment, why in whys if why]
-        found = targets(assignment for assignment, why in whys if not why)
-        self.scope: Scope = Scope(tuple(place for target in found for place in places(target)))
+        self._unsendable: list[tuple[Assignment, str]] = []
+        sendable: list[Assignment] = []
+        for assignment in self._assignments:
+            if why := _why_unsendable(assignment, limits):
+                self._unsendable.append((assignment, why))
+            else:
+                sendable.append(assignment)
+        found = targets(sendable)
+        self.scope: Scope = Scope(tuple(chain.from_iterable(map(places, found))))
         """The courses and cohorts of all batches."""
         self._chunkers = [Chunker(target, limits) for target in found]
 

@@ -84,7 +84,7 @@ class BulkEnrollApi:
     async def answers(self) -> bool:
         """Whether the platform answers a probe at all, if only with an error about the course."""
         nothing = Batch(Action.ENROLL, ("preflight",), (NOBODY,))
-        async with self._throttle.permit() as permit:
+        with await self._throttle.permit() as permit:
             reply = await self.preflight(nothing, permit)
         return isinstance(reply, BulkAnswer) or reply.kind not in _NO_ANSWER
 
@@ -139,14 +139,14 @@ class BulkEnrollApi:
         self, batch: Batch, permit: Permit, reply: BulkAnswer | Failure, *, mails: bool
     ) -> None:
         """Adapt batch size and concurrency to how the site handled a call."""
-        batch_size = self._batch_size[mails]
+        batch_size, pairs = self._batch_size[mails], batch.pairs
         if isinstance(reply, BulkAnswer):
-            batch_size.answered(batch.pairs, permit.seconds)
-            permit.completed(batch.pairs)
+            batch_size.answered(pairs, permit.seconds)
+            permit.completed(pairs)
         elif reply.overload is Overload.SLOW:
-            if batch_size.has_handled(batch.pairs):
+            if batch_size.has_handled(pairs):
                 permit.timed_out()
-            batch_size.timed_out(batch.pairs, permit.seconds)
+            batch_size.timed_out(pairs, permit.seconds)
         elif reply.overload is Overload.BUSY:
             permit.busy()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -153,10 +153,10 @@ class CoreListing:
                 raise reply.error
 
     async def _ask(self, url: URL, *, first: bool) -> bytes | Failure:
-        async with AsyncExitStack() as stack:
-            # All queries together wait for one permit at a time, so that other calls get theirs.
-            async with self._queue:
-                permit = await stack.enter_async_context(self._throttle.permit())
+        # All queries together wait for one permit at a time, so that other calls get theirs.
+        async with self._queue:
+            permit = await self._throttle.permit()
+        with permit:
             try:
                 answer = await self._transport.call("GET", url)
                 if not answer.ok and await renewed(self._transport, answer):

@@ -112,7 +112,7 @@ class EnrollmentReport:
         since. The platform does not mail learners who are unenrolled already.
         """
         return tuple(
-            RosterEntry(result.identifier, result.course_id, result.action)
+            RosterEntry(result.identifier, result.course_id, result.action, result.cohort)
             for course in self.courses.values()
             for block in course.blocks
             for result in block.only(unnotified)

@@ -157,6 +157,17 @@ async def test_report_in_every_form(journal: Path, tmp_path: Path) -> None:
         assert stat.S_IMODE(output.stat().st_mode) == 0o600
 
 
+async def test_a_report_needs_no_site_unless_it_asks_it(journal: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config" / "async-enroll" / "config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[site.school\n")
+    env = {**environment(), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    assert (await run("report", journal, env=env)).status == 1  # some of the job's pairs failed
+    ended = await run("report", journal, "--verify", env=env)
+    assert ended.status == 2
+    assert str(config) in ended.err
+
+
 async def test_only_failures(journal: Path) -> None:
     ended = await run("report", journal, "--only", "failures", "--format", "csv", env={})
     (row,) = csv_rows(ended.out)

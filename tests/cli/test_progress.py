@@ -5,9 +5,9 @@ import time
 
 import anyio
 import pytest
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from async_enroll.cli.output import progress
 from async_enroll.cli.output.job_state import JobState
@@ -150,9 +150,9 @@ def test_how_many_courses_are_checked() -> None:
 def test_a_lost_call_that_only_mails_is_not_looked_up() -> None:
     state = JobState(RequestWindow())
     state.take(JobStarted(job=1, at=1000, pairs=120))
-    state.take(evolve(sent(1001, 1), planned=None, changed_in=(1, 2)))
+    state.take(replace(sent(1001, 1), planned=None, changed_in=(1, 2)))
     assert list(state.waiting(1002)) == []
-    state.take(evolve(answered(1003, 1, FailureKind.UNKNOWN), planned=None))
+    state.take(replace(answered(1003, 1, FailureKind.UNKNOWN), planned=None))
     assert list(state.waiting(1004)) == ["waiting before the next call"]
 
 

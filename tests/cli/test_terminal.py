@@ -16,6 +16,7 @@ from async_enroll.sandbox import Platform
 from tests.cli.command import C0, COMMAND, environment, roster_file
 
 pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
 
 
 def pieces(terminal: int) -> Iterator[bytes]:
@@ -40,7 +41,8 @@ async def at_a_terminal(
     ours, its = pty.openpty()
     os.write(ours, typed)
     command = [*COMMAND, *arguments]
-    env = {**env, "TERM": "xterm", "COLUMNS": str(columns)}
+    env = {**env, "TERM": "xterm"}
+    termios.tcsetwinsize(its, (25, columns))
     async with await anyio.open_process(
         command, stdin=its, stdout=its, stderr=its, env=env
     ) as process:
@@ -56,6 +58,17 @@ async def at_a_terminal(
         status = await process.wait()
     os.close(ours)
     return status, seen.decode()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
+@pytest.mark.parametrize("columns", [60, 120])
+async def test_the_common_help_is_as_wide_as_the_terminal(columns: int) -> None:
+    status, seen = await at_a_terminal("--help", env=environment(), columns=columns)
+    assert status == 0
+    assert f"╭{'─ Commands ':─<{columns - 2}}╮\r\n" in seen
+    assert "\x1b[36mapply " in seen
+    _, seen = await at_a_terminal("--help", env={**environment(), "NO_COLOR": "1"})
+    assert "\x1b" not in seen
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")

@@ -355,6 +355,17 @@ def test_notification_unknown_is_a_roster() -> None:
     assert list(EnrollmentReport({}).notification_unknown) == []
 
 
+async def test_notification_unknown_keeps_the_cohort() -> None:
+    faults = Faults.schedule({1: Fault.RESET_AFTER})
+    async with site(faults) as platform, client_of(platform) as client:
+        report = await client.bulk_enroll(
+            ["learner1"], [C0], cohorts={C0: "red"}, email_students=True
+        )
+    assert report.notification_unknown == (
+        RosterEntry("learner1", C0, Action.ENROLL, cohort="red"),
+    )
+
+
 @pytest.mark.parametrize("mail", [False, True], ids=["silent", "mail"])
 async def test_a_lost_call_that_names_a_cohort_is_not_found_by_being_enrolled(mail: bool) -> None:
     platform = site(Faults.schedule({1: Fault.RESET_BEFORE}))

@@ -39,7 +39,7 @@ class Client:
         """Send one call, again and again until it is accepted."""
         takes = around(self.work, 0.3, self.chance.getrandbits(32))
         while True:
-            async with self.throttle.permit() as permit:
+            with await self.throttle.permit() as permit:
                 await anyio.sleep(self.way * self.chance.uniform(0.5, 1.5))
                 answer = self.site(anyio.current_time())
                 if answer is None:

@@ -16,7 +16,7 @@ async def test_first_come_first_served() -> None:
     order: list[int] = []
 
     async def call(number: int) -> None:
-        async with throttle.permit():
+        with await throttle.permit():
             order.append(number)
 
     async with anyio.create_task_group() as calls:
@@ -32,7 +32,7 @@ async def test_concurrency_bounds_what_is_in_flight() -> None:
 
     async def call() -> None:
         nonlocal in_flight, peak
-        async with throttle.permit() as permit:
+        with await throttle.permit() as permit:
             in_flight += 1
             peak = max(peak, in_flight)
             await anyio.sleep(0.01)
@@ -48,13 +48,13 @@ async def test_concurrency_bounds_what_is_in_flight() -> None:
 @simulated
 async def test_a_refusal_holds_all_calls_and_then_spreads_them() -> None:
     throttle = Throttle(RequestWindow(10, 1), concurrency=8, patience=300)
-    async with throttle.permit() as permit:
+    with await throttle.permit() as permit:
         permit.refused(0.2)
     start = anyio.current_time()
     times: list[float] = []
 
     async def call() -> None:
-        async with throttle.permit():
+        with await throttle.permit():
             times.append(anyio.current_time() - start)
 
     async with anyio.create_task_group() as calls:
@@ -84,10 +84,10 @@ async def test_a_hold_beyond_patience_is_told_to_all_and_comes_to_an_end() -> No
         told.append(str(raised.value))
 
     async def in_turn() -> None:
-        async with throttle.permit():
+        with await throttle.permit():
             raise AssertionError("nothing may be sent")
 
-    async with throttle.permit():
+    with await throttle.permit():
         pass
     async with anyio.create_task_group() as calls:
         for _ in range(3):
@@ -102,9 +102,9 @@ async def test_a_hold_beyond_patience_is_told_to_all_and_comes_to_an_end() -> No
     assert len(told) == 6
     assert told[0] == "the site asks to wait for 86,400 s more; patience is 300 s"
     await anyio.sleep(86_400)
-    async with throttle.permit() as permit:
+    with await throttle.permit() as permit:
         permit.refused(1)  # which does not end patience at once
-    async with throttle.permit():
+    with await throttle.permit():
         pass
 
 
@@ -115,10 +115,10 @@ async def test_a_request_that_is_refused_again_and_again_is_given_up() -> None:
     refusals = throttle.refusals()
     again = True
     while again:
-        async with throttle.permit() as permit:
+        with await throttle.permit() as permit:
             permit.refused(10)
         again = refusals.again()
-        async with throttle.permit():
+        with await throttle.permit():
             pass
     assert 300 <= anyio.current_time() <= 300 + 2 * 60
 
@@ -130,7 +130,7 @@ async def test_a_site_that_refuses_everything_stops_whoever_waits() -> None:
 
     async def insist() -> None:
         while True:
-            async with throttle.permit() as permit:
+            with await throttle.permit() as permit:
                 permit.refused(10)
             assert refusals.again()
 
@@ -143,15 +143,20 @@ async def test_a_site_that_refuses_everything_stops_whoever_waits() -> None:
 async def test_cancelled_callers_leave_their_places() -> None:
     throttle = Throttle(RequestWindow(2, 0.3), concurrency=1, patience=300)
     with anyio.move_on_after(0.05):
-        async with throttle.permit():  # in flight when cancelled: counts as sent
+        with await throttle.permit():  # in flight when cancelled: counts as sent
             await anyio.sleep_forever()
+
+    async def call() -> None:
+        with await throttle.permit():
+            pass
+
     async with anyio.create_task_group() as calls:
         for _ in range(5):
-            calls.start_soon(throttle.permit().__aenter__)
+            calls.start_soon(call)
         await anyio.sleep(0.05)
         calls.cancel_scope.cancel()
     start = anyio.current_time()
-    async with throttle.permit():
+    with await throttle.permit():
         pass
     assert anyio.current_time() - start < 0.3
 
@@ -159,13 +164,13 @@ async def test_cancelled_callers_leave_their_places() -> None:
 @simulated
 async def test_a_call_without_an_answer_tells_nothing_of_the_way() -> None:
     throttle = Throttle(RequestWindow(10, 60), concurrency=8, patience=300)
-    async with throttle.permit() as permit:
+    with await throttle.permit() as permit:
         permit.completed(0)
-    async with throttle.permit():
+    with await throttle.permit():
         pass  # cut off at once
     way = throttle.work._fastest_call
     await anyio.sleep(0.01)
-    async with throttle.permit():
+    with await throttle.permit():
         pass
     assert throttle.work._fastest_call == way
 

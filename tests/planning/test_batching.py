@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import pytest
-from attrs import astuple
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from async_enroll import BatchLimits
 from async_enroll.models import Action, Batch

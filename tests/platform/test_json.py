@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from async_enroll import Enrollment, EnrollmentResult, EnrollmentState, Outcome, UnexpectedResponse
-from async_enroll.http.token_answer import TokenAnswer, is_token, token_answer
+from async_enroll.http.token_answer import TokenAnswer, token_answer
+from async_enroll.http.tokens import is_token
 from async_enroll.models import Action, Batch
 from async_enroll.platform.explain import enrollments
 from async_enroll.platform.json import (

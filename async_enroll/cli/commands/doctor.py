@@ -17,9 +17,10 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from async_enroll.cli.console import OUT, printable, say
+from async_enroll.cli.options.config_file import config_path
 from async_enroll.cli.options.connection import Connection, of_profile
 from async_enroll.cli.options.flag import Flag
-from async_enroll.cli.options.profiles import config_path, profiles
+from async_enroll.cli.options.profiles import profiles
 from async_enroll.cli.output.checks import Check, Findings, State, evaluate, no_token
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
@@ -221,7 +222,7 @@ async def _preflight(transport: Transport, course_id: str) -> BulkAnswer | Failu
     """Make the call with which jobs check a course."""
     throttle = Throttle(RequestWindow(), concurrency=1, patience=1.0)
     api = BulkEnrollApi(transport, throttle, BatchLimits())
-    async with throttle.permit() as permit:
+    with await throttle.permit() as permit:
         return await api.preflight(Batch(Action.ENROLL, (course_id,), (NOBODY,)), permit)
 
 

@@ -22,14 +22,14 @@ ACCEPTED: Final = frozenset(
 def from_profile(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Give options that are neither on the command line nor in the environment their values.
 
-    Does nothing for commands without the option --site.
+    Does nothing for commands that do not use the option --site; `report` uses it with --verify.
 
     Raises:
         ConfigurationError: the configuration file is unusable, or has no such site.
 
     """
     given = {name: argument for argument in arguments for name in argument.names}
-    if "--site" not in given:
+    if "--site" not in given or ("--verify" in given and not given["--verify"].tokens):
         return
     name, url = (
         tokens[-1].value if (tokens := given[option].tokens) else None

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from platformdirs import user_config_path
 
+from async_enroll.cli.options.config_file import config_path
 from async_enroll.errors import ConfigurationError
 
 CREDENTIALS = ("token_file", "client_id", "client_secret_file")
@@ -81,11 +81,6 @@ def secret_in(path: str | os.PathLike[str], what: str, *, strict: bool) -> tuple
 def is_exposed(descriptor: int) -> bool:
     """Whether other users can read an open file; False on Windows, which has no such modes."""
     return os.name == "posix" and bool(os.fstat(descriptor).st_mode & _READABLE_BY_OTHERS)
-
-
-def config_path() -> Path:
-    """Where the configuration file is, whether or not it exists."""
-    return user_config_path("async-enroll", appauthor=False) / "config.toml"
 
 
 def profiles() -> dict[str, Profile]:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from enum import IntEnum
 
-from async_enroll.cli.console import complain
 from async_enroll.errors import ConfigurationError, EnrollError, RosterError, SyncRefused
 
 
@@ -30,19 +29,26 @@ def ending(command: Callable[[], ExitStatus]) -> ExitStatus:
         if sys.stdout:  # None where it is closed
             sys.stdout.flush()
     except (ConfigurationError, RosterError, SyncRefused) as error:
-        complain(str(error))
+        _complain(error)
         return ExitStatus.UNUSABLE
     except EnrollError as error:
-        complain(str(error))
+        _complain(error)
         return ExitStatus.STOPPED
     except KeyboardInterrupt:
-        complain("interrupted")
+        _complain("interrupted")
         return ExitStatus.INTERRUPTED
     except BrokenPipeError:
         # Flushing the buffer at exit would fail again, with a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.BROKEN_PIPE
     except OSError as error:
-        complain(str(error))
+        _complain(error)
         return ExitStatus.STOPPED
     return status
+
+
+def _complain(error: object) -> None:
+    # Imported here: the common help is printed without rich.
+    from async_enroll.cli.console import complain
+
+    complain(str(error))

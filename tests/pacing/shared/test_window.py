@@ -85,7 +85,7 @@ class Process:
     async def call(self) -> None:
         """One call, until it is taken."""
         while True:
-            async with self.throttle.permit() as permit:
+            with await self.throttle.permit() as permit:
                 await anyio.sleep(self._chance.uniform(0.002, 0.01))
                 retry_after = self._site.take(self._name, anyio.current_time())
                 await anyio.sleep(self._chance.uniform(0.002, 0.01))
