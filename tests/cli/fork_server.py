@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -35,7 +36,7 @@ IMPORTED = (
     "rich.table",
     "sqlite3",
 )
-AT_THE_START = ("LANG", "LC_", "PYTHON", "SSL_", "TZ")
+AT_THE_START = ("LANG", "LC_", "PYTHON", "SSL_")
 """Variables that Python or a library reads but once: when it starts, or is imported."""
 
 
@@ -153,6 +154,7 @@ def mind(control: int, *streams: int) -> None:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(env)
+    time.tzset()
     os.chdir(cwd)
     sys.argv[1:] = arguments
 

@@ -31,7 +31,7 @@ async def test_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_read_at_the_start_is_left_to_a_start() -> None:
     env = environment()
     assert fork_server().starts_alike({**env, "ASYNC_ENROLL_URL": "https://example.org"})
-    for name in ("LANG", "LC_ALL", "PYTHONUTF8", "SSL_CERT_FILE", "TZ"):
+    for name in ("LANG", "LC_ALL", "PYTHONUTF8", "SSL_CERT_FILE"):
         assert not fork_server().starts_alike({**env, name: "other"})
 
 
