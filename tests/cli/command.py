@@ -10,12 +10,13 @@ import anyio
 from attrs import frozen
 
 from async_enroll.sandbox import Platform
-from tests.cli.fork_server import ForkServer
+from tests.fork_server import ForkServer
 
 C0, C1, C2 = (f"course-v1:Org+C{number}+2026" for number in range(3))
 
 # A warning that is no error here would be a line on the user's terminal.
-COMMAND = (sys.executable, "-W", "error", "-m", "async_enroll.cli")
+PROGRAM = "async_enroll.cli"
+COMMAND = (sys.executable, "-W", "error", "-m", PROGRAM)
 
 
 @frozen
@@ -47,7 +48,7 @@ async def run(*arguments: str | Path, env: Mapping[str, str], stdin: bytes = b""
     """Run the command to its end. Whatever happens, no token and no traceback is printed."""
     words = [*map(str, arguments)]
     if fork_server().starts_alike(env):
-        process = await fork_server().run(words, env, stdin)
+        process = await fork_server().run(PROGRAM, words, env, stdin)
     else:
         process = await anyio.run_process([*COMMAND, *words], input=stdin, env=env, check=False)
     ended = Ended(process.returncode, process.stdout.decode(), process.stderr.decode())

@@ -1,4 +1,4 @@
-"""Commands without the time it takes to start: forked from a process that has imported the client.
+"""Programs without the time it takes to start: forked from a process that has imported the client.
 
 Most of the time of a short command goes into starting Python, the libraries, the client. Each is
 a process of its own all the same, with its own status, and its own end of the interpreter. What
@@ -23,7 +23,6 @@ from subprocess import PIPE, CompletedProcess, Popen
 
 import anyio
 
-PROGRAM = "async_enroll.cli"
 IMPORTED = (
     "aiohttp",
     "async_enroll.client",
@@ -41,14 +40,14 @@ AT_THE_START = ("LANG", "LC_", "PYTHON", "SSL_")
 
 
 class ForkServer:
-    """Runs commands in the current directory, with any environment that `starts_alike`."""
+    """Runs modules in the current directory, with any environment that `starts_alike`."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._alike = _read_at_the_start(env)
         self._requests, theirs = socket.socketpair()
         number = theirs.fileno()
         command = [sys.executable, "-W", "error", "-m", __name__, str(number)]
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[1]
         with theirs:
             self._process = Popen(
                 command, pass_fds=[number], stdin=PIPE, stdout=PIPE, env=env, cwd=root
@@ -56,18 +55,18 @@ class ForkServer:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """End the server; commands run on."""
+        """End the server; what it has started runs on."""
         self._requests.close()
         self._process.communicate()
 
     def starts_alike(self, env: Mapping[str, str]) -> bool:
-        """Whether a command that is forked reads all of this environment."""
+        """Whether a program that is forked reads all of this environment."""
         return _read_at_the_start(env) == self._alike
 
     async def run(
-        self, arguments: Sequence[str], env: Mapping[str, str], stdin: bytes
+        self, module: str, arguments: Sequence[str], env: Mapping[str, str], stdin: bytes = b""
     ) -> CompletedProcess[bytes]:
-        """Run a command to its end; kill it if cancelled. `stdin` must fit in a pipe."""
+        """Run a module as a program; kill it if cancelled. `stdin` must fit in a pipe."""
         assert len(stdin) <= 2**16
         (reading, writing), (out, to_out), (err, to_err) = (os.pipe() for _ in range(3))
         os.write(writing, stdin)
@@ -79,7 +78,8 @@ class ForkServer:
                 socket.send_fds(self._requests, [b"!"], handed)
             for descriptor in handed[1:]:
                 os.close(descriptor)
-            control.sendall(json.dumps([arguments, dict(env), str(Path.cwd())]).encode() + b"\n")
+            told = json.dumps([module, arguments, dict(env), str(Path.cwd())])
+            control.sendall(told.encode() + b"\n")
             pid = await _number(control)
             try:
                 printed = await _all_of(out_of, err_of)
@@ -88,7 +88,7 @@ class ForkServer:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 raise
-        return CompletedProcess(arguments, os.waitstatus_to_exitcode(status), *printed)
+        return CompletedProcess([module, *arguments], os.waitstatus_to_exitcode(status), *printed)
 
 
 def _read_at_the_start(env: Mapping[str, str]) -> dict[str, str]:
@@ -122,8 +122,8 @@ async def _all_of(*pipes: FileIO) -> list[bytes]:
     return [bytes(each) for each in found]
 
 
-def serve(requests: socket.socket) -> None:
-    """Fork a process for each request, and in it return; exit when no more can come."""
+def serve(requests: socket.socket) -> str:
+    """Fork a process for each request, and in it return the module; exit when none can come."""
     while True:
         with suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
@@ -132,16 +132,15 @@ def serve(requests: socket.socket) -> None:
         if not asked:
             sys.exit()
         if not os.fork():
-            mind(*descriptors)
-            return
+            return mind(*descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def mind(control: int, *streams: int) -> None:
-    """Fork the process that is to run the command, and in it return; tell how it has ended."""
+def mind(control: int, *streams: int) -> str:
+    """Fork the process that is to run, and in it return the module; tell how it has ended."""
     with socket.socket(fileno=control) as told:
-        arguments, env, cwd = json.loads(told.makefile().readline())
+        module, arguments, env, cwd = json.loads(told.makefile().readline())
         if pid := os.fork():
             for descriptor in streams:
                 os.close(descriptor)
@@ -157,6 +156,7 @@ def mind(control: int, *streams: int) -> None:
     time.tzset()
     os.chdir(cwd)
     sys.argv[1:] = arguments
+    return str(module)
 
 
 if __name__ == "__main__":
@@ -164,5 +164,5 @@ if __name__ == "__main__":
         import_module(name)
     gc.freeze()  # what all have in common
     with socket.socket(fileno=int(sys.argv[1])) as requests:
-        serve(requests)
-    run_module(PROGRAM, run_name="__main__", alter_sys=True)
+        asked = serve(requests)
+    run_module(asked, run_name="__main__", alter_sys=True)
