@@ -10,9 +10,7 @@ from tests.cli.command import COMMAND, PROGRAM, environment, fork_server
 from tests.waiting import until
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--version",), ("plan", "--help"), ("plan", "nowhere.csv"), ("plan", "-")]
-)
+@pytest.mark.parametrize("arguments", [("--version",), ("plan", "nowhere.csv"), ("plan", "-")])
 async def test_the_same_status_and_output(arguments: tuple[str, ...]) -> None:
     env = {**environment(), "COLUMNS": "100"}
     roster = b"email,course_id\njane@example.org,course-v1:Org+C1+2026\n"
