@@ -113,8 +113,8 @@ class CourseComparison:
         self._contradicted: set[str] = set()
         self._absent_waiting: dict[str, str | None] = {}
         """Rows to unenroll who may wait, each with the username of its account, if it has one."""
-        self._denied: set[str] = set()
-        """Those of them that have no account, so the site says."""
+        self._doubted: set[str] = set()
+        """Those of them that have no account, says a site that has not found anybody."""
         self._has_unaddressed = False
         """Whether somebody is enrolled whose address the listing does not have."""
         self._repeated: set[str] = set()
@@ -247,9 +247,13 @@ class CourseComparison:
                 self._waiting.add(key)
             elif owners.setdefault(identity_key(account.username), key) != key:
                 self._repeated.add(identifier)
+        # A site that finds others by their addresses is believed where it finds nobody.
+        believed = any(account for key, account in accounts.items() if "@" in key)
         for key, identifier in self._absent.items():
             if key not in self._absent_seen:
                 self._resolve_absent(key, identifier, accounts)
+                if not believed and key in accounts and accounts[key] is None:
+                    self._doubted.add(identifier)
 
     def _state_of(self, key: str, account: Account) -> int:
         """The state of a wanted account, whose enrollment is listed by the other identifier."""
@@ -284,8 +288,6 @@ class CourseComparison:
         if account is None:
             if "@" in identifier:  # nobody waits for registration under a username
                 self._absent_waiting[identifier] = None
-                if key in accounts:
-                    self._denied.add(identifier)
             return
         name = identity_key(account.username)
         address = identity_key(account.email) if account.email else ""
@@ -340,7 +342,7 @@ class CourseComparison:
                 continue
             if why := self._why_kept(protection, "audit", owner or identifier, identifier):
                 kept[identifier] = why
-            elif identifier in self._denied and someone_unaddressed:
+            elif identifier in self._doubted and someone_unaddressed:
                 kept[identifier] = _MAYBE_ENROLLED
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))
@@ -400,8 +402,8 @@ _LOOSELY_ENROLLED: Final = (
     "may be enrolled: the name of a learner differs from it in accents or in form only"
 )
 _MAYBE_ENROLLED: Final = (
-    "may be enrolled, in whatever mode: the site says that no account has this address, but the "
-    "list of enrollments does not tell the addresses of all"
+    "may be enrolled, in whatever mode: the site found nobody by an address, and the list of "
+    "enrollments does not tell the addresses of all"
 )
 
 

@@ -386,6 +386,16 @@ async def test_who_is_said_to_have_no_account_may_be_enrolled_all_the_same(
                 assert kept[who].startswith("may be enrolled")
 
 
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+async def test_a_site_that_finds_others_by_address_is_believed(release: str) -> None:
+    async with site(release, learners=12) as platform:
+        platform.add_user("elsewhere", "elsewhere@example.org")
+        roster = entries("elsewhere@example.org", "new@example.org", action=Action.UNENROLL)
+        found = await diff(platform, roster)
+        assert names(found.not_listed) == {"new@example.org"}
+        assert found.courses[C0].kept == {}
+
+
 @pytest.mark.parametrize(
     ("release", "tells"), [("moocit", False), ("2022", True), ("2022", False), ("2026", False)]
 )
