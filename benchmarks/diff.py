@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from attrs import frozen
 
@@ -88,6 +88,11 @@ async def diffed(url: str, learners: int) -> Cost:
     return cost
 
 
+async def quickest(work: Callable[[str, int], Awaitable[Cost]], url: str, learners: int) -> Cost:
+    """The quickest of three: one alone takes up to twice as long where others use the machine."""
+    return min([await alone(work, url, learners) for _ in range(3)], key=lambda cost: cost.seconds)
+
+
 SHORT = {"pairs": 1_000, "learners": 1_000}
 
 
@@ -109,8 +114,8 @@ async def run(pairs: int = PAIRS, learners: int = LEARNERS) -> AsyncIterator[Tab
         )
     yield table
     async with serving("benchmarks.echo", learners, 1) as server:
-        listing = await alone(listed, server.greeting, learners)
-        diff = await alone(diffed, server.greeting, learners)
+        listing = await quickest(listed, server.greeting, learners)
+        diff = await quickest(diffed, server.greeting, learners)
     identifiers = 2 * learners * sys.getsizeof("learner000000@example.org")
     table = Table(
         f"A course of {learners:,} against a list as long, on MOOCit",

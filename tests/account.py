@@ -47,7 +47,7 @@ def assert_account(
     for result in report.results:
         is_in = platform.is_enrolled(result.identifier, result.course_id)
         waits = platform.is_allowed(result.identifier, result.course_id)
-        context = f"{result} but enrolled: {is_in}, allowed: {waits}"
+        context = (result, {"enrolled": is_in, "allowed": waits})  # in words only if needed
         assert result.outcome is not Outcome.UNCONFIRMED, context
         if result.outcome.ok:
             assert (is_in or waits) == (action is Action.ENROLL), context

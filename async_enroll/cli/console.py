@@ -63,10 +63,19 @@ def _remark(kind: Text, text: str) -> None:
 
 
 def agreed(question: str) -> bool:
-    """Ask a question; return whether the answer is yes. No answer is a no."""
+    """Ask a question; return whether the answer is yes. No answer is a no.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
+
+    """
     from rich.prompt import Confirm  # few commands ask
 
     try:
         return Confirm.ask(question, console=ERR, default=False)
     except EOFError:
+        ERR.print()
         return False
+    except KeyboardInterrupt:
+        ERR.print()  # what is said next begins a line
+        raise

@@ -326,11 +326,13 @@ class EnrollmentClient(SyncClient):
 
         Args:
             journal: The journal of the job.
-            email_students: Whether the platform mails the learners who are taken back.
+            email_students: Whether the platform mails the learners who are taken back, and no
+                others: True is "changed" here.
             reason: As for `apply`.
             undo_journal: The journal of the undo. None for ``job.undo.db`` beside ``job.db``. If
-                it exists, the undo continues where it ended, with the options it was begun with
-                and without another look-up.
+                it exists, the undo continues where it ended, with the options it was begun with.
+                What is left is looked up once more; pairs that have changed meanwhile are left
+                alone, and told as REJECTED.
             stop: As for `apply`.
 
         Raises:
@@ -340,7 +342,9 @@ class EnrollmentClient(SyncClient):
                 `apply`.
 
         """
-        options = Options(True, email_students, reason, stop=stop)
+        # Nobody is mailed again who waits for registration: no listing shows who does.
+        mailed: EmailStudents = "changed" if email_students is True else email_students
+        options = Options(True, mailed, reason, stop=stop)
         run_job = self._jobs.of_undo(journal, undo_journal, options)
         return await self._report(run_job, options)
 

@@ -1,18 +1,23 @@
 """The state of a batch in delivery: what was tried so far, and what may be tried next.
 
 `jobs.runner` makes one for each planned batch, `journal.recovery` for what an interrupted job left
-to do. `delivery.delivery` evolves it after every call.
+to do. `delivery.dispatch` counts every call in it.
 """
 
 from __future__ import annotations
 
 import msgspec
-from attrs import evolve, frozen
+from attrs import define, evolve, field
 
 from async_enroll.errors import EnrollError
-from async_enroll.http.failures import FailureKind
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Batch, Outcome
 from async_enroll.planning.batching import halves
+
+MOST_ATTEMPTS = 10
+"""How often pairs are sent at most while their outcome remains unknown."""
+
+_NOT_COUNTED = (FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN)
 
 
 class Doubt(msgspec.Struct, frozen=True):
@@ -25,7 +30,7 @@ class Doubt(msgspec.Struct, frozen=True):
     otherwise: Outcome | None = None
 
 
-@frozen
+@define
 class Attempt:
     """A batch with the history of its calls.
 
@@ -41,9 +46,8 @@ class Attempt:
         lost: The outcome of an earlier call is unknown.
         attempts: How often these pairs were sent.
         checked: A preflight accepted the courses after a call had failed.
-        failed_alone: How often in a row the platform failed on it as a single pair.
-        errors: How often in a row the platform flagged the pairs as errors.
-        intercepted: A proxy or firewall in front of the site has rejected it before.
+        failures: Failures in a row that may be due to these pairs. The halves of a learner's
+            courses share the list.
         doubt: The pairs must be reconciled before they are sent; `lost` is set then, too.
 
     """
@@ -57,9 +61,7 @@ class Attempt:
     lost: bool = False
     attempts: int = 0
     checked: bool = False
-    failed_alone: int = 0
-    errors: int = 0
-    intercepted: bool = False
+    failures: list[Failure] = field(factory=list)
     doubt: Doubt | None = None
 
     @property
@@ -87,21 +89,22 @@ class Attempt:
         """The `notified` of a result if no further call succeeds: False, or None where unknown."""
         return None if self.email and self.touched else False
 
-    def after(self, kind: FailureKind | None, *, mailed: bool) -> Attempt:
-        """Return a copy that counts one more call; `kind` says how it failed, None if it did not.
+    def count(self, kind: FailureKind | None, *, mailed: bool) -> None:
+        """Count a call that carried the pairs; `kind` says how it failed, None if it did not.
 
-        `mailed`: the call asked the platform to mail.
+        `mailed`: the call asked the platform to mail. A call that was not let in does not count.
         """
-        return evolve(
-            self,
-            attempts=self.attempts + 1,
-            lost=self.lost or kind in (FailureKind.UNKNOWN, FailureKind.MASKED),
-            undone=self.undone or (mailed and kind is not None and kind.may_have_mailed),
-        )
+        if kind in _NOT_COUNTED:
+            return
+        self.attempts += 1
+        self.lost |= kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
+        self.undone |= mailed and kind is not None and kind.may_have_mailed
 
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
-        return self if batch is self.batch else evolve(self, batch=batch)
+        if batch is self.batch:
+            return self
+        return evolve(self, batch=batch, failures=[*self.failures])
 
     def halves(self) -> list[Attempt]:
         """Return two copies with a half of the batch each; the attempt itself if it is one pair."""

@@ -11,20 +11,13 @@ import math
 import time
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext
-from functools import partial
 
 import anyio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from async_enroll.cancellation import is_cancelled
-from async_enroll.delivery.attempt import Attempt, Doubt
-from async_enroll.delivery.dispatch import (
-    CANCELLED_BY_OTHERS,
-    Dispatch,
-    InFlight,
-    Reply,
-    after,
-)
+from async_enroll.delivery.attempt import MOST_ATTEMPTS, Attempt, Doubt
+from async_enroll.delivery.dispatch import Dispatch, Reply
 from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.delivery.mailing import FRESH, Changed, Mailing, divided
@@ -41,10 +34,10 @@ from async_enroll.delivery.outcomes import (
     rejected_culprit,
     unconfirmed,
 )
-from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight, is_at_fault
+from async_enroll.delivery.preflight import AT_FAULT, GoodPlaces, Preflight
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError
-from async_enroll.events import BatchSettled, BatchSplit
+from async_enroll.events import BatchSettled, BatchSplit, PlacesChecked
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
@@ -53,21 +46,19 @@ from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.json import BulkAnswer
 from async_enroll.results import Block, pairs_in
 
-MOST_ATTEMPTS = 10
-"""How often pairs are sent at most while their outcome remains unknown."""
-
 _MOST_CULPRITS = 8
 """Bisecting stops after this many rejected pairs in a row: everything fails then."""
 
+_FLAGGED = EnrollError("the platform failed on this identifier; its log says why")
+_LOST_EARLIER = Doubt(EnrollError("the job was interrupted meanwhile"))
+_UNTOLD = EnrollError("the platform's answers do not tell what became of this pair")
 _LEFT = EnrollError("the learner has left since")
-_INTERRUPTED = "the job was interrupted meanwhile"
-_CANCELLED = "the job was cancelled meanwhile"
-_STOPPING = (FailureKind.UNREACHABLE, FailureKind.UNAUTHORIZED, FailureKind.FATAL)
 
 _Step = tuple[list[Block], list[Attempt]]
 """The results of some pairs of an attempt, and the attempts still to make for the others."""
 
 
+@define(eq=False)
 class Delivery:
     """Delivers the batches of one job.
 
@@ -76,59 +67,49 @@ class Delivery:
     `mail_changed`: learners whom calls without mail have changed are mailed afterwards.
     """
 
-    def __init__(
-        self,
-        api: BulkEnrollApi,
-        dispatch: Dispatch,
-        reconciler: Reconciler,
-        event_log: EventLog,
-        emit: Emit[list[Block]],
-        cut_off: list[Block],
-        good_places: GoodPlaces,
-        *,
-        limits: BatchLimits,
-        concurrency: int,
-        mail_changed: bool,
-    ) -> None:
-        self.dispatch = dispatch
-        self.preflight: Preflight = Preflight(
-            partial(_preflight, dispatch),  # no method: a job is freed when it ends, not later
-            limits,
-            good_places,
-            dispatch.until_stopped,
-            dispatch.checked,
+    _api: BulkEnrollApi
+    dispatch: Dispatch
+    _reconciler: Reconciler
+    _event_log: EventLog
+    _emit: Emit[list[Block]]
+    _cut_off: list[Block]
+    _good_places: GoodPlaces
+    _limits: BatchLimits = field(kw_only=True)
+    _concurrency: int = field(kw_only=True)
+    _mail_changed: bool = field(kw_only=True)
+    accounted: int = field(default=0, init=False)
+    preflight: Preflight = field(init=False)
+    mailing: Mailing = field(init=False)
+    slots: anyio.Semaphore = field(init=False)
+    """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
+    _exclusion: Exclusion = field(factory=Exclusion, init=False)
+    _largest_taken: int = field(default=0, init=False)
+    _smallest_too_large: float = field(default=math.inf, init=False)
+    _culprits_in_a_row: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        dispatch, job = self.dispatch, self._event_log.job  # not self: a job is freed when it ends
+
+        async def checked(checked: int, refused: int, places: int) -> None:
+            event = PlacesChecked(job=job, places=places, checked=checked, refused=refused)
+            await dispatch.record(event)
+
+        self.preflight = Preflight(
+            dispatch.preflight, self._limits, self._good_places, dispatch.until_stopped, checked
         )
-        self.slots: anyio.Semaphore = anyio.Semaphore(concurrency, fast_acquire=True)
-        """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
-        self.mailing: Mailing = Mailing(limits)
-        self.accounted: int = 0
-        self._api = api
-        self._reconciler = reconciler
-        self._event_log = event_log
-        self._emit = emit
-        self._cut_off = cut_off
-        self._limits = limits
-        self._mail_changed = mail_changed
-        self._exclusion = Exclusion()
-        self._largest_taken = 0
-        self._smallest_too_large = math.inf
-        self._culprits_in_a_row = 0
+        self.mailing = Mailing(self._limits)
+        self.slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
 
     async def settled(
         self, planned: int | None, blocks: list[Block], changed: Iterable[Block] = ()
     ) -> None:
         """Record results, then emit them; record at the same time what is `changed` so far."""
-        now = time.time()
+        job, now = self._event_log.job, time.time()
         blocks = [evolve(block, at=now) for block in blocks]
-        event = BatchSettled(
-            job=self._event_log.job,
-            at=now,
-            planned=planned,
-            blocks=tuple(blocks),
-            changed=tuple(changed),
-        )
-        if not event.blocks and not event.changed:
+        some, changed = tuple(blocks), tuple(changed)
+        if not some and not changed:
             return
+        event = BatchSettled(job=job, at=now, planned=planned, blocks=some, changed=changed)
         self.accounted += pairs_in(blocks)
         try:
             await self.dispatch.record(event)
@@ -148,31 +129,31 @@ class Delivery:
         An attempt that an earlier run of the job has lost is reconciled first.
         """
         if attempt.lost:
-            doubt = attempt.doubt or Doubt(EnrollError(_INTERRUPTED))
-            attempt = evolve(attempt, doubt=doubt)
+            attempt.doubt = attempt.doubt or _LOST_EARLIER
             sent.set()
         waiting = [attempt]
-        in_flight = InFlight([], sent)
         try:
             while waiting:
-                in_flight.attempts = [waiting.pop(0)]
-                blocks, more = await self._step(in_flight.attempts[0], in_flight)
-                in_flight.attempts, waiting = [], [*more, *waiting]
-                await self._take(attempt, blocks)
+                part, *rest = waiting
+                blocks, more = await self._step(part, sent)
+                # Depth first; but of a learner's courses, which share their failures, each part is
+                # tried before one is narrowed down.
+                shared = sum(other.failures is part.failures for other in rest)
+                waiting = [*rest[:shared], *more, *rest[shared:]]
+                await self._take(part, blocks)
         except anyio.get_cancelled_exc_class():
-            left = [*in_flight.attempts, *waiting]
-            for part in left:
+            for part in waiting:
                 if part.touched:
-                    for _, some in self._final(part, unconfirmed(part, _CANCELLED)):
+                    ends = unconfirmed(part, "the job was cancelled meanwhile")
+                    for _, some in self._final(part, ends):
                         self._cut_off += some
             if is_cancelled():
                 raise
             # Somebody else cancelled something that this job uses.
-            error = EnrollError(CANCELLED_BY_OTHERS)
-            self.dispatch.stop(error)
-            for part in left:
+            self.dispatch.stop(EnrollError("a call was cancelled, though the job was not"))
+            for part in waiting:
                 if not part.touched:
-                    await self._give_up(part, error)
+                    await self._give_up(part)
 
     async def _take(self, attempt: Attempt, blocks: list[Block]) -> None:
         """Take the results of an attempt: those of learners to mail now, and final ones."""
@@ -201,15 +182,17 @@ class Delivery:
         """Add the results of learners who are still to be mailed, as the job was cancelled."""
         self._cut_off += self.mailing.unsettled()
 
-    async def _step(self, attempt: Attempt, in_flight: InFlight) -> _Step:
+    async def _step(self, attempt: Attempt, sent: anyio.Event) -> _Step:
         if attempt.changed_in:
             if not attempt.mails:  # the pairs are as asked already: nothing is sent again
                 return unconfirmed(attempt, "mail may have been sent"), []
             if anyio.current_time() > attempt.changed_at + FRESH:
-                in_flight.sent.set()  # others may look at the same time
+                sent.set()  # others may look at the same time
                 return await self._look_again(attempt)
         elif attempt.doubt:
             return await self._reconcile(attempt, attempt.doubt)
+        if len(attempt.failures) >= CERTAIN and not self.dispatch.stopped_by:
+            return self._reject(attempt)  # as the learner's other courses
         batch = attempt.batch
         await self.preflight.check(places(batch))
         good, refused = without(batch, self.preflight.bad)
@@ -221,92 +204,70 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        if batch.pairs > 1 and not self._narrowing_stopped and self._is_too_large(attempt):
-            in_flight.sent.set()
-            return await self._split(attempt)
-        reply = await self._send(attempt, in_flight)
-        return await self._handle_reply(attempt, reply, in_flight)
+        most, weight = self.batch_size(attempt).most, attempt.weight
+        if self._is_divisible(batch) and (batch.pairs > most or weight >= self._smallest_too_large):
+            sent.set()  # the call would be larger than the site has been seen to accept
+            return [], await self._split(attempt)
+        return await self._follow(attempt, await self._send(attempt, sent))
 
-    async def _send(self, attempt: Attempt, in_flight: InFlight) -> Reply:
+    async def _send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
         if attempt.email or not self._mail_changed:
-            return await self.dispatch.send(attempt, in_flight)
-        if not self._exclusion.admits(attempt.batch):
-            in_flight.sent.set()  # this one has to wait, the next one need not
-        async with self._exclusion.sole(attempt.batch):
-            return await self.dispatch.send(attempt, in_flight)
+            return await self.dispatch.send(attempt, sent)
+        # Where this one has to wait, the next one need not.
+        async with self._exclusion.sole(attempt.batch, waiting=sent.set):
+            return await self.dispatch.send(attempt, sent)
 
-    @property
-    def _narrowing_stopped(self) -> bool:
-        return self._culprits_in_a_row >= _MOST_CULPRITS
+    def _is_divisible(self, batch: Batch) -> bool:
+        return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS
 
-    def _is_too_large(self, attempt: Attempt) -> bool:
-        """Whether a call would be larger than the site has been seen to accept."""
-        most = self.batch_size(attempt).most
-        return attempt.batch.pairs > most or attempt.weight >= self._smallest_too_large
-
-    async def _handle_reply(self, attempt: Attempt, reply: Reply, in_flight: InFlight) -> _Step:
-        """Act on a reply. None means that the job was stopped before the call was sent."""
-        stopped_by = self.dispatch.stopped_by
+    async def _follow(self, attempt: Attempt, reply: Reply) -> _Step:
+        """Return what follows from the reply to a call."""
         if reply is None:
-            return await self._give_up(attempt, stopped_by or EnrollError("stopped"))
-        sent = after(attempt, reply)
+            return await self._give_up(attempt)
         if isinstance(reply, BulkAnswer):
-            return self._answered(sent, reply)
-        if sent.changed_in and not sent.mails:
-            return [], [sent]
-        match reply.kind:
-            case kind if stopped_by and kind in _STOPPING:
-                return await self._give_up(sent, reply.error)
-            case FailureKind.UNKNOWN:
-                return [], [evolve(sent, doubt=Doubt(reply.error))]
-            case FailureKind.TOO_LARGE:
-                return await self._shrink(sent, reply)
-            case FailureKind.INTERCEPTED | FailureKind.MASKED:
-                return await self._intercepted(sent, reply)
-            case kind if kind in AT_FAULT:
-                in_flight.replace(attempt, sent)
-                return await self._isolate(sent, reply, in_flight)
-        return rejected(sent, reply.error), []
+            return self._answered(attempt, reply)
+        if attempt.changed_in and not attempt.mails:
+            return [], [attempt]
+        if reply.kind is FailureKind.UNKNOWN:
+            attempt.doubt = Doubt(reply.error)
+            attempt.failures.clear()
+            return [], [attempt]
+        if reply.kind is FailureKind.THROTTLED:  # for longer than the job is patient
+            return rejected(attempt, reply.error), []
+        return await self._narrow(attempt, reply)
 
-    async def _give_up(self, attempt: Attempt, why: EnrollError) -> _Step:
+    async def _give_up(self, attempt: Attempt) -> _Step:
         """Emit results for what is not sent, unless the job can be resumed."""
         if not self._event_log.durable:
+            why = self.dispatch.stopped_by or EnrollError("stopped")
             for _, blocks in self._final(attempt, given_up(attempt, why)):
                 self.accounted += pairs_in(blocks)
                 await self._emit(blocks)
         return [], []
 
     def _answered(self, attempt: Attempt, answer: BulkAnswer) -> _Step:
-        """Take the results of an answer; send pairs that it leaves in doubt again, without mail."""
+        """Take the results of an answer; send pairs that it leaves in doubt again, without mail.
+
+        Those that it leaves out are reconciled in the end. So are pairs flagged as errors: in
+        releases before 2026 the enrollment may stand although the mail failed.
+        """
         self._largest_taken = max(self._largest_taken, attempt.weight)
         self._culprits_in_a_row = 0
         results = answered(attempt, answer)
-        blocks = results.blocks
+        failures = [*attempt.failures, Failure(FailureKind.UNDONE, _FLAGGED)]
+        attempt.failures.clear()
         if not (results.doubtful or results.erroneous or results.undone):
-            return blocks, []
-        doubtful = self._parts(evolve(attempt, lost=True, errors=0), results.doubtful)
-        if attempt.attempts >= MOST_ATTEMPTS:
-            words = "the platform's answers do not tell what became of this pair"
-            blocks += [block for part in doubtful for block in unconfirmed(part, words)]
-            doubtful = []
-        return blocks, [
-            *doubtful,
-            *self._erroneous(attempt, results.erroneous),
-            *self._parts(
-                evolve(attempt, undone=attempt.email, errors=attempt.errors + 1), results.undone
-            ),
+            return results.blocks, []
+        untold = Doubt(_UNTOLD, Outcome.UNCONFIRMED) if attempt.attempts >= MOST_ATTEMPTS else None
+        doubtful = evolve(attempt, lost=True, doubt=untold)
+        flagged = Doubt(_FLAGGED, Outcome.ERROR) if len(failures) >= CERTAIN else None
+        erroneous = evolve(attempt, lost=True, failures=failures, doubt=flagged)
+        undone = evolve(attempt, undone=attempt.email, failures=failures)
+        return results.blocks, [
+            *self._parts(doubtful, results.doubtful),
+            *self._parts(erroneous, results.erroneous),
+            *self._parts(undone, results.undone),
         ]
-
-    def _erroneous(self, attempt: Attempt, some: list[Pair]) -> list[Attempt]:
-        """Send pairs flagged as errors again, without mail; after `CERTAIN` errors reconcile them.
-
-        In releases before 2026 the enrollment may stand although the mail failed.
-        """
-        attempt = evolve(attempt, lost=True, errors=attempt.errors + 1)
-        if attempt.errors >= CERTAIN:
-            failure = EnrollError("the platform failed on this identifier; its log says why")
-            attempt = evolve(attempt, doubt=Doubt(failure, Outcome.ERROR))
-        return self._parts(attempt, some)
 
     async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
         """Find the outcome of a lost call; send the pairs that it did not change again."""
@@ -315,22 +276,20 @@ class Delivery:
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
-            ended = doubt.otherwise is not None
-            seen = await self._reconciler.found(attempt.batch, ended=ended)
+            seen = await self._reconciler.found(attempt.batch, ended=doubt.otherwise is not None)
         await self.slots.acquire()
         done = found(attempt, seen)
         left = [pair for pair in pairs(attempt.batch) if pair not in seen]
-        parts = self._parts(evolve(attempt, doubt=None), left)
+        attempt.doubt = None
+        parts = self._parts(attempt, left)
         stopped = durable and self.dispatch.stopped_by is not None
-        if doubt.otherwise and not stopped:
-            ends = [block for part in parts for block in failed(part, doubt.otherwise, doubt.error)]
+        if (doubt.otherwise or attempt.attempts >= MOST_ATTEMPTS) and not stopped:
+            outcome = doubt.otherwise or Outcome.UNCONFIRMED
+            ends = [block for part in parts for block in failed(part, outcome, doubt.error)]
             return [*done, *ends], []
-        if attempt.attempts >= MOST_ATTEMPTS and not self.dispatch.stopped_by:
-            ends = [block for part in parts for block in unconfirmed(part, doubt.error)]
-            return [*done, *ends], []
-        # Calls lost more than once may exceed a gateway's timeout.
-        again = attempt.attempts > 1
-        return done, [one for part in parts for one in (part.halves() if again else [part])]
+        if attempt.attempts > 1:  # calls lost more than once may exceed a gateway's timeout
+            parts = [half for part in parts for half in part.halves()]
+        return done, parts
 
     async def _look_again(self, attempt: Attempt) -> _Step:
         """Look who is still in, long after the call that changed it; mail nobody else.
@@ -345,93 +304,59 @@ class Delivery:
                 listed |= await self._reconciler.listed(missing)
         await self.slots.acquire()
         if self.dispatch.stopped_by:
-            return await self._give_up(attempt, self.dispatch.stopped_by)
+            return await self._give_up(attempt)
         left = set(self.mailing.left(attempt.batch, listed))
         still_in = [pair for pair in pairs(attempt.batch) if pair not in left]
-        seen = evolve(attempt, changed_at=anyio.current_time())
         ends = [block for part in self._parts(attempt, left) for block in given_up(part, _LEFT)]
-        return ends, self._parts(seen, still_in)
+        attempt.changed_at = anyio.current_time()
+        return ends, self._parts(attempt, still_in)
 
-    async def _isolate(self, attempt: Attempt, failure: Failure, in_flight: InFlight) -> _Step:
-        """Find the pairs that made a call fail, and deliver the others.
+    async def _narrow(self, attempt: Attempt, failure: Failure) -> _Step:
+        """Bisect a failed call until those pairs are left that make it fail; deliver the others.
 
-        Preflights check the courses first, since they have no effect. Then the identifiers are
-        bisected.
+        If a course or cohort may be at fault, preflights check them first, since they have no
+        effect. What cannot be divided is rejected once the platform has surely failed on it.
         """
-        batch = attempt.batch
-        if failure.kind is FailureKind.MISSING and self.preflight.blame(batch, failure):
+        batch, kind = attempt.batch, failure.kind
+        if kind is FailureKind.TOO_LARGE and attempt.weight > self._largest_taken:
+            self._smallest_too_large = min(self._smallest_too_large, attempt.weight)
+        if kind is FailureKind.MISSING and self.preflight.blame(batch, failure):
             return [], [attempt]
-        if not attempt.checked or failure.kind is FailureKind.MISSING:
+        if kind is FailureKind.MISSING or (kind in AT_FAULT and not attempt.checked):
             await self.preflight.check(places(batch), again=True)
-            attempt = evolve(attempt, checked=True)
+            attempt.checked = True
         if any(place in self.preflight.bad for place in places(batch)):
             return [], [attempt]
-        if batch.pairs == 1 or self._narrowing_stopped:
-            return self._reject_culprit(attempt, failure)
-        if len(batch.identifiers) > 1:
-            return await self._split(attempt)
-        return await self._isolate_courses(attempt, failure, in_flight)
-
-    async def _isolate_courses(
-        self, attempt: Attempt, failure: Failure, in_flight: InFlight
-    ) -> _Step:
-        """Bisect the courses of one learner; where both halves fail, the learner fails in all."""
-        first, second = in_flight.attempts = attempt.halves()
-        reply = await self._send(first, in_flight)
-        if not is_at_fault(reply):
-            blocks, more = await self._handle_reply(first, reply, in_flight)
-            return blocks, [*more, second]
-        in_flight.replace(first, first := after(first, reply))
-        other = await self._send(second, in_flight)
-        if is_at_fault(other):
-            return [
-                *rejected_culprit(first, failure),
-                *rejected_culprit(after(second, other), failure),
-            ], []
-        blocks, more = await self._handle_reply(second, other, in_flight)
-        return blocks, [*more, first]
-
-    def _reject_culprit(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Reject an attempt that cannot be split; send it again first where the error may pass."""
-        may_pass = failure.kind in (FailureKind.MISSING, FailureKind.UNDONE, FailureKind.TOO_LARGE)
-        if may_pass and attempt.failed_alone + 1 < CERTAIN:
-            return [], [evolve(attempt, failed_alone=attempt.failed_alone + 1)]
+        alone = kind in AT_FAULT and len(batch.identifiers) == 1
+        if self._is_divisible(batch) and not alone:
+            return [], await self._split(attempt)
+        attempt.failures.append(failure)
+        certain = len(attempt.failures) >= CERTAIN
+        if self._is_divisible(batch) and not certain:
+            halves = await self._split(attempt)
+            for half in halves:  # a learner who fails in both halves of the courses fails in all
+                half.failures = attempt.failures
+            return [], halves
+        if not certain and kind is not FailureKind.REFUSED:
+            return [], [attempt]  # it may pass
         self._culprits_in_a_row += 1
+        return self._reject(attempt)
+
+    def _reject(self, attempt: Attempt) -> _Step:
+        """Reject an attempt for its last failure; look first if a lost call may have done it."""
+        failure = attempt.failures[-1]
+        if attempt.lost and failure.kind not in AT_FAULT:
+            attempt.doubt = Doubt(failure.error, Outcome.UNCONFIRMED)
+            return [], [attempt]
         return rejected_culprit(attempt, failure), []
 
-    async def _shrink(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Split a call that is too large; remember its size if none as large was accepted."""
-        weight = attempt.weight
-        if weight > self._largest_taken:
-            self._smallest_too_large = min(self._smallest_too_large, weight)
-        if attempt.batch.pairs == 1 or self._narrowing_stopped:
-            return self._reject_culprit(attempt, failure)
-        return await self._split(attempt)
-
-    async def _intercepted(self, attempt: Attempt, failure: Failure) -> _Step:
-        """Bisect a call rejected in front of the site, while calls without effect are accepted."""
-        if not attempt.intercepted:
-            return [], [evolve(attempt, intercepted=True)]
-        if attempt.batch.pairs > 1 and not self._narrowing_stopped:
-            return await self._split(attempt)
-        if attempt.lost:
-            return [], [evolve(attempt, doubt=Doubt(failure.error, Outcome.UNCONFIRMED))]
-        return self._reject_culprit(attempt, failure)
-
-    async def _split(self, attempt: Attempt) -> _Step:
+    async def _split(self, attempt: Attempt) -> list[Attempt]:
         event = BatchSplit(job=self._event_log.job, planned=attempt.planned, batch=attempt.batch)
         await self.dispatch.record(event)
-        return [], attempt.halves()
+        return attempt.halves()
 
     def _parts(self, attempt: Attempt, some: Collection[Pair]) -> list[Attempt]:
         """Return attempts with the same history for some of the pairs of one."""
-        if not some:
-            return []
         return [
             attempt.with_batch(batch) for batch in plan(desired(attempt.batch, some), self._limits)
         ]
-
-
-async def _preflight(dispatch: Dispatch, batch: Batch) -> BulkAnswer | Failure:
-    tries = MOST_ATTEMPTS if batch.pairs == 1 else CERTAIN
-    return await dispatch.preflight(batch, tries=tries)

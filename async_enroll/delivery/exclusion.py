@@ -8,7 +8,7 @@ after the other, only the first does. Used by `delivery.delivery` where `before`
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
@@ -30,22 +30,22 @@ class Exclusion:
         self._ended: anyio.Event | None = None
         """What those wait for who are excluded; None if nobody has been since a call ended."""
 
-    def admits(self, batch: Batch) -> bool:
-        """Whether a call could be sent now."""
-        kinds, names = _kinds(batch), _names(batch)
-        return all(
-            len(kinds.union(self._kinds[key])) == 1 and names.isdisjoint(self._names[key])
+    @asynccontextmanager
+    async def sole(self, batch: Batch, waiting: Callable[[], object]) -> AsyncIterator[None]:
+        """Wait until no other call excludes this one; for the body, it excludes others.
+
+        Calls `waiting` if it has to wait.
+        """
+        kinds = {"@" in identifier for identifier in batch.identifiers}
+        names = set(map(loose_key, batch.identifiers))
+        while any(
+            len(kinds.union(self._kinds[key])) > 1 or not names.isdisjoint(self._names[key])
             for key in batch.courses
             if key in self._kinds
-        )
-
-    @asynccontextmanager
-    async def sole(self, batch: Batch) -> AsyncIterator[None]:
-        """Wait until no other call excludes this one; for the body, it excludes others."""
-        while not self.admits(batch):
+        ):
+            waiting()
             ended = self._ended = self._ended or anyio.Event()
             await ended.wait()
-        kinds, names = _kinds(batch), _names(batch)
         for key in batch.courses:
             self._kinds[key].update(kinds)
             self._names[key] |= names
@@ -60,11 +60,3 @@ class Exclusion:
             if self._ended:
                 self._ended.set()
                 self._ended = None
-
-
-def _kinds(batch: Batch) -> set[bool]:
-    return {"@" in identifier for identifier in batch.identifiers}
-
-
-def _names(batch: Batch) -> set[str]:
-    return set(map(loose_key, batch.identifiers))

@@ -89,7 +89,7 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     results = AnswerResults([], [], [], [])
     batch = attempt.batch
     rolled_back = _is_rolled_back(answer)
-    tries_left = attempt.errors + 1 < CERTAIN
+    tries_left = len(attempt.failures) + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
     # An answer says few different things, and to make a result of one takes longest.
     made: dict[_Said, ResultDetail | None] = {}

@@ -10,22 +10,17 @@ then reject the pairs of those that are `bad`.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 
 import anyio
 
+from async_enroll.delivery.attempt import MOST_ATTEMPTS
 from async_enroll.delivery.outcomes import CERTAIN
 from async_enroll.errors import EnrollError, PlatformError
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import NOBODY, Action, Batch, BatchLimits
-from async_enroll.planning.batching import (
-    Chunker,
-    Place,
-    Target,
-    halves,
-    places,
-)
+from async_enroll.planning.batching import Chunker, Place, Target, halves, places
 from async_enroll.platform.json import BulkAnswer
 
 _REMEMBERED = 600.0
@@ -70,10 +65,10 @@ class GoodPlaces:
 class Preflight:
     """Checks the places of a job, each once.
 
-    `call` sends a batch without effect, and repeats it while its outcome is unknown. `remembered`
-    holds what other jobs have found out, and are checking now; `until_stopped` gives a scope to
-    wait for them in, cancelled when the job stops. `progress` is awaited while a check takes
-    several calls: how many places are known, how many of these are bad, and how many there are.
+    `call` sends a batch without effect. `remembered` holds what other jobs have found out, and are
+    checking now; `until_stopped` gives a scope to wait for them in, cancelled when the job stops.
+    `progress` is awaited while a check takes several calls: how many places are known, how many of
+    these are bad, and how many there are.
     """
 
     def __init__(
@@ -152,7 +147,7 @@ class Preflight:
     async def _check_once(self, batch: Batch) -> Iterable[Batch]:
         """Check a batch with one call; return the batches still to check."""
         alone = batch.pairs == 1
-        failure = await self._failure(batch, tries=CERTAIN if alone else 1)
+        failure = await self._failure(batch, alone=alone)
         if failure is None:
             # A course with a good cohort is good itself.
             good = [*places(batch), *(Place(course_id, None) for course_id in batch.courses)]
@@ -168,13 +163,18 @@ class Preflight:
                 return halves(batch)
         return ()
 
-    async def _failure(self, batch: Batch, *, tries: int) -> Failure | None:
-        reply = await self._call(batch)
-        if isinstance(reply, BulkAnswer):
-            return None
-        if reply.kind in _PASSING and tries > 1:
-            return await self._failure(batch, tries=tries - 1)
-        return reply
+    async def _failure(self, batch: Batch, *, alone: bool) -> Failure | None:
+        """Return how a call fails: a place `alone` is asked about again where that may pass."""
+        met: Counter[FailureKind] = Counter()
+        while isinstance(reply := await self._call(batch), Failure):
+            met[reply.kind] += 1
+            if reply.kind is FailureKind.UNKNOWN:
+                most = MOST_ATTEMPTS if alone else CERTAIN
+            else:
+                most = CERTAIN if alone and reply.kind in _PASSING else 1
+            if met[reply.kind] >= most:
+                return reply
+        return None
 
 
 def _preflights(asked: Iterable[Place], limits: BatchLimits) -> Iterator[Batch]:
@@ -218,8 +218,3 @@ def _place_error(failure: Failure) -> EnrollError:
         case kind if kind in _UNDECIDED:
             return EnrollError(f"not sent: whether the course exists cannot be told ({words})")
     return failure.error
-
-
-def is_at_fault(reply: BulkAnswer | Failure | None) -> bool:
-    """Whether a call failed because of something in it."""
-    return isinstance(reply, Failure) and reply.kind in AT_FAULT

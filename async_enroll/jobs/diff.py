@@ -21,11 +21,11 @@ from async_enroll.errors import (
     NoSuchEndpoint,
     PermissionDenied,
     PlatformError,
+    RosterError,
     TransportError,
     UnexpectedResponse,
 )
-from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
-from async_enroll.planning.batching import why_unsendable
+from async_enroll.models import identity_key
 from async_enroll.planning.comparison import CourseComparison
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.diff import DiffOptions, RosterDiff
@@ -36,6 +36,7 @@ from async_enroll.platform.concurrent_queries import side_by_side
 from async_enroll.platform.enrollments import Reader
 from async_enroll.platform.lookups import FoundAccounts, look_up
 from async_enroll.roster import Roster
+from async_enroll.roster.cells import Unreadable, identifier_of
 
 Keep = Collection[str] | os.PathLike[str]
 """Identifiers that are never unenrolled, or a text file with one in each line."""
@@ -58,11 +59,14 @@ async def diff_options(
         ConfigurationError: if one is unusable. Names what is expected.
 
     """
-    kept = await to_thread.run_sync(_read, keep) if isinstance(keep, os.PathLike) else keep
+    if isinstance(keep, os.PathLike):
+        kept: object = await to_thread.run_sync(identifiers_in, keep, f"keep {keep}")
+    else:
+        kept = keep
     return DiffOptions(
         None if courses is None else _texts(courses, "courses"),
         checked_flag(remove, "remove"),
-        _texts(kept, "keep"),
+        _texts([_identifier(who, "keep") for who in _texts(kept, "keep")], "keep"),
         checked_bound(max_removals),
         _texts(remove_modes, "remove_modes"),
     )
@@ -89,32 +93,59 @@ def _texts(given: object, name: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _read(path: os.PathLike[str]) -> list[str]:
-    """Read identifiers from a text file. Anything else in it would leave somebody unprotected."""
+def identifiers_in(path: os.PathLike[str], name: str) -> list[str]:
+    """Read identifiers from a text file, which errors call `name`. Blocks.
+
+    Raises:
+        ConfigurationError: if there is anything else in it, which would leave somebody
+            unprotected.
+
+    """
     try:
         text = Path(path).read_text("utf-8-sig")
     except OSError as error:
-        raise ConfigurationError(f"keep {path}: {error.strerror}") from None
+        raise ConfigurationError(f"{name}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"keep {path}: not a text file in UTF-8") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        identifier = line.strip()
-        if not identifier:
-            continue
-        why = why_unsendable(identifier)
-        if why or not _SEPARATORS.isdisjoint(identifier):
-            raise ConfigurationError(
-                f"keep {path}, line {number}: found {identifier!r}; expected one e-mail address or "
-                "username in each line, and nothing else"
-            )
-        found.append(identifier)
+        raise ConfigurationError(f"{name}: not a text file in UTF-8") from None
+    lines = enumerate(text.splitlines(), 1)
+    read = (_identifier(line, f"{name}, line {number}") for number, line in lines)
+    found = list(filter(None, read))
     if not found:
-        raise ConfigurationError(f"keep {path}: names nobody; expected an identifier in each line")
+        raise ConfigurationError(f"{name}: names nobody; expected an identifier in each line")
     return found
 
 
-_SEPARATORS = frozenset(";|\"'")
+def _identifier(text: str, name: str) -> str:
+    """The identifier in a text, as a roster's cell is read; empty if there is none."""
+    found = identifier_of(text)
+    if isinstance(found, Unreadable):
+        raise ConfigurationError(f"{name}: {found.words}")
+    return found
+
+
+def _check_spellings(roster: Roster, options: DiffOptions) -> None:
+    """Check that no two courses are one to the platform: each would be without the other's rows.
+
+    Raises:
+        RosterError: if two are.
+
+    """
+    spelled: dict[str, str] = {}
+    twins: dict[str, str] = {}
+    named = (assignment.course_id for assignment in roster.desired.assignments)
+    for course_id in (*(options.courses or ()), *named):
+        first = spelled.setdefault(identity_key(course_id), course_id)
+        if first != course_id:
+            twins[course_id] = first
+    if twins:
+        raise RosterError(
+            roster.source,
+            [
+                f"found the course {course_id} also as {first}; expected one spelling, since the "
+                "platform lists both as one course"
+                for course_id, first in twins.items()
+            ],
+        )
 
 
 @define
@@ -138,9 +169,11 @@ class Comparer:
                 and its removals withheld, instead of raising.
 
         Raises:
+            RosterError: if a course is spelled in two ways.
             EnrollError: if the site cannot be read.
 
         """
+        _check_spellings(roster, options)
         read = time.time()
         courses = await to_thread.run_sync(_comparisons, roster.desired, options)
         own, why_unknown = await self._own() if courses else (None, None)
@@ -152,8 +185,8 @@ class Comparer:
                 self._accounts, _addresses(keep), own, concurrency=self._concurrency
             )
             keep += [account.username for account in accounts.known.values() if account]
-            if accounts.failed:
-                why_unprotected = f"accounts to be kept could not be looked up: {accounts.error}"
+            if accounts.failed or accounts.left_out:
+                why_unprotected = f"accounts to be kept could not be looked up: {accounts.why}"
         protection = Protection.of(own, keep, options.remove_modes)
 
         def result() -> RosterDiff:
@@ -184,19 +217,18 @@ class Comparer:
             return None, f"the token's own user, who must not be removed, is unknown: {error}"
 
     async def _read(self, courses: Collection[CourseComparison], *, partial: bool) -> None:
-        async def ask(course: CourseComparison) -> AsyncGenerator[list[Enrollment]]:
-            query = EnrollmentQuery(course_id=course.course_id)
+        async def ask(course: CourseComparison) -> AsyncGenerator[None]:
             try:
-                async with aclosing(self._reader.enrollments(query)) as lists:
+                async with aclosing(self._reader.undated(course.course_id)) as lists:
                     async for records in lists:
                         course.feed(records)
-                        yield records
+                        yield
             except _PASSING as error:
                 if not partial or isinstance(error, NoSuchEndpoint):
                     raise
                 course.failed = f"its list of enrollments could not be read to its end: {error}"
 
-        async def ignore(_: list[Enrollment]) -> None:
+        async def ignore(_: None) -> None:
             pass
 
         await side_by_side(ask, courses, ignore, concurrency=self._concurrency)
@@ -234,10 +266,13 @@ def _addresses(identifiers: Iterable[str]) -> list[str]:
 
 def _why_unresolved(course: CourseComparison, found: FoundAccounts) -> str | None:
     """Why it is not certain who is who in a course; None where it is."""
-    unavailable = not (found.available or found.known)
-    if not found.failed or (unavailable and not course.has_unknown_addresses):
-        # Where the site answers no look-ups at all, the listing's own addresses have to do.
+    unknown: set[str] = set()
+    # Where the site answers no look-ups at all, or they would be too many, the listing's own
+    # addresses have to do.
+    if found.available or found.known or course.has_unknown_addresses:
+        unknown |= found.failed
+    if course.has_unknown_addresses:
+        unknown |= found.left_out
+    if not unknown or unknown.isdisjoint(map(identity_key, course.unseen())):
         return None
-    if not any(identity_key(who) in found.failed for who in course.unseen()):
-        return None
-    return f"accounts of the roster could not be looked up: {found.error}"
+    return f"accounts of the roster could not be looked up: {found.why}"

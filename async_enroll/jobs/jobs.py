@@ -10,7 +10,7 @@ or verifying need is imported in the functions that begin such a job.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from itertools import count
@@ -67,6 +67,11 @@ def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
         await emit([block.with_lines(lines.of) for block in blocks])
 
     return emit_with_lines
+
+
+async def _each(items: Iterable[JobWork]) -> AsyncGenerator[JobWork]:
+    for item in items:
+        yield item
 
 
 @define(eq=False)
@@ -149,13 +154,12 @@ class Jobs:
             async with sync.journal(journal, *flags, reason) as opened:
                 async for some in opened.earlier():
                     await emit(some)
-                preflight, stop = options.preflight, options.stop
                 return await self._resume(
                     opened,
                     emit,
                     cut_off,
-                    preflight=preflight,
-                    stop=stop,
+                    preflight=options.preflight,
+                    stop=options.stop,
                     lines=sync.roster.lines,
                     sync=sync,
                 )
@@ -266,16 +270,12 @@ class Jobs:
         if not left:
             return settled
 
-        async def work() -> AsyncGenerator[Attempt | Changed]:
-            for item in left:
-                yield item
-
         async def emit(blocks: list[Block]) -> None:
             settled.extend(blocks)
 
         job = journal.description
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
-        await self._run(work(), emit, [], options, journal=journal, told=False)
+        await self._run(_each(left), emit, [], options, journal=journal, told=False)
         return settled
 
     def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
@@ -294,12 +294,8 @@ class Jobs:
         options: Options,
     ) -> None:
         plan = await plan_of(roster, self._limits)
-
-        async def work() -> AsyncGenerator[JobWork]:
-            for item in plan.work:
-                yield item
-
-        await self._run(work(), emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
+        work = _each(plan.work)
+        await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
         self,
@@ -353,6 +349,11 @@ class Jobs:
             return await journal.finished()
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight, stop)
         work: AsyncGenerator[JobWork] = journal.work()
+        if job.undoes and not journal.fresh:
+            from async_enroll.jobs.undo import still_to_undo
+
+            where = self._reader, self._accounts, self._limits
+            work = still_to_undo(work, *where, stop, concurrency=self._concurrency)
         if job.sync is not None:
             from async_enroll.roster import Roster
 

@@ -229,12 +229,16 @@ class Sync:
         if not withheld:
             yield attempt
             return
-        for batch in plan(desired(attempt.batch, safe), self._limits):
-            yield attempt.with_batch(batch)
+        yield from parts(attempt, safe, self._limits)
         for why, some in withheld.items():
-            for batch in plan(desired(attempt.batch, some), self._limits):
-                blocks = rejected(attempt.with_batch(batch), f"{WITHHELD}{why}")
-                yield NotSent(attempt.planned, tuple(blocks))
+            for part in parts(attempt, some, self._limits):
+                yield NotSent(attempt.planned, tuple(rejected(part, f"{WITHHELD}{why}")))
+
+
+def parts(attempt: Attempt, some: Iterable[Pair], limits: BatchLimits) -> Iterator[Attempt]:
+    """Yield attempts for some pairs of an attempt."""
+    for batch in plan(desired(attempt.batch, some), limits):
+        yield attempt.with_batch(batch)
 
 
 async def numbered(

@@ -10,7 +10,16 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,12 +30,14 @@ from attrs import evolve, field, frozen
 
 from async_enroll.delivery.attempt import Attempt, Doubt
 from async_enroll.delivery.mailing import unmailed
+from async_enroll.delivery.outcomes import Pair, pairs, rejected
 from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
 from async_enroll.jobs.enrolled import Pairs
-from async_enroll.jobs.runner import Signal
-from async_enroll.models import BatchLimits, Outcome
+from async_enroll.jobs.runner import JobWork, NotSent, Signal
+from async_enroll.jobs.sync import parts
+from async_enroll.models import Batch, BatchLimits, Outcome
 from async_enroll.planning.desired import Desired
-from async_enroll.planning.inverse import Inverse, Left, LeftAlone, inverse_of
+from async_enroll.planning.inverse import Inverse, Left, LeftAlone, inverse_of, planned_inverse
 from async_enroll.planning.plan import Plan
 from async_enroll.planning.validation import Work
 from async_enroll.platform.accounts import Accounts
@@ -123,18 +134,18 @@ async def plan_undo(
         EnrollError: if the platform cannot be asked.
 
     """
-    pairs: Pairs[Inverse] = Pairs()
+    undoable: Pairs[Inverse] = Pairs()
     left_alone = _LeftAlone()
     async for block in _results(journal):
         for detail, some in block.grouped():
             match inverse_of(block.action, detail):
                 case Inverse() as inverse:
-                    pairs.add(block.course_id, some, inverse)
+                    undoable.add(block.course_id, some, inverse)
                 case why:
                     left_alone.add(why, block.course_id, some)
     desired = Desired()
     keep_cohort = 0
-    looked_up = pairs.look_up(
+    looked_up = undoable.look_up(
         reader,
         accounts,
         concurrency=concurrency,
@@ -217,6 +228,78 @@ async def unless_stopped(stop: Signal | None, work: Callable[[], Awaitable[T]]) 
     if not done:
         raise JobStopped("the job was asked to stop")
     return done[0]
+
+
+async def still_to_undo(
+    work: AsyncIterator[JobWork],
+    reader: Reader,
+    accounts: Accounts,
+    limits: BatchLimits,
+    stop: Signal | None,
+    *,
+    concurrency: int,
+) -> AsyncGenerator[JobWork]:
+    """Yield what is left of an undo that is continued, as far as nothing has changed meanwhile.
+
+    Looks up all pairs first. Others get a result: REJECTED, or what a lost call has done.
+
+    Raises:
+        JobStopped: if `stop` was set meanwhile.
+        EnrollError: if the platform cannot be asked.
+
+    """
+    items = [item async for item in work]
+    planned: Pairs[tuple[int, Inverse]] = Pairs()
+    for number, item in enumerate(items):
+        if isinstance(item, Attempt):
+            for (identifier, course_id), one in _inverses(item.batch):
+                planned.add(course_id, [identifier], (number, one))
+    obstacles: dict[int, dict[Pair, LeftAlone]] = {}
+
+    async def look_up() -> None:
+        looked_up = planned.look_up(
+            reader,
+            accounts,
+            concurrency=concurrency,
+            asks_for_account=lambda subject: subject[1].left is Left.EITHER,
+        )
+        async with aclosing(looked_up):
+            async for found in looked_up:
+                for pair in found:
+                    number, inverse = pair.subject
+                    if why := inverse.obstacle(pair.seen):
+                        obstacles.setdefault(number, {})[pair.identifier, pair.course_id] = why
+
+    await unless_stopped(stop, look_up)
+    for number, item in enumerate(items):
+        if isinstance(item, Attempt) and number in obstacles:
+            for part in _without(item, obstacles[number], limits):
+                yield part
+        else:
+            yield item
+
+
+def _inverses(batch: Batch) -> Iterator[tuple[Pair, Inverse]]:
+    for pair in pairs(batch):
+        identifier, course_id = pair
+        cohort = batch.cohort_in(course_id)
+        yield pair, planned_inverse(identifier, batch.action, cohort, batch.auto_enroll)
+
+
+def _without(
+    attempt: Attempt, obstacles: Mapping[Pair, LeftAlone], limits: BatchLimits
+) -> Iterator[Attempt | NotSent]:
+    """Divide an attempt into what is sent, and the rest."""
+    left = [pair for pair in pairs(attempt.batch) if pair not in obstacles]
+    yield from parts(attempt, left, limits)
+    for why in dict.fromkeys(obstacles.values()):
+        some = [pair for pair, other in obstacles.items() if other is why]
+        words = f"not sent when the undo was continued: {why.value}"
+        for part in parts(attempt, some, limits):
+            if part.lost:  # it may be as asked by that call; it is not sent again
+                yield evolve(part, doubt=Doubt(EnrollError(words), Outcome.UNCONFIRMED))
+            else:
+                yield NotSent(part.planned, tuple(rejected(part, words)))
 
 
 def undo_description(

@@ -75,13 +75,13 @@ def holds(outcome: Outcome, user: bool | None, seen: Seen) -> bool | None:
 
 def _in_words(seen: Seen) -> str:
     if seen.active is not None:
-        return f"enrolled, {seen.mode}" if seen.active else "not enrolled"
+        return f"enrolled ({seen.mode})" if seen.active else "not enrolled"
     if not seen.visible:
-        return "cannot be seen: the site does not tell whose identifier it is"
+        return "the site does not tell whose identifier it is"
     if seen.account is None:
-        return "cannot be seen: the site does not say whether an account has this address"
+        return "the site does not say whether an account has this address"
     if not seen.account:
-        return "cannot be seen: no account has this address"
+        return "no account has this address"
     return "not listed"
 
 

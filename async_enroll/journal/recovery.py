@@ -18,7 +18,6 @@ from async_enroll.models import Action, Batch, BatchLimits
 from async_enroll.planning.batching import plan
 from async_enroll.results import Block
 
-_NOT_COUNTED = {FailureKind.THROTTLED, FailureKind.UNREACHABLE, FailureKind.NO_TOKEN}
 _NO_BATCH = Batch(Action.ENROLL, (), ())
 
 
@@ -43,18 +42,18 @@ def left(
     Pairs of calls that were in flight are marked as lost, since their outcome is unknown.
     """
     history = {
-        pair: evolve(whole, batch=_NO_BATCH) for pair in pairs(whole.batch) if pair not in settled
+        pair: whole.with_batch(_NO_BATCH) for pair in pairs(whole.batch) if pair not in settled
     }
     for sending in sendings:
         for pair in pairs(sending.batch):
             if pair in history:
-                history[pair] = _after(history[pair], sending)
-    alike: dict[Attempt, list[Pair]] = {}
+                history[pair].count(sending.kind or FailureKind.UNKNOWN, mailed=sending.email)
+    alike: dict[tuple[int, bool, bool], list[Pair]] = {}
     for pair, attempt in history.items():
-        alike.setdefault(attempt, []).append(pair)
+        alike.setdefault((attempt.attempts, attempt.lost, attempt.undone), []).append(pair)
     return [
-        attempt.with_batch(batch)
-        for attempt, some in alike.items()
+        history[some[0]].with_batch(batch)
+        for some in alike.values()
         for batch in plan(desired(whole.batch, some), limits)
     ]
 
@@ -85,8 +84,3 @@ def changed_earlier(
                 ends = changed.to_mail
             ends.append(evolve(block, identifiers=[identifier], details=[detail], lines=None))
     return changed
-
-
-def _after(attempt: Attempt, sending: Sending) -> Attempt:
-    kind = sending.kind or FailureKind.UNKNOWN
-    return attempt if kind in _NOT_COUNTED else attempt.after(kind, mailed=sending.email)

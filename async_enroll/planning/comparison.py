@@ -11,11 +11,11 @@ from typing import Final
 
 from attrs import field, frozen
 
-from async_enroll.models import Action, Enrollment, RosterEntry, identity_key, loose_key
+from async_enroll.models import Action, RosterEntry, identity_key, loose_key
 from async_enroll.planning.batching import why_unsendable
 from async_enroll.planning.desired import Assignment
 from async_enroll.planning.protection import Protection
-from async_enroll.platform.json import Account
+from async_enroll.platform.json import Account, Undated
 
 _UNSEEN: Final = 0
 _FORMER: Final = 1
@@ -32,6 +32,8 @@ class CourseDiff:
         unchanged: The number of rows of the roster that are as asked.
         to_enroll: Rows whose learners have an account and are not enrolled.
         returning: Those of them whose learners were enrolled before.
+        not_looked_up: Those of them whose accounts were not looked up, because there are too many
+            or the site does not answer: these learners may have none.
         to_unenroll: Learners who are enrolled and not wanted, by username; by the roster's own
             spelling where it has a row to unenroll them.
         not_listed: Rows whose learners no listing shows: they have no account, or one that is not
@@ -54,6 +56,7 @@ class CourseDiff:
     asked: Mapping[str, str] = field(factory=dict, repr=False)
     # Rows to unenroll whose learners are not enrolled.
     absent: frozenset[str] = field(default=frozenset(), repr=False)
+    not_looked_up: tuple[RosterEntry, ...] = field(default=(), repr=False)
     # Rows to enroll that name a learner once more, by the other kind of identifier.
     repeated: frozenset[str] = field(default=frozenset(), repr=False)
     # Whether the roster has a row to enroll.
@@ -91,6 +94,9 @@ class CourseComparison:
         self._states: dict[str, int] = {}
         self._absent: dict[str, str] = {}
         self._absent_seen: set[str] = set()
+        self._absent_loose: set[str] = set()
+        self._alike: set[str] = set()
+        """Loose keys of rows to unenroll, and of learners who are enrolled."""
         self._loose: set[str] = set()
         self._matched = 0
         """How many learners are enrolled and wanted."""
@@ -103,9 +109,12 @@ class CourseComparison:
         self._former_others: set[str] = set()
         self._claimed: set[str] = set()
         self._waiting: set[str] = set()
+        self._not_looked_up: set[str] = set()
         self._contradicted: set[str] = set()
         self._absent_waiting: dict[str, str | None] = {}
         """Rows to unenroll who may wait, each with the username of its account, if it has one."""
+        self._doubted: set[str] = set()
+        """Those of them that have no account, says a site that has not found anybody."""
         self._has_unaddressed = False
         """Whether somebody is enrolled whose address the listing does not have."""
         self._repeated: set[str] = set()
@@ -114,9 +123,9 @@ class CourseComparison:
     def add(self, assignment: Assignment, identifiers: Iterable[str]) -> None:
         """Add rows of the roster. All have to be there before the first record."""
         if assignment.action is Action.UNENROLL:
-            self._absent.update(
-                (identity_key(identifier), identifier) for identifier in identifiers
-            )
+            for identifier in identifiers:
+                self._absent[identity_key(identifier)] = identifier
+                self._absent_loose.add(loose_key(identifier))
             return
         states, added = self._states, self._identifiers
         for identifier in identifiers:
@@ -130,9 +139,9 @@ class CourseComparison:
                 added.append(identifier)
         self._assignments += [assignment] * (len(added) - len(self._assignments))
 
-    def feed(self, records: Iterable[Enrollment]) -> None:
+    def feed(self, records: Iterable[Undated]) -> None:
         """Take records of the listing; those of other courses are ignored."""
-        states, course_id = self._states, self.course_id
+        states, absent, course_id = self._states, self._absent, self.course_id
         get = states.get
         for record in records:
             if record.course_id != course_id and identity_key(record.course_id) != self._key:
@@ -141,11 +150,15 @@ class CourseComparison:
             name, address = record.username, record.email or ""
             by_name, by_address = get(name), get(address)
             if by_name is None:
-                name = name.lower() if name.isascii() else identity_key(name)
-                by_name = get(name)
+                key = name.lower() if name.isascii() else identity_key(name)
+                if key != name:
+                    name, by_name = key, get(key)
             if by_address is None and address:
-                address = address.lower() if address.isascii() else identity_key(address)
-                by_address = get(address)
+                key = address.lower() if address.isascii() else identity_key(address)
+                if key != address:
+                    address, by_address = key, get(key)
+            if absent and record.is_active:
+                self._alike.update(self._absent_loose.intersection(map(loose_key, (name, address))))
             if by_name is None and by_address is None:
                 self._feed_other(record, name, address)
             elif record.is_active:
@@ -157,7 +170,7 @@ class CourseComparison:
                     states[name] = _ACTIVE
                 if by_address is not None:
                     states[address] = _ACTIVE
-                if self._absent and not self._absent.keys().isdisjoint((name, address)):
+                if absent and not absent.keys().isdisjoint((name, address)):
                     self._contradict(record.username, name, address)
             else:
                 for key, state in ((name, by_name), (address, by_address)):
@@ -165,7 +178,7 @@ class CourseComparison:
                         states[key] = _FORMER
                         self._former[key] = record.username
 
-    def _feed_other(self, record: Enrollment, name: str, address: str) -> None:
+    def _feed_other(self, record: Undated, name: str, address: str) -> None:
         """Take the record of somebody who is not wanted, as far as the record tells."""
         username = record.username
         if self._absent:
@@ -190,11 +203,15 @@ class CourseComparison:
 
         That is whoever is not wanted, or anybody by a row to unenroll an address.
         """
-        if any(email is None for _, email, _ in self._others.values()):
+        if self._has_unaddressed_others:
             return True
         return self._has_unaddressed and any(
             "@" in key and key not in self._absent_seen for key in self._absent
         )
+
+    @property
+    def _has_unaddressed_others(self) -> bool:
+        return any(email is None for _, email, _ in self._others.values())
 
     def unseen(self) -> Iterator[str]:
         """Identifiers whose accounts have to be known to tell what becomes of them."""
@@ -210,8 +227,8 @@ class CourseComparison:
         Without an entry it is not known whether there is one.
         """
         owners: dict[str, str] = {}
-        rows = zip(self._identifiers, self._states.items(), strict=True)
-        for identifier, key in [(who, key) for who, (key, state) in rows if state != _ACTIVE]:
+        rows = zip(self._identifiers, self._states, self._states.values(), strict=True)
+        for identifier, key in [(who, key) for who, key, state in rows if state != _ACTIVE]:
             state = self._states[key]
             if state == _UNSEEN and (account := accounts.get(key)) is not None:
                 state = self._states[key] = self._state_of(key, account)
@@ -221,6 +238,8 @@ class CourseComparison:
             elif state == _UNSEEN and key in accounts:
                 account = None
             else:
+                if state == _UNSEEN:
+                    self._not_looked_up.add(key)
                 continue
             if state == _ACTIVE:
                 continue
@@ -228,9 +247,13 @@ class CourseComparison:
                 self._waiting.add(key)
             elif owners.setdefault(identity_key(account.username), key) != key:
                 self._repeated.add(identifier)
+        # A site that finds others by their addresses is believed where it finds nobody.
+        believed = any(account for key, account in accounts.items() if "@" in key)
         for key, identifier in self._absent.items():
             if key not in self._absent_seen:
                 self._resolve_absent(key, identifier, accounts)
+                if not believed and key in accounts and accounts[key] is None:
+                    self._doubted.add(identifier)
 
     def _state_of(self, key: str, account: Account) -> int:
         """The state of a wanted account, whose enrollment is listed by the other identifier."""
@@ -282,10 +305,13 @@ class CourseComparison:
         """What differs, now that the listing and the accounts are known."""
         to_enroll: list[RosterEntry] = []
         returning: list[RosterEntry] = []
+        not_looked_up: list[RosterEntry] = []
         not_listed: list[RosterEntry] = []
         unchanged = 0
-        rows = zip(self._identifiers, self._assignments, self._states.items(), strict=True)
-        for identifier, assignment, (key, state) in rows:
+        rows = zip(
+            self._identifiers, self._assignments, self._states, self._states.values(), strict=True
+        )
+        for identifier, assignment, key, state in rows:
             if state == _ACTIVE:
                 unchanged += 1
                 continue
@@ -296,6 +322,8 @@ class CourseComparison:
             to_enroll.append(entry)
             if state == _FORMER:
                 returning.append(entry)
+            elif key in self._not_looked_up:
+                not_looked_up.append(entry)
         to_unenroll: list[RosterEntry] = []
         kept, asked = dict(self._kept), self._asked_unread()
         for key, (username, email, mode) in self._others.items():
@@ -306,12 +334,19 @@ class CourseComparison:
             else:
                 who = _sendable(username, email)
                 to_unenroll.append(RosterEntry(who, self.course_id, Action.UNENROLL))
+        alike = self._loosely_enrolled()
+        kept.update(dict.fromkeys(alike, _LOOSELY_ENROLLED))
+        someone_unaddressed = self._has_unaddressed or self._has_unaddressed_others
         for identifier, owner in self._absent_waiting.items():
+            if identifier in alike:
+                continue
             if why := self._why_kept(protection, "audit", owner or identifier, identifier):
                 kept[identifier] = why
+            elif identifier in self._doubted and someone_unaddressed:
+                kept[identifier] = _MAYBE_ENROLLED
             else:
                 not_listed.append(RosterEntry(identifier, self.course_id, Action.UNENROLL))
-        rows_open = {*self._absent_waiting, *self._asked.values()}
+        rows_open = {*alike, *self._absent_waiting, *self._asked.values()}
         rows_open.update(self._absent[key] for key in self._contradicted if key in self._absent)
         absent = {who for who in self._absent.values() if who not in rows_open and who not in asked}
         to_unenroll += [RosterEntry(who, self.course_id, Action.UNENROLL) for who in asked]
@@ -327,9 +362,22 @@ class CourseComparison:
             withheld,
             asked,
             frozenset(absent),
+            tuple(not_looked_up),
             frozenset(self._repeated),
             bool(self._identifiers),
         )
+
+    def _loosely_enrolled(self) -> set[str]:
+        """Rows to unenroll who may be learners whom the listing spells in another way."""
+        if self.failed is not None:
+            return set()  # they are in `_asked_unread`
+        known = {*self._absent_seen, *self._contradicted}
+        rows = {
+            identifier
+            for key, identifier in self._absent.items()
+            if key not in known and loose_key(identifier) in self._alike
+        }
+        return rows.difference(self._asked.values())
 
     def _asked_unread(self) -> dict[str, str]:
         """Rows to unenroll whose learners may be in the part of a listing that has failed."""
@@ -348,6 +396,15 @@ class CourseComparison:
 
 
 _LOOSELY: Final = "may be a learner of the roster: their names differ in accents or in form only"
+
+
+_LOOSELY_ENROLLED: Final = (
+    "may be enrolled: the name of a learner differs from it in accents or in form only"
+)
+_MAYBE_ENROLLED: Final = (
+    "may be enrolled, in whatever mode: the site found nobody by an address, and the list of "
+    "enrollments does not tell the addresses of all"
+)
 
 
 def _sendable(username: str, email: str | None) -> str:

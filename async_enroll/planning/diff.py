@@ -16,7 +16,7 @@ from async_enroll.errors import SyncRefused
 from async_enroll.models import Action, RosterEntry
 from async_enroll.planning.comparison import CourseDiff
 from async_enroll.planning.desired import Desired, Lines
-from async_enroll.planning.guard import Bound, Removals, refusals
+from async_enroll.planning.guard import Bound, Refusal, Removals, refusals
 
 
 @frozen
@@ -39,8 +39,8 @@ class RosterDiff:
     """How a roster and the enrollments of its courses differ. Pass it to `EnrollmentClient.sync`.
 
     `courses` has a `CourseDiff` for each course key. `source` names the roster, `site` is the
-    platform's URL. `refusals` says why a sync is refused, by course key or None for all courses;
-    it is empty where it may go ahead. `read` is when reading began, by `time.time`. `skipped`
+    platform's URL. `guard` says why a sync is refused, by course key or None for all courses; it is
+    empty where it may go ahead. `read` is when reading began, by `time.time`. `skipped`
     and `lines` are those of the roster.
     """
 
@@ -52,10 +52,10 @@ class RosterDiff:
     read: float = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
     lines: Lines | None = field(default=None, repr=False)
-    refusals: Mapping[str | None, str] = field(init=False, repr=False)
+    guard: Mapping[str | None, Refusal] = field(init=False, repr=False)
 
-    @refusals.default
-    def _guarded(self) -> Mapping[str | None, str]:
+    @guard.default
+    def _guarded(self) -> Mapping[str | None, Refusal]:
         planned = [
             Removals(
                 course.course_id,
@@ -70,13 +70,23 @@ class RosterDiff:
             for course in self.courses.values()
         ]
         if not planned:
-            return {None: "the roster names no course, and no courses are given"}
-        return refusals(planned, self.options.max_removals, remove=self.options.remove)
+            why, remedy = "the roster names no course", "give at least one with "
+            return {None: Refusal(why, f"{remedy}courses", f"{remedy}--course-id")}
+        options = self.options
+        if (
+            options.remove
+            and self.skipped
+            and options.max_removals is not None
+            and any(course.usernames for course in planned)
+        ):
+            why = f"{len(self.skipped):,} of the roster's rows cannot be read, and their learners"
+            return {None: Refusal.of(f"{why} would be removed; mend these rows", None)}
+        return refusals(planned, options.max_removals, remove=options.remove)
 
     @property
     def refused(self) -> SyncRefused | None:
         """The error that a sync raises, None where it may go ahead."""
-        return SyncRefused(list(self.refusals.values())) if self.refusals else None
+        return SyncRefused(list(map(str, self.guard.values()))) if self.guard else None
 
     @property
     def to_enroll(self) -> tuple[RosterEntry, ...]:
@@ -89,6 +99,11 @@ class RosterDiff:
         return tuple(chain.from_iterable(course.returning for course in self.courses.values()))
 
     @property
+    def not_looked_up(self) -> tuple[RosterEntry, ...]:
+        """Those of `to_enroll` whose accounts were not looked up: they may have none."""
+        return tuple(chain.from_iterable(course.not_looked_up for course in self.courses.values()))
+
+    @property
     def to_unenroll(self) -> tuple[RosterEntry, ...]:
         """Learners who are enrolled and not wanted, also without `remove`."""
         return tuple(chain.from_iterable(course.to_unenroll for course in self.courses.values()))
@@ -99,7 +114,7 @@ class RosterDiff:
 
         Without those of courses that are withheld. Empty if the sync is refused.
         """
-        return () if self.refusals else tuple(self._removals())
+        return () if self.guard else tuple(self._removals())
 
     @property
     def not_listed(self) -> tuple[RosterEntry, ...]:
@@ -148,7 +163,7 @@ class RosterDiff:
         courses = self.courses.values()
         for course in courses:
             yield from (one for one in course.not_listed if one.action is Action.ENROLL)
-        if self.refusals:
+        if self.guard:
             return
         for course in courses:
             if course.withheld is None:

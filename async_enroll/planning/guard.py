@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from fractions import Fraction
+from typing import Self
 
 from attrs import frozen
 
@@ -60,47 +61,79 @@ def exceeds(removals: int, enrolled: int, bound: Bound) -> bool:
     return enrolled >= FEWEST and removals > Fraction(repr(bound)) * enrolled
 
 
-def refusals(planned: Sequence[Removals], bound: Bound, *, remove: bool) -> dict[str | None, str]:
-    """Why removals are refused, in words, by course key; None is the key for all courses.
+@frozen
+class Refusal:
+    """Why removals are refused: `why`, and what to do about it.
+
+    `remedy` names the argument of `EnrollmentClient.diff`, `remedy_by_option` the option of the
+    command line.
+    """
+
+    why: str
+    remedy: str
+    remedy_by_option: str
+
+    @classmethod
+    def of(cls, why: str, allowed_by: int | None) -> Self:
+        """The refusal of what a bound would allow."""
+        argument, option = (
+            f"max_removals={allowed_by}",
+            f"--max-removals {'none' if allowed_by is None else allowed_by}",
+        )
+        return cls(why, f"{argument} allows it", f"{option} allows it")
+
+    def __str__(self) -> str:
+        """In words, with the argument."""
+        return f"{self.why}; {self.remedy}"
+
+    @property
+    def by_option(self) -> str:
+        """In words, with the option."""
+        return f"{self.why}; {self.remedy_by_option}"
+
+
+def refusals(
+    planned: Sequence[Removals], bound: Bound, *, remove: bool
+) -> dict[str | None, Refusal]:
+    """Why removals are refused, by course key; None is the key for all courses.
 
     Emptying a course needs a bound of None; with `remove`, a course without a row to enroll is
     refused even so.
     """
     people = {username for course in planned for username in course.usernames}
-    count = sum(len(course.usernames) for course in planned)
-    enrolled = sum(course.enrolled for course in planned)
-    option = f"max_removals={len(people)} (--max-removals {len(people)}) allows it"
-    found: dict[str | None, str] = {}
+    found: dict[str | None, Refusal] = {}
     for course in planned:
-        if why := _why(course, bound, option, remove=remove):
-            found[course.course_id] = f"{course.course_id}: {why}"
+        if refusal := _refusal(course, bound, len(people), remove=remove):
+            found[course.course_id] = refusal
+    enrolled = sum(course.enrolled for course in planned)
     if isinstance(bound, int):
         count, of = len(people), "people"
     else:
-        of = f"of {enrolled:,} enrollments"
+        count, of = sum(len(course.usernames) for course in planned), f"of {enrolled:,} enrollments"
     if not found and exceeds(count, enrolled, bound):
-        most = _most(bound, enrolled)
-        found[None] = f"all courses: would remove {count:,} {of}, more than {most}; {option}"
+        why = f"all courses: would remove {count:,} {of}, more than {_most(bound, enrolled)}"
+        found[None] = Refusal.of(why, len(people))
     return found
 
 
-def _why(course: Removals, bound: Bound, option: str, *, remove: bool) -> str | None:
+def _refusal(course: Removals, bound: Bound, people: int, *, remove: bool) -> Refusal | None:
+    """Why removals from a course are refused; `people` are removed from any."""
     count, enrolled = len(course.usernames), course.enrolled
     learners = f"{enrolled:,} learner" + ("" if enrolled == 1 else "s")
     if remove and not course.desired:
-        return (
-            f"the roster has no row to enroll, of {learners} now; leave the course out, or list "
-            "whom to remove with the action unenroll, without remove"
-        )
+        why = f"{course.course_id}: the roster has no row to enroll, of {learners} now"
+        remedy = "leave the course out, or list whom to remove with the action unenroll, without "
+        return Refusal(why, f"{remedy}remove", f"{remedy}--remove")
+    why = f"{course.course_id}: would remove {count:,} of {learners}"
     if bound is not None and count and count == enrolled:
-        option = "max_removals=None (--max-removals none) allows it"
-        return f"would remove {count:,} of {learners} and leave none; {option}"
+        return Refusal.of(f"{why} and leave none", None)
     if exceeds(count, enrolled, bound):
-        return f"would remove {count:,} of {learners}, more than {_most(bound, enrolled)}; {option}"
+        return Refusal.of(f"{why}, more than {_most(bound, enrolled)}", people)
     return None
 
 
 def _most(bound: Bound, enrolled: int) -> str:
     if isinstance(bound, float):
-        return f"{math.floor(Fraction(repr(bound)) * enrolled):,} (max_removals={bound:g})"
-    return f"max_removals={bound}"
+        share = Fraction(repr(bound))
+        return f"{math.floor(share * enrolled):,} ({float(share * 100):g}%)"
+    return f"{bound:,}"

@@ -42,6 +42,8 @@ class Left(Enum):
     """An address without an account, which waits for registration or does so no longer."""
     WAITING = "waiting"
     """There is an account, but it is not activated."""
+    EITHER = "not registered or waiting"
+    """One of these two; a plan does not tell which."""
 
 
 @frozen
@@ -65,8 +67,8 @@ class Seen:
 class Inverse:
     """What takes a pair back, provided that it is still as the job `left` it.
 
-    `auto_enroll` is None where it does not matter. `keeps_cohort`: the job has put the learner
-    into a cohort, in which unenrolling leaves them.
+    `auto_enroll` is that of the wait that it ends or restores, None where nobody waits.
+    `keeps_cohort`: the job has put the learner into a cohort, in which unenrolling leaves them.
     """
 
     left: Left
@@ -88,6 +90,11 @@ class Inverse:
                 if seen.active:
                     return LeftAlone.CHANGED_SINCE
                 return None if seen.visible else LeftAlone.UNSEEN
+            case Left.EITHER:
+                if seen.active:
+                    return LeftAlone.CHANGED_SINCE
+                known = seen.active is None and seen.account is False
+                return None if known else LeftAlone.UNSEEN
         if seen.active is None:
             return LeftAlone.UNSEEN
         if seen.active is not (self.left is Left.ENROLLED):
@@ -129,7 +136,7 @@ def _waiting(
 ) -> Inverse | LeftAlone:
     left = Left.WAITING if after.user else Left.NOT_REGISTERED
     if after.allowed and not before.allowed:
-        return Inverse(left, Action.UNENROLL, keeps_cohort=moved)
+        return Inverse(left, Action.UNENROLL, None, after.auto_enroll, keeps_cohort=moved)
     if not before.allowed:
         return LeftAlone.NOT_CHANGED
     if after.allowed and before.auto_enroll == after.auto_enroll:
@@ -142,3 +149,16 @@ def _waiting(
         # The account may be activated by now, which nothing shows: it would be enrolled.
         return LeftAlone.WAITED
     return Inverse(left, Action.ENROLL, before.cohort if moved else None, before.auto_enroll)
+
+
+def planned_inverse(
+    identifier: str, action: Action, cohort: str | None, auto_enroll: bool | None
+) -> Inverse:
+    """The inverse that a planned pair of an undo stands for."""
+    if auto_enroll is not None:
+        left = Left.EITHER if "@" in identifier else Left.WAITING
+    elif action is Action.UNENROLL or cohort is not None:
+        left = Left.ENROLLED
+    else:
+        left = Left.UNENROLLED
+    return Inverse(left, action, cohort, auto_enroll)

@@ -146,8 +146,10 @@ class Recheck:
 
     def why_withheld(self, identifier: str, course_id: str) -> str | None:
         """Why a learner is not removed, in words; None where they are."""
-        course, refusals = self._diff.courses[course_id], self._diff.refusals
-        why = course.withheld or refusals.get(course_id) or refusals.get(None)
+        course, guard = self._diff.courses[course_id], self._diff.guard
+        why = course.withheld
+        if why is None and (refusal := guard.get(course_id) or guard.get(None)):
+            why = refusal.why
         if why is None and course_id in self._doubtful:
             why = (
                 "an addition to this course got no answer, and the list of enrollments does not "

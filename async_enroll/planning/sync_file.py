@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable
 from typing import Self
 
@@ -73,12 +74,14 @@ class PlannedSync:
         """
         expected = "expected the file of a planned sync, as `diff --output plan.json` writes it"
         try:
-            file = msgspec.json.decode(content, type=_File)
+            file = msgspec.json.decode(content.removeprefix(BOM_UTF8), type=_File)
             if file.async_enroll_sync != _VERSION:
                 raise ValueError(f"version {file.async_enroll_sync}")
             desired = Desired()
             for identifier, course_id, action, cohort in file.roster:
-                desired.add(identifier, course_id, Action(action), cohort)
+                spelled = desired.spelling(identifier)
+                if other := desired.add(spelled, course_id, Action(action), cohort):
+                    raise ValueError(f"{spelled} in {course_id}: {action}, and before {other}")
         except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
             raise ConfigurationError(f"{name}: {error}; {expected}") from None
         options = DiffOptions(
@@ -100,7 +103,10 @@ class PlannedSync:
         if before != now:
             words = f"changes no longer needed: {len(before - now):,}, new: {len(now - before):,}"
             raise SyncRefused(
-                [f"the platform has changed since the plan was made ({words}); make a new plan"]
+                [
+                    "the platform has changed since the plan was made, or the plan was edited "
+                    f"({words}); make a new plan"
+                ]
             )
 
 

@@ -9,15 +9,16 @@ from typing import TypeVar
 import anyio
 
 from async_enroll.errors import EnrollError
-from async_enroll.models import Emit, Enrollment
+from async_enroll.models import Emit
 
 Q = TypeVar("Q")
+R = TypeVar("R")
 
 
 async def side_by_side(
-    ask: Callable[[Q], AsyncGenerator[list[Enrollment]]],
+    ask: Callable[[Q], AsyncGenerator[R]],
     queries: Iterable[Q],
-    emit: Emit[list[Enrollment]],
+    emit: Emit[R],
     *,
     concurrency: int,
 ) -> None:

@@ -70,6 +70,10 @@ class CoreListing:
                 if is_recent and found.newest_first and _ends_before(found, is_recent):
                     return
 
+    def undated(self, course_id: str) -> AsyncGenerator[list[Enrollment]]:
+        """As `enrollments`, for a course; this list is read page by page, dates and all."""
+        return self.enrollments(EnrollmentQuery(course_id))
+
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
         """Yield the records of the learners of a lookup, with the addresses that it names.
 

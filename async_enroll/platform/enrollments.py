@@ -6,9 +6,9 @@ of `Enrollment` records.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Protocol, get_args
+from typing import Protocol, TypeVar, get_args
 
 import anyio
 
@@ -19,7 +19,10 @@ from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Accounts, Lookup
 from async_enroll.platform.core_listing import CoreListing
+from async_enroll.platform.json import Undated
 from async_enroll.platform.so2_listing import So2Listing
+
+R = TypeVar("R")
 
 
 class Listing(Protocol):
@@ -27,6 +30,10 @@ class Listing(Protocol):
 
     def enrollments(self, query: EnrollmentQuery) -> AsyncGenerator[list[Enrollment]]:
         """Yield the records that match `query`."""
+        ...
+
+    def undated(self, course_id: str) -> AsyncGenerator[Sequence[Undated]]:
+        """Yield the records of a course; their dates may be missing."""
         ...
 
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
@@ -38,7 +45,7 @@ class Listing(Protocol):
         ...
 
 
-_Ask = Callable[[Listing], AsyncGenerator[list[Enrollment]]]
+_Ask = Callable[[Listing], AsyncGenerator[R]]
 
 
 class Reader:
@@ -63,6 +70,10 @@ class Reader:
         """
         return self._read(lambda listing: listing.enrollments(query))
 
+    def undated(self, course_id: str) -> AsyncGenerator[Sequence[Undated]]:
+        """Yield the records of a course; their dates may be missing. Raises as `enrollments`."""
+        return self._read(lambda listing: listing.undated(course_id))
+
     def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:
         """Yield records of the learners of a lookup, possibly among others.
 
@@ -71,7 +82,7 @@ class Reader:
         """
         return self._read(lambda listing: listing.about(lookup))
 
-    async def _read(self, ask: _Ask) -> AsyncGenerator[list[Enrollment]]:
+    async def _read(self, ask: _Ask[R]) -> AsyncGenerator[R]:
         lists, first = await self._begin(ask)
         async with aclosing(lists):
             if first:
@@ -80,9 +91,7 @@ class Reader:
                 if records:
                     yield records
 
-    async def _begin(
-        self, ask: _Ask
-    ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
+    async def _begin(self, ask: _Ask[R]) -> tuple[AsyncGenerator[R], R | None]:
         """Open a listing; return it and the first list, if reading that was needed to find it."""
         if self._found is None:
             silent_before = self._silent
@@ -93,9 +102,7 @@ class Reader:
                     return await self._find(ask)
         return ask(self._found), None
 
-    async def _find(
-        self, ask: _Ask
-    ) -> tuple[AsyncGenerator[list[Enrollment]], list[Enrollment] | None]:
+    async def _find(self, ask: _Ask[R]) -> tuple[AsyncGenerator[R], R | None]:
         missing: NoSuchEndpoint | None = None
         for listing in self._listings:
             lists = ask(listing)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import anyio
 from attrs import define, field
@@ -23,26 +24,37 @@ from async_enroll.platform.json import Account
 
 _MOST_FAILURES = 20
 
+MOST_ADDRESSES = 20_000
+"""How many addresses are looked up, each with a request of its own: minutes, not hours."""
+
 
 @define
 class FoundAccounts:
     """What became of look-ups, by `identity_key`.
 
     `known` has the accounts, None for an identifier without one. `failed` has those whose look-up
-    failed or was not made, `error` the first failure. `available`: whether the site answers
-    look-ups at all.
+    failed or was not made after that, `error` the first failure. `left_out` has the addresses that
+    were too many. `available`: whether the site answers look-ups at all.
     """
 
     known: dict[str, Account | None] = field(factory=dict)
     failed: set[str] = field(factory=set)
+    left_out: set[str] = field(factory=set)
     error: EnrollError | None = None
     available: bool = True
+
+    @property
+    def why(self) -> str:
+        """Why some are not known, in words."""
+        if self.error:
+            return str(self.error)
+        return f"too many addresses; at most {MOST_ADDRESSES:,} are looked up"
 
 
 async def look_up(
     accounts: Accounts, identifiers: Iterable[str], own: str | None, *, concurrency: int
 ) -> FoundAccounts:
-    """Look up accounts: addresses one by one, 100 usernames at a time.
+    """Look up accounts: addresses one by one, the first 20,000; 100 usernames at a time.
 
     `own` is the token's own username, None where it is not known: an older platform ignores the
     filters, and tells of that user. Failures do not raise. Once one shows that the site answers no
@@ -52,6 +64,9 @@ async def look_up(
     failures = 0
     by_key = {identity_key(identifier): identifier for identifier in identifiers}
     addresses = {key: who for key, who in by_key.items() if "@" in who}
+    for key in list(islice(addresses, MOST_ADDRESSES, None)):
+        del addresses[key]
+        found.left_out.add(key)
     names = {key: who for key, who in by_key.items() if "@" not in who}
     pending: Iterator[list[str]] = iter(
         [*([one] for one in addresses.values()), *groups(names.values())]

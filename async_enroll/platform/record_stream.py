@@ -11,13 +11,15 @@ from __future__ import annotations
 import re
 from enum import Enum, auto
 from json import JSONDecoder
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
 from async_enroll.errors import UnexpectedResponse
 from async_enroll.http.answer import NOT_JSON
-from async_enroll.models import Enrollment
-from async_enroll.platform.json import decoded, next_page
+from async_enroll.platform.json import next_page
+
+R = TypeVar("R")
 
 LARGEST_RECORD = 1024 * 1024
 """In bytes. If this much data holds no complete record, the listing is malformed."""
@@ -41,14 +43,23 @@ class _Part(Enum):
     TRAILER = auto()
 
 
-class ListingReader:
+class Decode(Protocol[R]):
+    """Decodes complete records, as `platform.json.decoded` does."""
+
+    def __call__(self, records: bytes, *, lines: bool = False) -> list[R]:
+        """Decode records separated by commas or, if `lines`, by line breaks."""
+        ...
+
+
+class ListingReader(Generic[R]):
     """Parses one body of the listing, in pieces of any size.
 
-    `feed` returns the enrollments that each piece completes. `close` ends the body and returns
-    the address of the next page, or None.
+    `decode` makes its records. `feed` returns those that each piece completes. `close` ends the
+    body and returns the address of the next page, or None.
     """
 
-    def __init__(self, *, start: int = 0) -> None:
+    def __init__(self, decode: Decode[R], *, start: int = 0) -> None:
+        self._decode = decode
         self.count: int = start
         """Number of records so far, including those of earlier pages (`start`)."""
         self._start = start
@@ -59,7 +70,7 @@ class ListingReader:
         self._page_header = b""
         self._comma = False
 
-    def feed(self, data: bytes) -> list[Enrollment]:
+    def feed(self, data: bytes) -> list[R]:
         """Add the next piece of the body; return the records that it completes.
 
         Raises:
@@ -130,8 +141,8 @@ class ListingReader:
             self._bracketed = True
             self._part = _Part.RECORDS
 
-    def _records(self) -> list[Enrollment]:
-        records: list[Enrollment] = []
+    def _records(self) -> list[R]:
+        records: list[R] = []
         while True:
             self._step_over_comma()
             found, end = self._complete_records(self._rest)
@@ -147,33 +158,35 @@ class ListingReader:
             self._part = _Part.TRAILER
         return records
 
-    def _complete_records(self, data: bytes) -> tuple[list[Enrollment], int]:
+    def _complete_records(self, data: bytes) -> tuple[list[R], int]:
         """The leading complete records of `data`, and the offset at which they end.
 
         A ``}`` ends a record exactly if everything up to it decodes as records. Otherwise it is
         inside a record or after the last one, and the ``}`` before it is tried. After a few
         tries, or if a record does not fit, they are read one by one.
         """
-        end = len(data)
+        end = data.rfind(b"}")
+        if end < 0:
+            return [], 0
         for _ in range(_TRIES):
-            end = data.rfind(b"}", 0, end)
-            if end < 0:
-                break
             try:
                 found = self._decoded(data[: end + 1])
             except msgspec.ValidationError:
                 break
             if found is not None:
                 return found, end + 1
+            end = data.rfind(b"}", 0, end)
+            if end < 0:
+                break
         return self._one_by_one(data)
 
-    def _decoded(self, records: bytes) -> list[Enrollment] | None:
+    def _decoded(self, records: bytes) -> list[R] | None:
         """Decode complete records; None if that is not what they are."""
         for lines in (self._lines, not self._lines):
             if lines and self._bracketed:
                 continue
             try:
-                found = decoded(records, lines=lines)
+                found = self._decode(records, lines=lines)
             except msgspec.ValidationError:
                 raise
             except NOT_JSON:
@@ -182,27 +195,32 @@ class ListingReader:
             return found
         return None
 
-    def _one_by_one(self, data: bytes) -> tuple[list[Enrollment], int]:
+    def _one_by_one(self, data: bytes) -> tuple[list[R], int]:
         """As `_complete_records`, for any mix of separators. Slow; says which record is bad."""
-        from async_enroll.platform.explain import enrollments
-
         text = data.decode("latin-1")  # one character per byte; JSON's syntax is ASCII
-        found: list[Enrollment] = []
+        found: list[R] = []
         end = start = 0
         while text.startswith("{", start):
             try:
                 _, end = _read_value(text, start)
             except (ValueError, RecursionError):
                 break
-            number = self.count + len(found)
-            try:
-                value = msgspec.json.decode(data[start:end])
-            except NOT_JSON as error:
-                raise UnexpectedResponse(f"not JSON: {error}", path=f"records[{number}]") from None
-            found += enrollments([value], start=number)
+            found += self._one(data[start:end], self.count + len(found))
             between = _BETWEEN.match(text, end)
             start = between.end() if between else end
         return found, end
+
+    def _one(self, record: bytes, number: int) -> list[R]:
+        path = f"records[{number}]"
+        try:
+            return self._decode(record)
+        except msgspec.ValidationError as error:
+            from async_enroll.platform.explain import enrollments
+
+            enrollments([msgspec.json.decode(record)], start=number)  # raises, and says more
+            raise UnexpectedResponse(str(error), path=path) from None
+        except NOT_JSON as error:
+            raise UnexpectedResponse(f"not JSON: {error}", path=path) from None
 
     def _step_over_comma(self) -> None:
         self._rest = self._rest.lstrip()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import anyio
 from yarl import URL
@@ -20,9 +21,12 @@ from async_enroll.models import Enrollment, EnrollmentQuery, identity_key
 from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.accounts import Lookup
+from async_enroll.platform.json import UndatedRecord, decoded, undated
 from async_enroll.platform.pagination import PageLinks
 from async_enroll.platform.query_filters import matching, parameters
-from async_enroll.platform.record_stream import ListingReader
+from async_enroll.platform.record_stream import Decode, ListingReader
+
+R = TypeVar("R")
 
 REPORTING_LIST = "api/so2/v1/enrollments"
 
@@ -49,12 +53,22 @@ class So2Listing:
             EnrollError: if a request fails, possibly after some records.
 
         """
-        filters = parameters(query)
         # The reference documents single filters only. Whether the platform combines them is
         # unknown, so we filter again; a single filter is left to the platform.
-        matches = matching(query, datetime.now(UTC)) if len(filters) > 1 else None
+        several = len(parameters(query)) > 1
+        matches = matching(query, datetime.now(UTC)) if several else None
+        async with aclosing(self._read(query, decoded)) as lists:
+            async for records in lists:
+                yield list(filter(matches, records)) if matches else records
+
+    def undated(self, course_id: str) -> AsyncGenerator[list[UndatedRecord]]:
+        """As `enrollments`, for a course, without the dates of the records."""
+        return self._read(EnrollmentQuery(course_id), undated)
+
+    async def _read(self, query: EnrollmentQuery, decode: Decode[R]) -> AsyncGenerator[list[R]]:
+        filters = parameters(query)
         links = PageLinks((self._transport.site / REPORTING_LIST).with_query(filters))
-        reader = ListingReader()
+        reader = ListingReader(decode)
         first = True
         async with self._slots.slot() as slot:
             while True:
@@ -62,9 +76,8 @@ class So2Listing:
                     since = anyio.current_time()
                     async for piece in pieces:
                         found = reader.feed(piece)
-                        records = list(filter(matches, found)) if matches else found
                         async with slot.lent():
-                            yield records
+                            yield found
                         if found:
                             since = anyio.current_time()
                         elif anyio.current_time() - since > self._transport.timeout:
@@ -73,7 +86,7 @@ class So2Listing:
                 framed = pieces.framed or query.username is not None
                 if not links.follow(reader.close(framed=framed)):
                     return
-                reader = ListingReader(start=reader.count)
+                reader = ListingReader(decode, start=reader.count)
                 first = False
 
     async def about(self, lookup: Lookup) -> AsyncGenerator[list[Enrollment]]:

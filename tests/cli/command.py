@@ -3,17 +3,20 @@
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import anyio
 from attrs import frozen
 
 from async_enroll.sandbox import Platform
+from tests.fork_server import ForkServer
 
 C0, C1, C2 = (f"course-v1:Org+C{number}+2026" for number in range(3))
 
 # A warning that is no error here would be a line on the user's terminal.
-COMMAND = (sys.executable, "-W", "error", "-m", "async_enroll.cli")
+PROGRAM = "async_enroll.cli"
+COMMAND = (sys.executable, "-W", "error", "-m", PROGRAM)
 
 
 @frozen
@@ -35,10 +38,19 @@ def environment(platform: Platform | None = None) -> dict[str, str]:
     return {**kept, "ASYNC_ENROLL_URL": platform.url, "ASYNC_ENROLL_TOKEN": platform.token}
 
 
+@cache
+def fork_server() -> ForkServer:
+    """That of this test process."""
+    return ForkServer(environment())
+
+
 async def run(*arguments: str | Path, env: Mapping[str, str], stdin: bytes = b"") -> Ended:
     """Run the command to its end. Whatever happens, no token and no traceback is printed."""
-    command = [*COMMAND, *map(str, arguments)]
-    process = await anyio.run_process(command, input=stdin, env=env, check=False)
+    words = [*map(str, arguments)]
+    if fork_server().starts_alike(env):
+        process = await fork_server().run(PROGRAM, words, env, stdin)
+    else:
+        process = await anyio.run_process([*COMMAND, *words], input=stdin, env=env, check=False)
     ended = Ended(process.returncode, process.stdout.decode(), process.stderr.decode())
     printed = ended.out + ended.err
     assert "Traceback" not in printed

@@ -169,7 +169,7 @@ async def test_a_report_needs_no_site_unless_it_asks_it(journal: Path, tmp_path:
 
 
 async def test_only_failures(journal: Path) -> None:
-    ended = await run("report", journal, "--only", "failures", "--format", "csv", env={})
+    ended = await run("report", journal, "--only", "failures", "--format", "csv", env=environment())
     (row,) = csv_rows(ended.out)
     assert (row["identifier"], row["outcome"]) == ("nobody", "invalid_identifier")
 
@@ -178,7 +178,7 @@ async def test_failures_as_a_roster_to_mend(
     platform: Platform, journal: Path, tmp_path: Path
 ) -> None:
     mend = tmp_path / "mend.csv"
-    ended = await run("report", journal, "--as-roster", "--output", mend, env={})
+    ended = await run("report", journal, "--as-roster", "--output", mend, env=environment())
     assert ended.status == 0
     text = mend.read_text("utf-8-sig")
     assert f"nobody,{C1},enroll,,invalid_identifier: neither a user" in text
@@ -186,7 +186,7 @@ async def test_failures_as_a_roster_to_mend(
     assert row["line"] == str(LINE)
     mend.write_text(text.replace("nobody", "learner0@example.org"), "utf-8-sig")
     # What was mended is not lost by doing it again.
-    again = await run("report", journal, "--as-roster", "--output", mend, env={})
+    again = await run("report", journal, "--as-roster", "--output", mend, env=environment())
     assert again.status == 2
     assert "exists already" in again.err
     assert "learner0@example.org" in mend.read_text()
@@ -197,17 +197,19 @@ async def test_failures_as_a_roster_to_mend(
 
 async def test_what_failed_as_a_workbook(journal: Path, tmp_path: Path) -> None:
     mend = tmp_path / "mend.xlsx"
-    ended = await run("report", journal, "--as-roster", "--output", mend, env={})
+    ended = await run("report", journal, "--as-roster", "--output", mend, env=environment())
     assert ended.status == 0
     assert [entry.identifier for entry in Roster.read(mend)] == ["nobody"]
 
 
 async def test_reports_name_the_line(journal: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.csv"
-    await run("report", journal, "--output", report, env={})
+    await run("report", journal, "--output", report, env=environment())
     rows = csv_rows(report.read_text("utf-8-sig"))
     assert sorted(int(row["line"]) for row in rows) == [*range(2, 2 + len(rows))]
-    told = await run("report", journal, "--format", "jsonl", "--only", "failures", env={})
+    told = await run(
+        "report", journal, "--format", "jsonl", "--only", "failures", env=environment()
+    )
     assert json.loads(told.out)["line"] == LINE
 
 
@@ -244,7 +246,7 @@ async def test_those_who_may_not_have_been_notified_are_mailed_knowingly(
     platform, journal = half_mailed
     again = tmp_path / "mail-again.csv"
     only = ("--only", "unnotified", "--as-roster")
-    ended = await run("report", journal, *only, "--output", again, env={})
+    ended = await run("report", journal, *only, "--output", again, env=environment())
     assert (ended.status, ended.out) == (0, "")
     assert ended.err == f"roster of learners who may not have been notified: {again}\n"
     rows = csv_rows(again.read_text("utf-8-sig"))
@@ -263,14 +265,16 @@ async def test_those_who_may_not_have_been_notified_are_listed(
     half_mailed: tuple[Platform, Path],
 ) -> None:
     _, journal = half_mailed
-    ended = await run("report", journal, "--only", "unnotified", env={})
+    ended = await run("report", journal, "--only", "unnotified", env=environment())
     assert (ended.status, ended.err) == (1, "")
     assert sorted(ended.out.splitlines()) == [
         f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(4)
     ]
-    ended = await run("report", journal, "--only", "unnotified", "--format", "csv", env={})
+    ended = await run(
+        "report", journal, "--only", "unnotified", "--format", "csv", env=environment()
+    )
     assert [row["notified"] for row in csv_rows(ended.out)] == [""] * 4
-    ended = await run("report", journal, "--only", "failures", env={})
+    ended = await run("report", journal, "--only", "failures", env=environment())
     assert ended.out.startswith(f"poison in {C0}: ")
     assert len(ended.out.splitlines()) == 1
 
@@ -396,7 +400,7 @@ async def test_only_those_are_mailed_whose_enrollment_changes(tmp_path: Path) ->
         "  … and 4 more",
     ]
     assert "only to those whose enrollment changed" in page.read_text()
-    ended = await run("report", journal, "--only", "unnotified", env={})
+    ended = await run("report", journal, "--only", "unnotified", env=environment())
     assert sorted(ended.out.splitlines()) == sorted(
         f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(10, 20)
     )

@@ -74,6 +74,10 @@ async def test_rows_of_courses_that_are_not_compared_are_counted(
     ended = await run("diff", roster, "--course-id", C1, env=environment(platform))
     assert ended.status == 0
     assert "ignored: 31 rows of courses that are not compared" in ended.out
+    assert ended.out.endswith("in sync\n")
+    ended = await run("diff", roster, "--course-id", C1, "--remove", env=environment(platform))
+    assert ended.status == 2
+    assert "in sync" not in ended.out
 
 
 async def test_as_json(platform: Platform, roster: Path) -> None:
@@ -87,6 +91,7 @@ async def test_as_json(platform: Platform, roster: Path) -> None:
             "enrolled": 30,
             "to_enroll": ["new"],
             "returning": [],
+            "not_looked_up": [],
             "to_unenroll": ["learner000", "learner001"],
             "unchanged": 28,
             "not_listed": ["stranger@example.org"],
@@ -102,8 +107,8 @@ async def test_the_guard_refuses(platform: Platform, roster: Path, tmp_path: Pat
     ended = await run("diff", *bounded, "--output", changes, env=environment(platform))
     assert ended.status == 2
     assert (
-        f"error: sync refused, nothing was sent: {C0}: would remove 2 of 30 learners, more than "
-        "max_removals=1; max_removals=2 (--max-removals 2) allows it\n"
+        f"error: sync refused, nothing was sent: {C0}: would remove 2 of 30 learners, more than 1; "
+        "--max-removals 2 allows it\n"
     ) in ended.err
     with changes.open(newline="", encoding="utf-8-sig") as file:
         assert {row["action"] for row in csv.DictReader(file)} == {"enroll"}
@@ -190,7 +195,11 @@ async def test_by_a_plan(platform: Platform, roster: Path, tmp_path: Path) -> No
         (("{roster}", "--yes", "--max-removals", "0.2"), "--max-removals 0.2: expected a number"),
         (("{roster}", "--yes", "--max-removals", "120%"), "--max-removals 120%: expected"),
         (("{roster}", "--yes", "--max-removals", "nan%"), "--max-removals nan%: expected"),
-        (("{roster}", "--yes", "--keep", "{missing}"), "No such file"),
+        (("{roster}", "--yes", "--max-removals", "9" * 5000), "expected a number of people"),
+        (("{roster}", "--yes", "--course-id", ""), "error: --course-id: is blank"),
+        (("{roster}", "--yes", "--remove-mode", " "), "error: --remove-mode: is blank"),
+        (("{roster}", "--yes", "--keep", "{missing}"), "error: --keep {missing}: No such file"),
+        (("{roster}", "--yes", "--keep", "{roster}"), "error: --keep {roster}, line 1: found 'id"),
         (("{roster}", "--yes", "--journal", "{roster}"), "is the roster itself"),
     ],
 )
@@ -201,9 +210,28 @@ async def test_unusable_arguments(
     given = [one.format(roster=roster, missing=tmp_path / "none") for one in arguments]
     ended = await run("sync", *given, env=environment(platform))
     assert (ended.status, ended.out) == (2, "")
-    assert words in ended.err
+    assert words.format(roster=roster, missing=tmp_path / "none") in ended.err
     assert posts(platform) == []
     assert names_in(tmp_path) == ["r.csv"]
+
+
+async def test_with_rows_left_out_nobody_is_removed(platform: Platform, tmp_path: Path) -> None:
+    """Of a learner whose row cannot be read, nobody knows that they are wanted."""
+    rows = [f"learner{number:03},{C0}" for number in range(29)]
+    roster = roster_file(tmp_path / "r.csv", *rows, f"learner 029,{C0}")
+    arguments = ("sync", roster, "--skip-bad-rows", *QUIET)
+    ended = await run(*arguments, "--remove", env=environment(platform))
+    assert ended.status == 2
+    assert ended.err.endswith(
+        "error: sync refused, nothing was sent: 1 of the roster's rows cannot be read, and their "
+        "learners would be removed; mend these rows; --max-removals none allows it\n"
+    )
+    assert count(platform) == 30
+    ended = await run(*arguments, env=environment(platform))
+    assert ended.status == 0
+    ended = await run(*arguments, "--remove", "--max-removals", "none", env=environment(platform))
+    assert ended.status == 0
+    assert count(platform) == 29
 
 
 async def test_a_course_is_emptied_with_none(platform: Platform, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +28,16 @@ def pieces(terminal: int) -> Iterator[bytes]:
 
 
 async def at_a_terminal(
-    *arguments: str, env: dict[str, str], typed: bytes = b"", columns: int = 80
+    *arguments: str,
+    env: dict[str, str],
+    typed: bytes = b"",
+    columns: int = 80,
+    interrupted_at: bytes | None = None,
 ) -> tuple[int, str]:
-    """Run the command at a terminal of its own; give its status and what was seen."""
+    """Run the command at a terminal of its own; give its status and what was seen.
+
+    It is interrupted once it has shown `interrupted_at`.
+    """
     ours, its = pty.openpty()
     os.write(ours, typed)
     command = [*COMMAND, *arguments]
@@ -39,7 +47,14 @@ async def at_a_terminal(
         command, stdin=its, stdout=its, stderr=its, env=env
     ) as process:
         os.close(its)
-        seen = await to_thread.run_sync(lambda: b"".join(pieces(ours)))
+        shown = pieces(ours)
+        seen = b""
+        while interrupted_at is not None and interrupted_at not in seen:
+            seen += await to_thread.run_sync(next, shown)
+        if interrupted_at is not None:
+            await anyio.sleep(0.2)  # until it waits for an answer
+            process.send_signal(signal.SIGINT)
+        seen += await to_thread.run_sync(lambda: b"".join(shown))
         status = await process.wait()
     os.close(ours)
     return status, seen.decode()
@@ -112,6 +127,24 @@ async def test_the_question(tmp_path: Path, typed: bytes, sent: bool) -> None:
         assert "with e-mail?" in " ".join(seen.split())
         assert platform.is_enrolled("learner0", C0) == sent
         assert ("nothing was sent" in seen) != sent
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")
+@pytest.mark.parametrize("command", ["apply", "sync"])
+async def test_interrupted_at_the_question(tmp_path: Path, command: str) -> None:
+    """The line ends, and so does the command; it does not ask again."""
+    roster = roster_file(tmp_path / "r.csv", f"learner0,{C0}")
+    async with Platform() as platform:
+        platform.add_course(C0)
+        platform.add_user("learner0", "learner0@example.org")
+        status, seen = await at_a_terminal(
+            command, str(roster), env=environment(platform), interrupted_at=b"(n)"
+        )
+        assert status == 130
+        assert seen.count("without e-mail") == 1
+        last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen).splitlines()[-1]
+        assert last == "error: interrupted"
+        assert not platform.is_enrolled("learner0", C0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such terminals there")

@@ -85,10 +85,35 @@ async def test_undone_and_its_undo_undone(platform: Platform, journal: Path) -> 
     assert (ended.status, ended.out) == (0, "")
     assert "to undo what is left: use a new --undo-journal" in ended.err
     assert len(platform.requests) == calls
+    ended = await run("undo", journal, "--dry-run", env=env)
+    assert ended.status == 0
+    assert ended.err.startswith("this job was undone on 20")
+    assert ended.err.endswith("; another undo needs a new --undo-journal\n")
     ended = await run("undo", undo, "--yes", "--quiet", "--json", env=env)
     assert json.loads(ended.out)["counts"] == {"enrolled": 4, "allowed": 1}
     assert enrolled(platform) == before
     assert not platform.outbox
+
+
+async def test_the_journal_of_another_undo_is_left_alone(
+    platform: Platform, journal: Path, tmp_path: Path
+) -> None:
+    env = environment(platform)
+    roster = roster_file(tmp_path / "other.csv", f"learner6,{C0}")
+    other = tmp_path / "other.db"
+    await run("apply", roster, "--yes", "--journal", other, env=env)
+    before = enrolled(platform)
+    await run("undo", other, "--yes", "--undo-journal", tmp_path / "job.undo.db", env=env)
+    ended = await run("undo", journal, "--yes", env=env)
+    assert ended.status == 2
+    assert ended.err == (
+        f"error: {tmp_path / 'job.undo.db'}: is the journal of another job; name a new file with "
+        "--undo-journal\n"
+    )
+    ended = await run("undo", journal, "--yes", "--undo-journal", journal, env=env)
+    assert ended.status == 2
+    assert ended.err == f"error: --undo-journal {journal}: is the journal of the job itself\n"
+    assert enrolled(platform) == before - {"learner6"}
 
 
 async def test_where_nothing_is_left_to_undo(platform: Platform, tmp_path: Path) -> None:
@@ -183,10 +208,10 @@ async def test_verified(platform: Platform, journal: Path) -> None:
     assert (ended.status, ended.err) == (1, "")
     assert ended.out.splitlines() == [
         "No longer as reported",
-        f"  learner4 in {C0}: enrolled, now not enrolled",
+        f"  learner4 in {C0}: enrolled; now: not enrolled",
         "Cannot be seen",
-        f"  new@example.org in {C1}: waiting for registration or activation, "
-        "now cannot be seen: no account has this address",
+        f"  new@example.org in {C1}: waiting for registration or activation; "
+        "now: no account has this address",
         "7 enrollments looked up",
         "  still as reported               5",
         "  no longer as reported           1",

@@ -20,7 +20,7 @@ from async_enroll import (
     RosterEntry,
     TransportError,
 )
-from async_enroll.delivery.delivery import MOST_ATTEMPTS
+from async_enroll.delivery.attempt import MOST_ATTEMPTS
 from async_enroll.platform.bulk_enroll import BULK_ENROLL
 from async_enroll.platform.core_listing import CORE_LIST
 from async_enroll.platform.so2_listing import REPORTING_LIST

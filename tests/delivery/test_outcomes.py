@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from async_enroll import EnrollmentResult, EnrollmentState, Outcome, PlatformError, RosterEntry
+from async_enroll import (
+    EnrollError,
+    EnrollmentResult,
+    EnrollmentState,
+    Outcome,
+    PlatformError,
+    RosterEntry,
+)
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import (
     answered,
@@ -21,6 +28,7 @@ from async_enroll.delivery.outcomes import (
     rejected,
     unconfirmed,
 )
+from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Action, Batch, identity_key
 from async_enroll.platform.json import BulkAnswer, CourseAnswer, PairAnswer, StateAnswer, state
 from async_enroll.results import Block
@@ -75,6 +83,9 @@ def told(attempt: Attempt, *answers: PairAnswer) -> list[EnrollmentResult]:
     return results_of(answered(attempt, answer_for(*answers)).blocks)
 
 
+FAILURE = Failure(FailureKind.UNDONE, EnrollError("no"))
+
+
 def sent(batch: Batch, **history: Any) -> Attempt:
     return Attempt(batch, **{"email": True, "attempts": 1, **history})
 
@@ -85,7 +96,7 @@ def test_every_pair_of_the_batch_has_one_result_in_its_order() -> None:
         PairAnswer("stranger", NOTHING, ENROLLED),
         PairAnswer("jane", error=True, success=False),
     )
-    told = answered(sent(BATCH, errors=2), answer)
+    told = answered(sent(BATCH, failures=[FAILURE] * 2), answer)
     results = results_of(told.blocks)
     assert [(result.course_id, result.identifier, result.outcome) for result in results] == [
         ("c1", "jane", Outcome.ERROR),
@@ -240,9 +251,9 @@ def test_equal_states_are_one_object() -> None:
 )
 def test_who_was_notified(action: Action, pair: PairAnswer, notified: bool | None) -> None:
     batch = Batch(action, ("c1",), ("jane",))
-    (mailed,) = told(sent(batch, errors=2), pair)
-    (unmailed,) = told(sent(batch, email=False, errors=2), pair)
-    (after_undone,) = told(sent(batch, undone=True, errors=2), pair)
+    (mailed,) = told(sent(batch, failures=[FAILURE] * 2), pair)
+    (unmailed,) = told(sent(batch, email=False, failures=[FAILURE] * 2), pair)
+    (after_undone,) = told(sent(batch, undone=True, failures=[FAILURE] * 2), pair)
     assert (mailed.notified, unmailed.notified) == (notified, False)
     assert after_undone.notified is (False if notified is False else None)
 
@@ -306,7 +317,7 @@ def test_since_2026_an_error_is_told_in_the_platforms_words_when_it_comes_again(
     )
     batch = Batch(Action.ENROLL, ("c1",), ("jane",))
     assert answered(sent(batch), answer_for(error)).undone == [("jane", "c1")]
-    (result,) = told(sent(batch, errors=2), error)
+    (result,) = told(sent(batch, failures=[FAILURE] * 2), error)
     assert (result.outcome, result.notified) == (Outcome.ERROR, None)
     assert result.error == "the platform failed on this identifier (ValueError: no)"
 

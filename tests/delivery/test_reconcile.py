@@ -144,7 +144,9 @@ async def test_what_was_found_is_not_looked_for_again(
     findings = await reconciler(core, 0.15).found(Batch(Action.ENROLL, (C0,), desired))
     assert findings == {(name, C0) for name in desired[:4]}
     names = [query.split("username=")[1].split("&")[0] for query in pages(platform)]
-    assert names == [",".join(desired), "learner4", "learner4"]
+    # Twice more in that time, or once on a busy machine.
+    assert names[0] == ",".join(desired)
+    assert names[1:] in (["learner4"], ["learner4"] * 2)
 
 
 async def test_a_name_that_cannot_be_asked_for_does_not_cost_the_whole_course(

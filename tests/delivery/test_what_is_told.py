@@ -18,7 +18,7 @@ from async_enroll import (
     Outcome,
     RosterEntry,
 )
-from async_enroll.delivery.delivery import MOST_ATTEMPTS
+from async_enroll.delivery.attempt import MOST_ATTEMPTS
 from async_enroll.errors import AuthenticationError
 from async_enroll.events import BatchAnswered, BatchSent
 from async_enroll.journal.store import Record, Store
@@ -69,14 +69,16 @@ def enrolled(identifiers: str, courses: str) -> bytes:
 
 
 @asynccontextmanager
-async def client_of(script: Script, auth: Any = "token") -> AsyncIterator[EnrollmentClient]:
+async def client_of(
+    script: Script, auth: Any = "token", *, settle: float = 0.05
+) -> AsyncIterator[EnrollmentClient]:
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         said = script.says(*await whole_request(reader))
         writer.write(said)
         await writer.drain()
 
     async with talking(conversation) as url:
-        async with EnrollmentClient(url, auth, settle=0.05, patience=3) as client:
+        async with EnrollmentClient(url, auth, settle=settle, patience=3) as client:
             yield client
 
 

@@ -1,5 +1,7 @@
 """A diff: who is enrolled, against who is wanted, on MOOCit and on plain Open edX."""
 
+import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from async_enroll import (
     RosterEntry,
     RosterError,
 )
+from async_enroll.platform import lookups
 from async_enroll.sandbox import Platform
 from tests.jobs.between import between, cut, is_account, is_listing, is_own
 
@@ -289,11 +292,21 @@ async def test_who_is_to_be_kept_comes_from_a_file(tmp_path: Path) -> None:
         roster = entries(*(f"learner{number:03}" for number in range(3, 12)))
         found = await diff(platform, roster, remove=True, keep=keep)
         assert names(found.kept) == {"learner000", "learner001"}
-        keep.write_text("learner000\nlearner001@example.org,Jane\n")
-        with pytest.raises(
-            ConfigurationError, match=r"keep .*keep\.txt, line 2: found .*; expected"
+        keep.write_text("\ufefflearner000\u200b\r\n \r\nJane <learner001@example.org>\r\n")
+        found = await diff(platform, roster, remove=True, keep=keep)
+        assert names(found.kept) == {"learner000", "learner001"}
+        for line in (
+            "learner001@example.org,Jane",
+            "learner001;learner002",
+            "# staff",
+            "#learner001",
+            "lear\u200bner001",
         ):
-            await diff(platform, roster, keep=keep)
+            keep.write_text(f"learner000\n{line}\n")
+            with pytest.raises(ConfigurationError, match=r"keep .*keep\.txt, line 2: found .*"):
+                await diff(platform, roster, keep=keep)
+            with pytest.raises(ConfigurationError, match=r"keep: found .*"):
+                await diff(platform, roster, keep=[line])
         keep.write_text("\n")
         with pytest.raises(ConfigurationError, match=r"keep .*keep\.txt: names nobody"):
             await diff(platform, roster, keep=keep)
@@ -311,6 +324,7 @@ async def test_who_is_to_be_kept_comes_from_a_file(tmp_path: Path) -> None:
         ({"courses": [""]}, "courses holds an empty string"),
         ({"courses": [1]}, "courses holds a int"),
         ({"keep": "jane"}, "keep is a single str"),
+        ({"keep": ["\u200b"]}, "keep holds an empty string"),
         ({"remove": 1}, "remove is a int"),
         ({"max_removals": "20%"}, "max_removals is a str"),
         ({"max_removals": 20.0}, "max_removals is 20.0"),
@@ -324,3 +338,83 @@ async def test_unusable_arguments(arguments: dict[str, Any], words: str) -> None
         with pytest.raises(RosterError):
             await diff(platform, entries("a") + entries("A", action=Action.UNENROLL))
         assert platform.requests == []
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("courses", [None, [C0]])
+async def test_a_course_that_is_spelled_in_two_ways_is_refused(
+    release: str, courses: list[str] | None
+) -> None:
+    """The platform lists one course for both; each half of the class would lose its place."""
+    async with site(release, learners=8) as platform:
+        everybody = [f"learner{number:03}" for number in range(8)]
+        roster = [*entries(*everybody[:4]), *entries(*everybody[4:], course=C0.lower())]
+        with pytest.raises(RosterError, match=re.escape(f"{C0.lower()} also as {C0}")):
+            await diff(platform, roster, remove=True, courses=courses)
+        with pytest.raises(RosterError, match=re.escape(f"{C0} also as {C0.lower()}")):
+            await diff(platform, entries(*everybody), courses=[C0.lower()])
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("mode", ["audit", "verified"])
+async def test_who_is_said_to_have_no_account_may_be_enrolled_all_the_same(
+    release: str, mode: str
+) -> None:
+    """Some sites hide accounts. A row to unenroll an address is no withdrawal by such a word."""
+
+    async def change(request: web.Request, body: bytes) -> web.Response | None:
+        if not is_account(request):
+            return None
+        found = [one for one in json.loads(body) if one["username"] != "hidden"]
+        return web.json_response(found) if found else web.Response(status=404)
+
+    async with site(release, learners=12) as platform, between(platform, change) as url:
+        platform.add_user("hidden", "hidden@example.org")
+        platform.enroll("hidden", C0, mode=mode)
+        roster = entries("hidden@example.org", "new@example.org", action=Action.UNENROLL)
+        async with EnrollmentClient(url, platform.token) as client:
+            found = await client.diff(roster, max_removals=None)
+        kept = found.courses[C0].kept
+        if release == "moocit":  # its listing tells who has which address
+            removed = {"hidden@example.org"} if mode == "audit" else set()
+            assert names(found.removals) == removed
+            assert kept.keys() == ({"hidden"} if mode == "verified" else set())
+            assert names(found.not_listed) == {"new@example.org"}
+        else:
+            assert list(found.changes) == []
+            for who in ("hidden@example.org", "new@example.org"):
+                assert kept[who].startswith("may be enrolled")
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+async def test_a_site_that_finds_others_by_address_is_believed(release: str) -> None:
+    async with site(release, learners=12) as platform:
+        platform.add_user("elsewhere", "elsewhere@example.org")
+        roster = entries("elsewhere@example.org", "new@example.org", action=Action.UNENROLL)
+        found = await diff(platform, roster)
+        assert names(found.not_listed) == {"new@example.org"}
+        assert found.courses[C0].kept == {}
+
+
+@pytest.mark.parametrize(
+    ("release", "tells"), [("moocit", False), ("2022", True), ("2022", False), ("2026", False)]
+)
+async def test_not_all_addresses_of_a_long_roster_are_looked_up(
+    monkeypatch: pytest.MonkeyPatch, release: str, tells: bool
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_ADDRESSES", 5)
+    async with site(release, learners=40, accounts_tell_addresses=tells) as platform:
+        new = [f"new{number}@example.org" for number in range(8)]
+        everybody = [f"learner{number:03}" for number in range(1, 40)]
+        found = await diff(platform, entries(*new, *everybody), remove=True)
+        asked = [one for one in platform.requests if "email=" in one.query]
+        assert len(asked) == 5
+        assert names(found.not_listed) == set(new[:5])
+        assert names(found.to_enroll) == names(found.not_looked_up) == set(new[5:])
+        withheld = release != "moocit" and not tells
+        assert names(found.removals) == (set() if withheld else {"learner000"})
+        if withheld:
+            assert found.withheld[C0] == (
+                "accounts of the roster could not be looked up: too many addresses; at most 5 are "
+                "looked up"
+            )

@@ -178,6 +178,25 @@ async def test_mail_only_if_asked_for(journal: Path) -> None:
         assert platform.audit[-1].reason == "a mistake"
 
 
+@pytest.mark.parametrize("release", RELEASES)
+async def test_who_waits_again_already_is_not_mailed_for_it(release: str, journal: Path) -> None:
+    async with site(release) as platform, client_of(platform) as client:
+        for who in ("waits", "again"):
+            platform.allow(f"{who}@example.org", C0)
+        roster = [RosterEntry(f"{who}@example.org", C0, UNENROLL) for who in ("waits", "again")]
+        roster.append(RosterEntry("learner0", C0))
+        await client.apply(roster, journal=journal)
+        await client.bulk_enroll(["again@example.org"], [C0], email_students=True)
+        report = await client.undo(journal, email_students=True)
+        assert sorted(mail.to for mail in platform.outbox) == [
+            "again@example.org",
+            "learner0@example.org",
+            "waits@example.org",
+        ]
+        told = {one.identifier: one.notified for one in report}
+        assert told == {"waits@example.org": True, "again@example.org": False, "learner0": True}
+
+
 async def test_whose_address_nobody_tells_is_left_alone(journal: Path) -> None:
     """A site that tells no addresses does say that an account has none of this address."""
     async with (
@@ -331,6 +350,65 @@ async def test_an_undo_goes_on_where_it_was_stopped(journal: Path) -> None:
             again = await client.undo(journal)
             assert again.finished_earlier
     assert enrolled(platform) == {("learner0", C0)}
+
+
+@pytest.mark.parametrize("again", ["undo", "resume"])
+@pytest.mark.parametrize("lost", [False, True])
+async def test_an_undo_that_goes_on_leaves_alone_what_has_changed_meanwhile(
+    journal: Path, again: str, lost: bool
+) -> None:
+    async with site("2025", seconds_per_call=0.3) as platform:
+        async with client_of(platform) as client:
+            platform.enroll("learner7", C0)
+            await client.apply(
+                [
+                    *(RosterEntry(f"learner{number}", C0) for number in range(4)),
+                    RosterEntry("early@example.org", C0),
+                    RosterEntry("late@example.org", C0),
+                    RosterEntry("learner7", C0, UNENROLL),
+                ],
+                journal=journal,
+            )
+        sent: list[BatchSent] = []
+        stopping = EnrollmentClient(
+            platform.url,
+            platform.token,
+            batch=BatchLimits(identifiers=1, pairs=1),
+            concurrency=1,
+            on_event=lambda event: sent.append(event) if isinstance(event, BatchSent) else None,
+        )
+        async with stopping as client, anyio.create_task_group() as tasks:
+            tasks.start_soon(client.undo, journal)
+            await until(lambda: any("learner1" in event.batch.identifiers for event in sent))
+            await anyio.sleep(0.1)
+            if not lost:
+                await until(lambda: ("learner1", C0) not in enrolled(platform))
+                await anyio.sleep(0.1)
+            tasks.cancel_scope.cancel()
+        await until(lambda: ("learner1", C0) not in enrolled(platform))
+        async with client_of(platform) as client:
+            await client.bulk_unenroll(["learner3"], [C0])
+        platform.enroll("learner7", C0)
+        platform.add_user("early", "early@example.org")
+        undo = undo_journal_of(journal)
+        async with client_of(platform, settle=1) as client:
+            if again == "undo":
+                await client.undo(journal)
+            else:
+                _ = [result async for result in client.resume(undo)]
+        assert enrolled(platform) == {("learner7", C0), ("early", C0)}
+        assert not platform.is_allowed("late@example.org", C0)
+    with JournalReport(undo) as report:
+        found = {one.identifier: one for one in report.results()}
+        assert report.pending == 0
+    changed = ["early@example.org", "learner3", "learner7"]
+    assert sorted(who for who, one in found.items() if not one.outcome.ok) == changed
+    for who in changed:
+        assert found[who].outcome is Outcome.REJECTED
+        assert found[who].error == "not sent when the undo was continued: it has changed since"
+        assert found[who].attempts == 0
+    assert found["learner1"].outcome is Outcome.UNENROLLED
+    assert found["late@example.org"].outcome is Outcome.WITHDRAWN
 
 
 async def test_stopped_while_it_looks_nothing_is_changed(journal: Path) -> None:

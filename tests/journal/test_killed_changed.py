@@ -1,19 +1,16 @@
 """A job that mails only whom it has changed, killed at one moment or another, and gone on with."""
 
-import os
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
-from subprocess import DEVNULL
 from typing import Any
 
-import anyio
 import pytest
 
 from async_enroll import EnrollmentClient, EnrollmentResult, JournalReport, Outcome
 from async_enroll.sandbox import Platform
 from tests.account import address
+from tests.cli.command import environment, fork_server
 from tests.delivery.test_changed import C0, EVERYBODY, NEW, SITES, client_of, mailed, site
 
 
@@ -22,21 +19,11 @@ async def killed(platform: Platform, journal: Path, event: str, count: int, batc
     roster = journal.with_suffix(".csv")
     rows = [f"{who},{C0}" for who in EVERYBODY]
     roster.write_text("\n".join(["identifier,course_id", *rows, ""]))
-    ended = await anyio.run_process(
-        [sys.executable, "-m", "tests.journal.job", str(journal), str(roster)],
-        stdout=DEVNULL,
-        stderr=None,
-        check=False,
-        env={
-            **os.environ,
-            "ASYNC_ENROLL_URL": platform.url,
-            "ASYNC_ENROLL_TOKEN": platform.token,
-            "MAIL": "changed",
-            "BATCH": str(batch),
-            "DIES_AT": event,
-            "DIES_AFTER": str(count),
-        },
-    )
+    arguments = [str(journal), str(roster)]
+    job = {"MAIL": "changed", "BATCH": str(batch), "DIES_AT": event, "DIES_AFTER": str(count)}
+    env = {**environment(platform), **job}
+    ended = await fork_server().run("tests.journal.job", arguments, env)
+    assert not ended.stderr, ended.stderr.decode()
     return ended.returncode == -signal.SIGKILL
 
 

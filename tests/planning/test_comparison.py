@@ -3,7 +3,7 @@
 The platform is a model: accounts that it finds as MySQL compares text, and their enrollments.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 
 from attrs import evolve, field, frozen
@@ -94,7 +94,7 @@ class Case:
     def wanted(self) -> set[str]:
         return {loose_key(who) for who, row in self.desired.pairs() if row.action is Action.ENROLL}
 
-    def diff(self, world: World | None = None) -> CourseDiff:
+    def diff(self, world: World | None = None, hidden: Collection[str] = ()) -> CourseDiff:
         world = world or self.world
         course = CourseComparison(COURSE)
         for identifier, assignment in self.desired.pairs():
@@ -105,6 +105,8 @@ class Case:
         accounts: dict[str, Account | None] = {}
         for who in [*course.unseen(), *self.keep] if self.looked_up else ():
             person = world.find(who)
+            if person and person.username in hidden:
+                person = None
             accounts[identity_key(who)] = (
                 Account(person.username, person.email, person.activated) if person else None
             )
@@ -219,3 +221,11 @@ def test_without_remove_only_those_listed_for_it_go(case: Case) -> None:
     diff = case.diff()
     assert {entry.identifier for entry in diff.removals(remove=False)} <= absent
     assert set(diff.asked) <= absent
+
+
+@given(cases, st.frozensets(st.sampled_from([name for names in NAMES for name in names])))
+def test_who_is_enrolled_is_not_told_as_waiting(case: Case, hidden: frozenset[str]) -> None:
+    """Also where the site says that there are no such accounts."""
+    for entry in case.diff(hidden=hidden).withdrawals:
+        person = case.world.find(entry.identifier)
+        assert person is None or not person.enrolled

@@ -46,26 +46,27 @@ def test_a_share_is_what_it_says(count: int, enrolled: int, percent: int) -> Non
 @pytest.mark.parametrize("bound", [1.0, 10, 3])
 def test_emptying_a_course_needs_no_bound_at_all(bound: Bound) -> None:
     planned = [removals(C1, 3, 3), removals(C2, 0, 500)]
-    (words,) = refusals(planned, bound, remove=True).values()
-    assert words == (
-        f"{C1}: would remove 3 of 3 learners and leave none; max_removals=None "
-        "(--max-removals none) allows it"
-    )
+    (refusal,) = refusals(planned, bound, remove=True).values()
+    why = f"{C1}: would remove 3 of 3 learners and leave none"
+    assert str(refusal) == f"{why}; max_removals=None allows it"
+    assert refusal.by_option == f"{why}; --max-removals none allows it"
     assert not refusals(planned, None, remove=True)
 
 
 def test_a_course_without_a_row_to_enroll() -> None:
     planned = [removals(C1, 0, 0, desired=False)]
-    assert C1 in refusals(planned, None, remove=True)
+    (refusal,) = refusals(planned, None, remove=True).values()
+    assert str(refusal).endswith(" with the action unenroll, without remove")
+    assert refusal.by_option.endswith(" with the action unenroll, without --remove")
     assert not refusals(planned, 0, remove=False)
 
 
 def test_in_all() -> None:
     planned = [removals(C1, 8, 9), removals(C2, 8, 9)]
-    (words,) = refusals(planned, 0.5, remove=True).values()
-    assert words == (
-        "all courses: would remove 16 of 18 enrollments, more than 9 (max_removals=0.5); "
-        "max_removals=16 (--max-removals 16) allows it"
+    (refusal,) = refusals(planned, 0.5, remove=True).values()
+    assert str(refusal) == (
+        "all courses: would remove 16 of 18 enrollments, more than 9 (50%); "
+        "max_removals=16 allows it"
     )
     assert list(refusals(planned, 10, remove=True)) == [None]
     assert not refusals(planned, 16, remove=True)
@@ -78,12 +79,12 @@ def test_an_int_counts_people_not_enrollments() -> None:
     assert list(refusals(planned, 1, remove=True)) == [C1, C2]
 
 
-def test_the_words_name_the_course_both_counts_and_the_option() -> None:
-    (words,) = refusals([removals(C1, 25, 100)], 0.2, remove=True).values()
-    assert words == (
-        f"{C1}: would remove 25 of 100 learners, more than 20 (max_removals=0.2); "
-        "max_removals=25 (--max-removals 25) allows it"
-    )
+@pytest.mark.parametrize(("bound", "most"), [(0.2, "20 (20%)"), (0.125, "12 (12.5%)"), (7, "7")])
+def test_the_words_name_the_course_both_counts_and_what_to_pass(bound: Bound, most: str) -> None:
+    (refusal,) = refusals([removals(C1, 25, 100)], bound, remove=True).values()
+    why = f"{C1}: would remove 25 of 100 learners, more than {most}"
+    assert str(refusal) == f"{why}; max_removals=25 allows it"
+    assert refusal.by_option == f"{why}; --max-removals 25 allows it"
 
 
 @given(
@@ -95,13 +96,14 @@ def test_what_is_told_to_allow_it_does(counts: list[tuple[int, int]], bound: Bou
         removals(f"c{number}", min(count, enrolled), enrolled)
         for number, (count, enrolled) in enumerate(counts)
     ]
-    for words in refusals(planned, bound, remove=True).values():
-        if "leave none" in words:
+    for refusal in refusals(planned, bound, remove=True).values():
+        if "leave none" in refusal.why:
             assert not refusals(planned, None, remove=True)
         else:
-            most = int(words.split("max_removals=")[-1].split()[0])
+            most = int(refusal.by_option.split("--max-removals ")[-1].split()[0])
+            assert f"max_removals={most} " in str(refusal)
             assert all(
-                "leave none" in left for left in refusals(planned, most, remove=True).values()
+                "leave none" in left.why for left in refusals(planned, most, remove=True).values()
             )
 
 

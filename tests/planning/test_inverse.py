@@ -1,9 +1,18 @@
 """What takes a result back, or why nothing does."""
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from async_enroll import Action, EnrollmentState, Outcome
-from async_enroll.planning.inverse import Inverse, Left, LeftAlone, Seen, inverse_of
+from async_enroll.planning.inverse import (
+    Inverse,
+    Left,
+    LeftAlone,
+    Seen,
+    inverse_of,
+    planned_inverse,
+)
 from async_enroll.results import ResultDetail
 
 ENROLL, UNENROLL = Action.ENROLL, Action.UNENROLL
@@ -34,8 +43,8 @@ def state(flags: str, cohort: str | None = None) -> EnrollmentState:
             Inverse(Left.ENROLLED, ENROLL, "red"),
         ),
         (ENROLL, state("ue"), state("ue", "blue"), Kept.FIRST_COHORT),
-        (ENROLL, state(""), state("ai"), Inverse(Left.NOT_REGISTERED, UNENROLL)),
-        (ENROLL, state("u"), state("uai"), Inverse(Left.WAITING, UNENROLL)),
+        (ENROLL, state(""), state("ai"), Inverse(Left.NOT_REGISTERED, UNENROLL, None, True)),
+        (ENROLL, state("u"), state("uai"), Inverse(Left.WAITING, UNENROLL, None, True)),
         (ENROLL, state("ai"), state("ai"), Kept.NOT_CHANGED),
         (
             ENROLL,
@@ -108,6 +117,11 @@ def test_what_may_have_been_done_is_unknown(outcome: Outcome) -> None:
         (Left.WAITING, Seen(True, False, "audit"), None),
         (Left.WAITING, Seen(True, True, "audit"), Kept.CHANGED_SINCE),
         (Left.WAITING, Seen(False), Kept.UNSEEN),
+        (Left.EITHER, Seen(True, account=False), None),
+        (Left.EITHER, Seen(True, account=None), Kept.UNSEEN),
+        (Left.EITHER, Seen(True, account=True), Kept.UNSEEN),
+        (Left.EITHER, Seen(True, False, "audit", True), Kept.UNSEEN),
+        (Left.EITHER, Seen(True, True, "audit", True), Kept.CHANGED_SINCE),
     ],
 )
 def test_who_has_changed_since_is_left_alone(left: Left, seen: Seen, why: LeftAlone | None) -> None:
@@ -117,3 +131,38 @@ def test_who_has_changed_since_is_left_alone(left: Left, seen: Seen, why: LeftAl
 def test_who_pays_is_moved_back_to_an_earlier_cohort() -> None:
     """Enrolling who is enrolled keeps the mode."""
     assert Inverse(Left.ENROLLED, ENROLL, "red").obstacle(Seen(True, True, "verified")) is None
+
+
+@given(
+    st.sampled_from(["jane", "jane@example.org"]),
+    st.sampled_from([ENROLL, UNENROLL]),
+    st.sampled_from(["", "u", "ue", "ua", "uai", "a", "ai", "ueai"]),
+    st.sampled_from(["", "u", "ue", "ua", "uai", "a", "ai"]),
+    st.sampled_from([None, "red"]),
+    st.builds(
+        Seen,
+        st.booleans(),
+        st.sampled_from([None, True, False]),
+        st.sampled_from(["audit", "verified"]),
+        st.sampled_from([None, True, False]),
+    ),
+)
+def test_a_plan_that_goes_on_undoes_nothing_that_was_left_alone_before(
+    identifier: str, action: Action, before: str, after: str, cohort: str | None, seen: Seen
+) -> None:
+    """What a plan tells of a pair is less than a result does, and never leads to more."""
+    result = ResultDetail(Outcome.ENROLLED, state(before, cohort), state(after, cohort and "blue"))
+    inverse = inverse_of(action, result)
+    assume(not isinstance(inverse, LeftAlone))
+    assert isinstance(inverse, Inverse)
+    had_account = inverse.left is not Left.NOT_REGISTERED
+    assume(had_account or "@" in identifier)
+    assume(seen.account is not False or not had_account)  # accounts stay
+    planned = planned_inverse(identifier, inverse.action, inverse.cohort, inverse.auto_enroll)
+    if inverse.obstacle(seen):
+        assert planned.obstacle(seen)
+    elif inverse.left in (Left.ENROLLED, Left.UNENROLLED):
+        assert planned.obstacle(seen) is None
+    elif planned.obstacle(seen):
+        assert planned.obstacle(seen) is LeftAlone.UNSEEN
+        assert (inverse.left, "@" in identifier) == (Left.WAITING, True)

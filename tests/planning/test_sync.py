@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from attrs import asdict
+from attrs import asdict, evolve
 
 from async_enroll import (
     Action,
@@ -25,7 +25,7 @@ from async_enroll.planning.sync import (
     sync_plan,
     unproven,
 )
-from async_enroll.planning.sync_file import PlannedSync
+from async_enroll.planning.sync_file import PlannedSync, sync_file
 from async_enroll.results import Block, ResultDetail, withheld
 
 C1, C2 = "course-v1:Org+C1+2026", "course-v1:Org+C2+2026"
@@ -179,3 +179,15 @@ def test_what_is_not_certain_to_be_safe_is_withheld() -> None:
 def test_what_is_no_planned_sync(content: bytes) -> None:
     with pytest.raises(ConfigurationError, match=r"plan\.json: .*; expected the file of a planned"):
         PlannedSync.read(content, "plan.json")
+
+
+def test_a_plan_that_was_edited() -> None:
+    file = sync_file(diff(course_diff(), remove=False))
+    read = PlannedSync.read(b"\xef\xbb\xbf" + file.encode(), "plan.json")  # as Windows saves it
+    assert read == evolve(PlannedSync.read(file.encode(), "plan.json"), desired=read.desired)
+    edited = json.loads(file)
+    edited["roster"] = [["Jane", C1, "enroll", None], ["jane", C1, "unenroll", None]]
+    with pytest.raises(
+        ConfigurationError, match=r"plan\.json: Jane in .*: unenroll, and before enroll; expected"
+    ):
+        PlannedSync.read(json.dumps(edited).encode(), "plan.json")

@@ -3,14 +3,17 @@
 import json
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from async_enroll import Enrollment, UnexpectedResponse
+from async_enroll.platform.json import Undated, decoded, undated
 from async_enroll.platform.record_stream import LARGEST_RECORD, ListingReader
+
+T = TypeVar("T")
 
 RECORD = {
     "username": "jane",
@@ -43,8 +46,11 @@ FORMS: dict[str, Form] = {
 
 
 def read(body: bytes, *cuts: int) -> tuple[list[Enrollment], str | None]:
-    reader = ListingReader()
-    found: list[Enrollment] = []
+    return in_pieces(ListingReader(decoded), body, *cuts)
+
+
+def in_pieces(reader: ListingReader[T], body: bytes, *cuts: int) -> tuple[list[T], str | None]:
+    found: list[T] = []
     for start, end in pairwise([0, *sorted(cuts), len(body)]):
         found += reader.feed(body[start:end])
     return found, reader.close()
@@ -80,6 +86,31 @@ def test_every_form_in_any_pieces(form: str, values: list[dict[str, Any]], data:
     found, next_page = read(body, *cuts)
     assert [record.username for record in found] == [value["username"] for value in values]
     assert next_page is None
+    without_dates, _ = in_pieces(ListingReader(undated), body, *cuts)
+    assert list(map(fields, without_dates)) == list(map(fields, found))
+
+
+def fields(record: Undated) -> tuple[str, str | None, str, bool, str]:
+    return record.username, record.email, record.course_id, record.is_active, record.mode
+
+
+def test_who_needs_no_dates_reads_none() -> None:
+    body = json.dumps([{**RECORD, "created": "once upon a time"}]).encode()
+    (record,), _ = in_pieces(ListingReader(undated), body)
+    assert fields(record) == ("jane", "jane@example.org", RECORD["course_id"], True, "audit")
+    with pytest.raises(UnexpectedResponse, match=r"records\[0\]\.created"):
+        read(body)
+
+
+@pytest.mark.parametrize("separator", [",", "\n"])
+@pytest.mark.parametrize("bad", [{"mode": 1}, {"username": None}])
+def test_without_dates_a_bad_record_is_named_all_the_same(
+    separator: str, bad: dict[str, Any]
+) -> None:
+    body = separator.join(map(json.dumps, [RECORD, {**RECORD, **bad}])).encode()
+    (name,) = bad
+    with pytest.raises(UnexpectedResponse, match=rf"records\[1\]\.{name}"):
+        in_pieces(ListingReader(undated), body)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -90,7 +121,7 @@ def test_one_byte_at_a_time(form: str) -> None:
 
 
 def test_records_are_given_before_the_body_has_ended() -> None:
-    reader = ListingReader()
+    reader = ListingReader(decoded)
     assert len(reader.feed(b"[" + json.dumps(RECORD).encode() + b',{"user')) == 1
 
 
@@ -115,7 +146,7 @@ def test_the_next_page_is_named(body: bytes) -> None:
 @pytest.mark.parametrize("form", ["commas", "lines", "crlf lines"])
 @pytest.mark.parametrize("number", [0, 1, 3])
 def test_without_brackets_the_end_of_the_connection_is_not_the_end(form: str, number: int) -> None:
-    reader = ListingReader()
+    reader = ListingReader(decoded)
     assert len(reader.feed(FORMS[form]([json.dumps(RECORD)] * number).encode())) == number
     with pytest.raises(UnexpectedResponse, match=f"after {number} records, .* cut short"):
         reader.close(framed=False)
@@ -123,7 +154,7 @@ def test_without_brackets_the_end_of_the_connection_is_not_the_end(form: str, nu
 
 @pytest.mark.parametrize("form", ["array", "spaced array", "page", "page, results first"])
 def test_brackets_tell_the_end_of_a_listing(form: str) -> None:
-    reader = ListingReader()
+    reader = ListingReader(decoded)
     assert len(reader.feed(FORMS[form]([json.dumps(RECORD)] * 3).encode())) == 3
     assert reader.close(framed=False) is None
 
@@ -132,7 +163,7 @@ def test_brackets_tell_the_end_of_a_listing(form: str) -> None:
 def test_records_with_many_objects_inside(objects: int, cut: int) -> None:
     """A record that is cut behind many braces does not hold up those before it."""
     text = json.dumps({**RECORD, "more": [{}] * objects}).encode()
-    reader = ListingReader()
+    reader = ListingReader(decoded)
     assert len(reader.feed(b"[" + text + b"," + text[: min(cut, len(text) - 1)])) == 1
 
 
@@ -182,7 +213,7 @@ def test_a_trailing_comma_in_an_array() -> None:
 
 
 def test_a_record_without_end_is_given_up() -> None:
-    reader = ListingReader()
+    reader = ListingReader(decoded)
     reader.feed(b'[{"username": "' + b"x" * (LARGEST_RECORD - 20))
     with pytest.raises(UnexpectedResponse, match="expected a record"):
         reader.feed(b"x" * 20)
@@ -219,6 +250,6 @@ def test_a_record_that_does_not_fit_is_named(form: str) -> None:
 
 
 def test_a_later_page_goes_on_counting() -> None:
-    reader = ListingReader(start=100)
+    reader = ListingReader(decoded, start=100)
     with pytest.raises(UnexpectedResponse, match=r"records\[100\].username"):
         reader.feed(b"[{}]")

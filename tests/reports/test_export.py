@@ -325,7 +325,7 @@ def test_a_form_that_is_not_known(tmp_path: Path) -> None:
 def test_many_results_take_no_more_memory_than_few(
     suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "_ROW_GROUP", 1000)
+    monkeypatch.setattr(export, "_ROW_GROUP", 500)
 
     def peak(count: int) -> int:
         tracemalloc.start()
@@ -336,4 +336,4 @@ def test_many_results_take_no_more_memory_than_few(
             tracemalloc.stop()
 
     peak(1)
-    assert peak(8_000) < 1.2 * peak(2_000) + 100_000
+    assert peak(4_000) < 1.2 * peak(1_000) + 100_000

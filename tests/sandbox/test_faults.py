@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from async_enroll.models import Action, RequestWindow
 from async_enroll.sandbox import Fault, Faults, Mail, Platform
 from tests.sandbox.raw import BULK, C1, C2, MISSING, Answer, Raw, small_platform, speaking_to
+from tests.waiting import until
 
 EVERYBODY = "Jane,joe,new@example.org"
 
@@ -148,8 +149,7 @@ async def test_a_504_comes_at_once_while_the_work_goes_on() -> None:
         answer = await raw.bulk("Jane", C1)
         assert (answer.status, answer.is_page) == (504, True)
         assert not platform.is_enrolled("Jane", C1)
-        await anyio.sleep(0.15)
-        assert platform.is_enrolled("Jane", C1)
+        await until(lambda: platform.is_enrolled("Jane", C1))
 
 
 async def test_half_of_a_failing_call_is_at_least_one_pair() -> None:

@@ -18,6 +18,7 @@ from async_enroll.sandbox.storage.database import Database
 from async_enroll.sandbox.storage.rows import Course, User
 from async_enroll.sandbox.views.listing import content, encoded, matching
 from tests.sandbox.raw import C1, C2, LISTING, MISSING, Raw, small_platform, speaking_to
+from tests.waiting import until
 
 ENCODED_C1 = "course-v1:Org%2BOne%2B2026"
 
@@ -236,5 +237,4 @@ async def test_a_reader_that_leaves_before_its_turn() -> None:
             await anyio.sleep(0.05)
             with anyio.move_on_after(0.05):
                 await raw.request("GET", LISTING)
-        await anyio.sleep(0.1)  # now it is its turn, and nobody is there
-        assert len(platform.requests) == 2
+        await until(lambda: len(platform.requests) == 2)  # at its turn, nobody is there

@@ -16,7 +16,14 @@ from async_enroll.cli.options.destination import check_apart, check_destination,
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import ComparedReading
 from async_enroll.cli.options.tuning import Tuning
-from async_enroll.cli.output.difference import CHANGES, SYNC, diff_object, show_diff, write_diff
+from async_enroll.cli.output.difference import (
+    CHANGES,
+    SYNC,
+    diff_object,
+    refused,
+    show_diff,
+    write_diff,
+)
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.client import EnrollmentClient
@@ -76,8 +83,8 @@ def diff(
     if output:
         write_diff(output, found)
         note(f"{counted(sum(1 for _ in found.changes), 'change')}: {output}")
-    if found.refused:
-        complain(str(found.refused))
+    if error := refused(found):
+        complain(str(error))
         return ExitStatus.UNUSABLE
     return ExitStatus.OK if found.in_sync else ExitStatus.FAILED_PAIRS
 

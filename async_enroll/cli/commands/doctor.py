@@ -44,7 +44,7 @@ from async_enroll.pacing.shared.window import probe
 from async_enroll.pacing.throttle import Throttle
 from async_enroll.platform.bulk_enroll import BULK_ENROLL_FORMS, BulkEnrollApi
 from async_enroll.platform.core_listing import CORE_LIST
-from async_enroll.platform.json import BulkAnswer, bulk_body, page
+from async_enroll.platform.json import BulkAnswer, bulk_body, decoded, page
 from async_enroll.platform.record_stream import ListingReader
 from async_enroll.platform.so2_listing import REPORTING_LIST
 
@@ -267,7 +267,7 @@ async def _reporting_list(transport: Transport) -> Failure | None:
         # The first piece shows whether it is a listing; the rest is not needed.
         try:
             async for piece in came_back:
-                ListingReader().feed(piece)
+                ListingReader(decoded).feed(piece)
                 break
         except UnexpectedResponse as error:
             return Failure(FailureKind.UNKNOWN, error)

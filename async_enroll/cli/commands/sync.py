@@ -20,7 +20,7 @@ from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import ComparedReading
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.account import settings_of
-from async_enroll.cli.output.difference import show_diff
+from async_enroll.cli.output.difference import refused, show_diff
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.outlook import show_plan
@@ -131,8 +131,8 @@ def sync(
             planned.check(found)
         if not quiet:
             show_diff(ERR, found)
-        if found.refused:
-            raise found.refused
+        if error := refused(found):
+            raise error
     made = sync_plan(found, tuning.limits()) if found else Plan(rows.source, rows.desired, [])
     if found and made.pairs:
         if not quiet:

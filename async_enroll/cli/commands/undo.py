@@ -25,7 +25,8 @@ from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.runner import Signal
 from async_enroll.jobs.undo import UndoPlan, undo_journal_of
-from async_enroll.models import EnrollmentResult, checked_reason
+from async_enroll.journal import JournalReport
+from async_enroll.models import EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.reports.summary import counted
 
 EXAMPLES = """\
@@ -74,10 +75,15 @@ def undo(
 
     """
     reason = checked_reason(reason)
+    mailed: EmailStudents = "changed" if email_students else False
     check_report(report, "--report")
     own = undo_journal or undo_journal_of(journal)
     check_destination(own, "--undo-journal")
+    if own.resolve() == journal.resolve():
+        raise ConfigurationError(f"--undo-journal {own}: is the journal of the job itself")
     begun = own.exists()  # it was agreed to
+    if begun:
+        _check_undoes(own, journal)
     if not (yes or dry_run or begun or (sys.stdin.isatty() and sys.stderr.isatty())):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
@@ -86,9 +92,11 @@ def undo(
         with once_sent(job), busy(f"looking up the learners of {journal}", quiet=quiet):
             made = run(_planned, client, journal)
         if dry_run and json:
-            sys.stdout.writelines(undo_pieces(made, tuning, email_students=email_students))
+            sys.stdout.writelines(undo_pieces(made, tuning, email_students=mailed))
         elif dry_run or not quiet:
-            show_undo(OUT if dry_run else ERR, made, tuning)
+            show_undo(OUT if dry_run else ERR, made, tuning, email_students=mailed)
+        if undone := _undone(journal):
+            note(f"this job was undone on {undone}; another undo needs a new --undo-journal")
         if dry_run:
             return ExitStatus.OK
         if not (made.plan.pairs or made.not_sent):
@@ -112,6 +120,19 @@ def undo(
 
     again = "to undo what is left: use a new --undo-journal"
     return run_with_journal(client, start, own, job, report, json=json, earlier=begun, again=again)
+
+
+def _undone(journal: Path) -> str | None:
+    with JournalReport(journal) as job:
+        return job.description.undone
+
+
+def _check_undoes(own: Path, journal: Path) -> None:
+    with JournalReport(own) as undo, JournalReport(journal) as job:
+        if undo.description.undoes != job.description.identity:
+            raise ConfigurationError(
+                f"{own}: is the journal of another job; name a new file with --undo-journal"
+            )
 
 
 async def _planned(client: EnrollmentClient, journal: Path) -> UndoPlan:

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import Reading
 from async_enroll.errors import ConfigurationError, RosterError
+from async_enroll.jobs.diff import identifiers_in
 from async_enroll.roster import Roster
 from async_enroll.roster.columns import GIVEN_TOO
 
@@ -37,11 +38,14 @@ class Comparing:
     """Unenroll learners in this mode, too, such as verified. Can be repeated."""
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `EnrollmentClient.diff`. Raises ConfigurationError for a bad bound."""
+        """The arguments of `EnrollmentClient.diff`. Raises ConfigurationError for a bad option."""
+        for option, values in (("course-id", self.course_id), ("remove-mode", self.remove_mode)):
+            if not all(map(str.strip, values)):
+                raise ConfigurationError(f"--{option}: is blank; expected text")
         return {
             "courses": self.course_id or None,
             "remove": self.remove,
-            "keep": self.keep or (),
+            "keep": identifiers_in(self.keep, f"--keep {self.keep}") if self.keep else (),
             "max_removals": _bound(self.max_removals),
             "remove_modes": self.remove_mode,
         }
@@ -58,11 +62,15 @@ class Comparing:
         return reading.read(roster)  # it has a column with courses
 
 
+_MOST_DIGITS = 9
+"""Of a number of people."""
+
+
 def _bound(text: str) -> int | float | None:
     expected = f"--max-removals {text}: expected a number of people, a share as in 20%, or none"
     if text == "none":
         return None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
         return int(text)
     try:
         share = Decimal(text.removesuffix("%")) / 100

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from async_enroll.cli.console import printable, say
+from async_enroll.errors import SyncRefused
 from async_enroll.files import private_file, safe_cell
 from async_enroll.models import RosterEntry
 from async_enroll.planning.comparison import CourseDiff
@@ -49,7 +50,7 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
     if ignored := _ignored(diff):
         words = f"ignored: {counted(ignored, 'row')} of courses that are not compared"
         say(console, Text(words, "yellow"))
-    if diff.in_sync:
+    if diff.in_sync and not diff.guard:
         say(console, Text("in sync", "green"))
 
 
@@ -78,6 +79,7 @@ def _show_names(console: Console, diff: RosterDiff, course: CourseDiff) -> None:
     lists = [
         ("to enroll", _identifiers(course.to_enroll)),
         ("of these returning", _identifiers(course.returning)),
+        ("of these perhaps without an account", _identifiers(course.not_looked_up)),
         ("to unenroll", [one.identifier for one in course.to_unenroll if one in removals]),
         ("not in the roster", _identifiers(others)),
         ("not listed", _identifiers(course.not_listed)),
@@ -96,19 +98,26 @@ def _identifiers(entries: Iterable[RosterEntry]) -> list[str]:
     return [entry.identifier for entry in entries]
 
 
+def refused(diff: RosterDiff) -> SyncRefused | None:
+    """The error of a refused sync that names options; None where it may go ahead."""
+    problems = [refusal.by_option for refusal in diff.guard.values()]
+    return SyncRefused(problems) if problems else None
+
+
 def diff_object(diff: RosterDiff) -> dict[str, Any]:
     """A diff as a JSON object: all identifiers, by course."""
     return {
         "roster": diff.source,
         "site": diff.site,
         "in_sync": diff.in_sync,
-        "refused": list(diff.refusals.values()),
+        "refused": [refusal.by_option for refusal in diff.guard.values()],
         "remove": diff.options.remove,
         "courses": {
             key: {
                 "enrolled": course.enrolled,
                 "to_enroll": _identifiers(course.to_enroll),
                 "returning": _identifiers(course.returning),
+                "not_looked_up": _identifiers(course.not_looked_up),
                 "to_unenroll": _identifiers(course.to_unenroll),
                 "unchanged": course.unchanged,
                 "not_listed": _identifiers(course.not_listed),

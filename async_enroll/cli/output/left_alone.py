@@ -14,6 +14,7 @@ from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.outlook import plan_object, show_plan
 from async_enroll.jobs.undo import UndoPlan
 from async_enroll.journal import JournalReport
+from async_enroll.models import EmailStudents
 from async_enroll.planning.inverse import LeftAlone
 from async_enroll.reports.summary import counted
 
@@ -21,9 +22,11 @@ _NAMED = 10
 """How many enrollments are named for each reason."""
 
 
-def show_undo(console: Console, made: UndoPlan, tuning: Tuning) -> None:
+def show_undo(
+    console: Console, made: UndoPlan, tuning: Tuning, *, email_students: EmailStudents
+) -> None:
     """Print what undoing a job would send, and whom it would leave alone."""
-    show_plan(console, made.plan, tuning)
+    show_plan(console, made.plan, tuning, email_students=email_students)
     if made.not_sent:
         words = f"{counted(made.not_sent, 'enrollment')} without a result will not be sent any more"
         say(console, Text(f"  {words}", "yellow"))
@@ -56,7 +59,7 @@ def remarks(report: JournalReport) -> Iterator[str]:
         yield f"the undo leaves {counted(count, 'enrollment')} alone: {why}"
 
 
-def undo_pieces(made: UndoPlan, tuning: Tuning, *, email_students: bool) -> Iterator[str]:
+def undo_pieces(made: UndoPlan, tuning: Tuning, *, email_students: EmailStudents) -> Iterator[str]:
     """Yield the plan of an undo as one JSON object, with every enrollment."""
     head = {
         "plan": plan_object(made.plan, tuning, (), email_students=email_students),

@@ -53,7 +53,7 @@ def _show(holds: bool | None, some: list[Verified], count: int) -> None:
         return
     say(OUT, Text(_WORDS[holds].capitalize(), "yellow" if holds is None else "red"))
     for pair in some:
-        words = f"{pair.identifier} in {pair.course_id}: {name_of(pair.outcome)}, now {pair.now}"
+        words = f"{pair.identifier} in {pair.course_id}: {name_of(pair.outcome)}; now: {pair.now}"
         say(OUT, Text(f"  {printable(words)}"))
     if count > len(some):
         say(OUT, Text(f"  … and {count - len(some):,} more; --json lists all", "dim"))

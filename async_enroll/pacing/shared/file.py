@@ -151,7 +151,7 @@ class File:
             self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False
         )
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA synchronous = NORMAL")  # only when it grows long
             connection.execute(_SCHEMA)
         except sqlite3.Error:
@@ -190,6 +190,20 @@ class File:
             if request.leaves:
                 connection.execute("DELETE FROM log WHERE seen < ?", (time.time() - _KEPT,))
             return reply
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    # Two that open a new file at once are in each other's way, and SQLite waits for neither.
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def _check_owned(found: os.stat_result) -> None:

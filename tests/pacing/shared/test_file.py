@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -31,6 +32,19 @@ async def reason(path: Path | None) -> str:
         await store.exchange(request())
     await store.aclose()
     return str(caught.value)
+
+
+async def test_a_new_file_that_another_process_opens_too(tmp_path: Path) -> None:
+    """SQLite does not wait for one that is about to write what this one wants to write."""
+    path, store = tmp_path / "window.db", FileStore(tmp_path / "window.db", "x")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        path.chmod(0o600)
+        other.execute("BEGIN IMMEDIATE")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(store.exchange, request())
+            await anyio.sleep(0.1)
+            other.execute("COMMIT")
+    await store.aclose()
 
 
 async def test_it_is_private(tmp_path: Path) -> None:
