@@ -245,7 +245,7 @@ class CourseComparison:
                 continue
             if account is None or account.is_active is False:
                 self._waiting.add(key)
-            elif owners.setdefault(identity_key(account.username), key) != key:
+            if account and owners.setdefault(identity_key(account.username), key) != key:
                 self._repeated.add(identifier)
         # A site that finds others by their addresses is believed where it finds nobody.
         believed = any(account for key, account in accounts.items() if "@" in key)

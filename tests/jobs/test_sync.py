@@ -10,7 +10,7 @@ import anyio
 import pytest
 from aiohttp import web
 from attrs import evolve
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from async_enroll import (
@@ -718,6 +718,17 @@ wishes = st.dictionaries(
     keep=st.lists(st.sampled_from(list(PEOPLE)), max_size=2),
     remove=st.booleans(),
     tells=st.booleans(),
+)
+@example(  # one who is not activated, named twice
+    world={**dict.fromkeys(PEOPLE, "no account"), "ann": "asleep", "max": "in"},
+    wishes={
+        "ann": Action.ENROLL,
+        "ann@example.org": Action.ENROLL,
+        "max": Action.UNENROLL,
+    },
+    keep=[],
+    remove=False,
+    tells=True,
 )
 def test_whatever_there_was_it_is_in_sync_afterwards(
     release: str,
