@@ -78,7 +78,7 @@ def client_of(platform: Platform, **settings: object) -> EnrollmentClient:
         Renewable(platform),
         **{  # type: ignore[arg-type]  # any of them
             "window": RequestWindow(1000, 0.5),
-            "timeout": 0.4,
+            "timeout": 1.0,
             "settle": 0.6,
             "patience": 3.0,
             **settings,

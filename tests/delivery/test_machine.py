@@ -60,7 +60,7 @@ class Jobs(RuleBasedStateMachine):
             Renewable(self.platform),
             window=RequestWindow(1000, 0.2),
             batch=limits,
-            timeout=0.5,
+            timeout=1.0,
             settle=0.6,
             patience=20.0,
         )

@@ -61,7 +61,7 @@ def client_of(platform: Platform, auth: str | ClientCredentials) -> EnrollmentCl
         platform.url,
         auth,
         window=RequestWindow(1000, 0.5),
-        timeout=0.5,
+        timeout=5.0,
         settle=0.6,
         patience=5.0,
     )

@@ -64,9 +64,9 @@ def client_of(platform: Platform) -> EnrollmentClient:
         platform.token,
         batch=BatchLimits(identifiers=3, pairs=6),
         concurrency=4,
-        timeout=0.5,
+        timeout=5.0,
         settle=0.02,
-        patience=0.5,
+        patience=5.0,
     )
 
 
