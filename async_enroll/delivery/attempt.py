@@ -6,6 +6,8 @@ to do. `delivery.dispatch` counts every call in it.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 from attrs import define, evolve, field
 
@@ -69,7 +71,7 @@ class Attempt:
         """Whether it has no effect: its only identifier is nobody's."""
         return self.batch.identifiers == (NOBODY,)
 
-    @property
+    @cached_property
     def weight(self) -> int:
         """The size of a call's body in characters, less a constant and what JSON escapes."""
         return sum(map(len, self.batch.identifiers)) + sum(map(len, self.batch.courses))

@@ -254,10 +254,11 @@ class Delivery:
         self._largest_taken = max(self._largest_taken, attempt.weight)
         self._culprits_in_a_row = 0
         results = answered(attempt, answer)
-        failures = [*attempt.failures, Failure(FailureKind.UNDONE, _FLAGGED)]
+        failures = [*attempt.failures]
         attempt.failures.clear()
         if not (results.doubtful or results.erroneous or results.undone):
             return results.blocks, []
+        failures.append(Failure(FailureKind.UNDONE, _FLAGGED))
         untold = Doubt(_UNTOLD, Outcome.UNCONFIRMED) if attempt.attempts >= MOST_ATTEMPTS else None
         doubtful = evolve(attempt, lost=True, doubt=untold)
         flagged = Doubt(_FLAGGED, Outcome.ERROR) if len(failures) >= CERTAIN else None
