@@ -35,7 +35,7 @@ COMMANDS = {
 
 HELP, COMPLETION, VERSION = ("--help", "-h"), ("--install-completion",), ("--version",)
 
-OPTIONS = {
+OPTIONS: dict[tuple[str, ...], str] = {
     HELP: "Display this message and exit.",
     COMPLETION: "Install completion for your shell (bash, zsh or fish), and load it at its start.",
     VERSION: "Display application version.",
