@@ -38,6 +38,9 @@ async def measure(*names: str, output: Path | None = None, short: bool = False) 
     """
     if unknown := set(names) - set(BENCHMARKS):
         sys.exit(f"no benchmark {unknown.pop()!r}; there are: {', '.join(BENCHMARKS)}")
+    if output:
+        # Now, and not after minutes of measuring.
+        await anyio.Path(output).mkdir(parents=True, exist_ok=True)
     console = Console()
     for name in names or BENCHMARKS:
         module = import_module(f"benchmarks.{name}")
