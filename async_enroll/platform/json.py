@@ -402,12 +402,11 @@ def result_object(result: EnrollmentResult) -> dict[str, Any]:
 def _page(body: bytes) -> dict[str, msgspec.Raw]:
     try:
         return _pages.decode(body)
-    except msgspec.ValidationError:
-        from async_enroll.platform.explain import unexpected
+    except NOT_JSON:
+        value = _json(body)  # raises if it is no JSON
+    from async_enroll.platform.explain import unexpected
 
-        raise unexpected("a page of enrollments", _json(body)) from None
-    except NOT_JSON as error:
-        raise UnexpectedResponse(f"the answer is not JSON: {error}") from None
+    raise unexpected("a page of enrollments", value)
 
 
 def _json(body: bytes | msgspec.Raw) -> Any:
