@@ -25,7 +25,7 @@ from benchmarks import echo
 from benchmarks.processes import alone, peak, serving
 from benchmarks.tables import Bar, Table
 
-PAIRS, RUNS = 100_000, 3
+PAIRS, RUNS = 100_000, 9
 KEPT = 1_000_000
 """Results that are kept in memory."""
 

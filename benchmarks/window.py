@@ -22,7 +22,8 @@ from benchmarks.site import Setting, Site, visited
 from benchmarks.tables import Bar, Table
 
 WINDOW = RequestWindow(120, 6)
-CALLS = 600
+CALLS = 599
+"""Ours asks first whether the course exists: with that call they fill five windows."""
 BAR = Bar(most=1.01)
 
 
