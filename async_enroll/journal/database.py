@@ -161,9 +161,9 @@ class Database:
         if not self._writable:
             self._connection.execute("PRAGMA query_only = ON")
             return
-        # Between transactions, the journal is a single file that can be copied. SQLite's own file
-        # stays, marked as void: shortening it each time would cost a quarter of a commit.
-        self._connection.execute("PRAGMA journal_mode = PERSIST")
+        # Between transactions, the journal is a single file that can be copied, and the one that
+        # SQLite keeps beside it is empty: no void copy of personal data lies about.
+        self._connection.execute("PRAGMA journal_mode = TRUNCATE")
         # What is recorded must survive a power loss: it is on disk before a call is sent.
         self._connection.execute("PRAGMA synchronous = FULL")
 

@@ -233,9 +233,11 @@ async def test_copied_at_any_moment_of_a_job(tmp_path: Path) -> None:
 
 
 def test_one_file_is_left(journal: Path) -> None:
+    beside = journal.with_name(f"{journal.name}-journal")
     with closing(Store(journal, writable=True)) as opened:
         for group in records(range(1, 3)):
             opened.write(group)
+            assert beside.stat().st_size == 0
     assert [path.name for path in journal.parent.iterdir()] == [journal.name]
 
 
