@@ -39,8 +39,8 @@ class RosterDiff:
     """How a roster and the enrollments of its courses differ. Pass it to `EnrollmentClient.sync`.
 
     `courses` has a `CourseDiff` for each course key. `source` names the roster, `site` is the
-    platform's URL. `guard` says why a sync is refused, by course key or None for all courses; it is
-    empty where it may go ahead. `read` is when reading began, by `time.time`. `skipped`
+    platform's URL. `refusals` says why a sync is refused, by course key or None for all courses;
+    it is empty where it may go ahead. `read` is when reading began, by `time.time`. `skipped`
     and `lines` are those of the roster.
     """
 
@@ -52,9 +52,9 @@ class RosterDiff:
     read: float = field(repr=False)
     skipped: tuple[str, ...] = field(default=(), repr=False)
     lines: Lines | None = field(default=None, repr=False)
-    guard: Mapping[str | None, Refusal] = field(init=False, repr=False)
+    refusals: Mapping[str | None, Refusal] = field(init=False, repr=False)
 
-    @guard.default
+    @refusals.default
     def _guarded(self) -> Mapping[str | None, Refusal]:
         planned = [
             Removals(
@@ -86,7 +86,7 @@ class RosterDiff:
     @property
     def refused(self) -> SyncRefused | None:
         """The error that a sync raises, None where it may go ahead."""
-        return SyncRefused(list(map(str, self.guard.values()))) if self.guard else None
+        return SyncRefused(list(map(str, self.refusals.values()))) if self.refusals else None
 
     @property
     def to_enroll(self) -> tuple[RosterEntry, ...]:
@@ -114,7 +114,7 @@ class RosterDiff:
 
         Without those of courses that are withheld. Empty if the sync is refused.
         """
-        return () if self.guard else tuple(self._removals())
+        return () if self.refusals else tuple(self._removals())
 
     @property
     def not_listed(self) -> tuple[RosterEntry, ...]:
@@ -163,7 +163,7 @@ class RosterDiff:
         courses = self.courses.values()
         for course in courses:
             yield from (one for one in course.not_listed if one.action is Action.ENROLL)
-        if self.guard:
+        if self.refusals:
             return
         for course in courses:
             if course.withheld is None:

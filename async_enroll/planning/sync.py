@@ -146,9 +146,9 @@ class Recheck:
 
     def why_withheld(self, identifier: str, course_id: str) -> str | None:
         """Why a learner is not removed, in words; None where they are."""
-        course, guard = self._diff.courses[course_id], self._diff.guard
+        course, refusals = self._diff.courses[course_id], self._diff.refusals
         why = course.withheld
-        if why is None and (refusal := guard.get(course_id) or guard.get(None)):
+        if why is None and (refusal := refusals.get(course_id) or refusals.get(None)):
             why = refusal.why
         if why is None and course_id in self._doubtful:
             why = (

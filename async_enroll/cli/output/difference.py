@@ -50,7 +50,7 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
     if ignored := _ignored(diff):
         words = f"ignored: {counted(ignored, 'row')} of courses that are not compared"
         say(console, Text(words, "yellow"))
-    if diff.in_sync and not diff.guard:
+    if diff.in_sync and not diff.refusals:
         say(console, Text("in sync", "green"))
 
 
@@ -100,7 +100,7 @@ def _identifiers(entries: Iterable[RosterEntry]) -> list[str]:
 
 def refused(diff: RosterDiff) -> SyncRefused | None:
     """The error of a refused sync that names options; None where it may go ahead."""
-    problems = [refusal.by_option for refusal in diff.guard.values()]
+    problems = [refusal.by_option for refusal in diff.refusals.values()]
     return SyncRefused(problems) if problems else None
 
 
@@ -110,7 +110,7 @@ def diff_object(diff: RosterDiff) -> dict[str, Any]:
         "roster": diff.source,
         "site": diff.site,
         "in_sync": diff.in_sync,
-        "refused": [refusal.by_option for refusal in diff.guard.values()],
+        "refused": [refusal.by_option for refusal in diff.refusals.values()],
         "remove": diff.options.remove,
         "courses": {
             key: {
