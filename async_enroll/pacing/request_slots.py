@@ -50,6 +50,7 @@ class RequestSlots:
     """At most `count` requests in flight, in order of arrival."""
 
     def __init__(self, count: int) -> None:
+        self.count = count
         self._free = anyio.Semaphore(count)
 
     @asynccontextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from itertools import islice
 from urllib.parse import quote
 
 import anyio
@@ -37,9 +36,6 @@ ME = "api/user/v1/me"
 _FEW = 5
 """Up to this many learners are looked up one by one, rather than by reading whole courses."""
 
-_AT_ONCE = 1000
-"""How many tasks look addresses up at once; a lookup may have hundreds of thousands."""
-
 _MOST_USERNAMES = 100
 _LONGEST_QUERY = 4096  # bytes; web servers take 8 KiB for the whole head of a request
 
@@ -58,6 +54,11 @@ class Accounts:
         self._slots = slots
         self._finding = anyio.Lock()
         self._discloses_addresses: bool | None = None
+
+    @property
+    def concurrency(self) -> int:
+        """How many requests can be under way at once."""
+        return self._slots.count
 
     async def username(self, address: str) -> str | None:
         """The username of an e-mail address; None if no account has it.
@@ -230,18 +231,21 @@ class Usernames:
         return {key: self._known[key] for key in keys if key in self._known}
 
     async def _ask(self, keys: dict[str, str]) -> None:
-        async def ask(key: str, address: str) -> None:
-            try:
-                self._known[key] = await self._accounts.username(address)
-            except EnrollError:
-                self._available = False  # the other requests would fail, too
-                asking.cancel_scope.cancel()
-
         left = iter(keys.items())
-        while self._available and (some := list(islice(left, _AT_ONCE))):
-            async with anyio.create_task_group() as asking:
-                for key, address in some:
-                    asking.start_soon(ask, key, address)
+
+        async def ask() -> None:
+            while self._available and (item := next(left, None)):
+                key, address = item
+                try:
+                    self._known[key] = await self._accounts.username(address)
+                except EnrollError:
+                    # Further requests would fail, too. Those under way are answered all the same:
+                    # what is known must not depend on which answer comes first.
+                    self._available = False
+
+        async with anyio.create_task_group() as asking:
+            for _ in range(min(self._accounts.concurrency, len(keys))):
+                asking.start_soon(ask)
 
 
 @frozen

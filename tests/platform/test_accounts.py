@@ -94,6 +94,23 @@ async def test_a_site_that_fails_is_not_asked_about_everybody() -> None:
         assert len(platform.requests) <= 8
 
 
+async def test_a_failure_does_not_hide_what_comes_a_little_later() -> None:
+    failed = asyncio.Event()
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if b"jane" in await request(reader):
+            writer.write(answer("403 Forbidden"))
+            failed.set()
+        else:
+            await failed.wait()
+            await asyncio.sleep(0.1)
+            writer.write(answer("404 Not Found"))
+
+    async with talking(conversation) as url, EnrollmentClient(url, "token") as client:
+        found = await Usernames(accounts(client)).of(["jane@example.org", "new@example.org"])
+    assert found == {"new@example.org": None}
+
+
 Told = Callable[[list[str]], bytes]
 
 
