@@ -64,7 +64,6 @@ class Delivery:
 
     Results go to `event_log` first, then to `emit`. `cut_off` collects the results of calls in
     flight when the job was cancelled. `accounted` counts the pairs that have a result.
-    `mail_changed`: learners whom calls without mail have changed are mailed afterwards.
     """
 
     _api: BulkEnrollApi
@@ -76,7 +75,6 @@ class Delivery:
     _good_places: GoodPlaces
     _limits: BatchLimits = field(kw_only=True)
     _concurrency: int = field(kw_only=True)
-    _mail_changed: bool = field(kw_only=True)
     accounted: int = field(default=0, init=False)
     preflight: Preflight = field(init=False)
     mailing: Mailing = field(init=False)
@@ -157,7 +155,7 @@ class Delivery:
 
     async def _take(self, attempt: Attempt, blocks: list[Block]) -> None:
         """Take the results of an attempt: those of learners to mail now, and final ones."""
-        if self._mail_changed and attempt.planned is not None:
+        if self.dispatch.mail_changed and attempt.planned is not None:
             changed, blocks = divided(blocks)
             now = anyio.current_time()
             self.mailing.add(attempt.planned, changed, now, changed_at=now)
@@ -211,7 +209,7 @@ class Delivery:
         return await self._follow(attempt, await self._send(attempt, sent))
 
     async def _send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
-        if attempt.email or not self._mail_changed:
+        if attempt.email or not self.dispatch.mail_changed:
             return await self.dispatch.send(attempt, sent)
         # Where this one has to wait, the next one need not.
         async with self._exclusion.sole(attempt.batch, waiting=sent.set):

@@ -34,9 +34,11 @@ class Dispatch:
     """Sends the calls of one job.
 
     `stopped_by` is the error after which the job sends nothing more; None until then.
+    `mail_changed`: learners whom calls without mail have changed are mailed afterwards.
     """
 
     stopped_by: EnrollError | None = field(default=None, init=False)
+    mail_changed: bool = field(kw_only=True)
     _api: BulkEnrollApi
     _throttle: Throttle
     _circuit_breaker: CircuitBreaker
@@ -183,6 +185,8 @@ class Dispatch:
                 auto_enroll=self._auto_enroll if of_batch is None else of_batch,
                 email_students=attempt.mails,
                 reason=self._reason,
+                # Learners of a lost call may stay unmailed.
+                fresh=attempt.email or self.mail_changed,
             )
         seconds = clock() - since
         failure = reply if isinstance(reply, Failure) else None

@@ -52,8 +52,8 @@ LARGEST_ANSWER = 64 * 1024 * 1024
 LARGEST_FORM_ANSWER = 1024 * 1024
 """The same limit for the answer to a form."""
 
-# The shortest keep-alive in common use is Apache's, 5 s.
-_KEEP_ALIVE = 4.0
+# Seconds. The shortest keep-alive in common use is gunicorn's, 2 s.
+_KEEP_ALIVE = 1.0
 
 # Bytes of a status line, and of a header: cookies and policies of sites and proxies exceed
 # aiohttp's default of 8 kB.

@@ -432,6 +432,7 @@ class Jobs:
             calls=count(calls + 1),
             auto_enroll=auto_enroll,
             reason=reason,
+            mail_changed=mail_changed,
         )
         reconciler = Reconciler(
             self._reader, self._accounts, seconds=self._settle, concurrency=self._concurrency
@@ -446,5 +447,4 @@ class Jobs:
             self._good_places,
             limits=self._limits,
             concurrency=self._concurrency,
-            mail_changed=mail_changed,
         )

@@ -46,6 +46,7 @@ class BulkEnrollApi:
             False: BatchSize(limits, FIRST),
         }
         self._finding = anyio.Lock()
+        self._keeps_connections = True
 
     def batch_size(self, *, email_students: bool) -> BatchSize:
         """The adaptive size of bulk calls, in pairs: separate with and without mail."""
@@ -59,17 +60,22 @@ class BulkEnrollApi:
         auto_enroll: bool,
         email_students: bool,
         reason: str | None = None,
+        fresh: bool = True,
     ) -> BulkAnswer | Failure:
         """Send one bulk call, under a permit of the throttle.
 
         A THROTTLED answer holds all calls of the client; the caller decides whether to resend.
+
+        `fresh`: whether to open a new connection. A site may close a kept one just as the call is
+        sent, and then its outcome is unknown. Once a call is lost, all calls open new ones.
         """
         body = bulk_body(
             batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
         )
         is_preflight = batch.identifiers == (NOBODY,)
         if not is_preflight:
-            reply = await self._post(body, permit, identifiers=batch.identifiers)
+            fresh = fresh or not self._keeps_connections
+            reply = await self._post(body, permit, identifiers=batch.identifiers, fresh=fresh)
             self._learn(batch, permit, reply, mails=email_students)
         elif isinstance(reply := await self._find(body, permit), BulkAnswer):
             permit.completed(0)  # a preflight causes the site no work
@@ -112,15 +118,18 @@ class BulkEnrollApi:
         path: str | None = None,
         *,
         identifiers: Sequence[str] = (),
+        fresh: bool = True,
     ) -> BulkAnswer | Failure:
         url = self._urls[path or self.path or BULK_ENROLL]
         try:
-            answer = await self._transport.call("POST", url, body, fresh=True)
+            answer = await self._transport.call("POST", url, body, fresh=fresh)
             if not answer.ok and await renewed(self._transport, answer):
-                answer = await self._transport.call("POST", url, body, fresh=True)
+                answer = await self._transport.call("POST", url, body, fresh=fresh)
         except TransportError as error:
             if not error.sent:
                 permit.unsent()
+            elif not fresh:
+                self._keeps_connections = False
             return self._held(classify(error))
         if not answer.ok:
             failure = classify(answer)

@@ -73,9 +73,9 @@ async def client_of(
     script: Script, auth: Any = "token", *, settle: float = 0.05
 ) -> AsyncIterator[EnrollmentClient]:
     async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said = script.says(*await whole_request(reader))
-        writer.write(said)
-        await writer.drain()
+        while said := script.says(*await whole_request(reader)):
+            writer.write(said)
+            await writer.drain()
 
     async with talking(conversation) as url:
         async with EnrollmentClient(url, auth, settle=settle, patience=3) as client:

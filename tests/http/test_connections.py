@@ -18,7 +18,9 @@ from async_enroll import (
 )
 from async_enroll.http.tokens import BearerToken
 from async_enroll.http.transport import Transport
+from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Platform
+from tests.http.proxies import both_ways
 from tests.servers import answer, talking, whole_request
 
 COURSE = "course-v1:Org+C0+2026"
@@ -69,8 +71,10 @@ async def test_a_fresh_connection(own_session: bool) -> None:
     assert answered == ["GET", "POST"] * 3
 
 
-@pytest.mark.parametrize("mail", [True, False])
-async def test_a_site_that_ends_idle_connections(platform: Platform, mail: bool) -> None:
+@pytest.mark.parametrize(("mail", "attempts"), [(True, 1), ("changed", 2)])
+async def test_a_site_that_ends_idle_connections(
+    platform: Platform, mail: EmailStudents, attempts: int
+) -> None:
     people = [f"learner{number}" for number in range(10)]
     async with hanging_up(platform.url) as (url, answered):
         async with EnrollmentClient(
@@ -78,9 +82,48 @@ async def test_a_site_that_ends_idle_connections(platform: Platform, mail: bool)
         ) as client:
             report = await client.bulk_enroll(people, [COURSE], email_students=mail)
     assert report.ok
-    assert {result.attempts for result in report.results} == {1}
-    assert len(platform.outbox) == (10 if mail else 0)
+    assert {result.attempts for result in report.results} == {attempts}
+    assert len(platform.outbox) == 10
     assert answered.count("POST") == len(platform.requests)
+
+
+async def test_a_job_without_mail_on_a_site_that_ends_idle_connections(platform: Platform) -> None:
+    people = [f"learner{number}" for number in range(10)]
+    async with hanging_up(platform.url) as (url, _):
+        async with EnrollmentClient(
+            url, platform.token, batch=BatchLimits(identifiers=1), concurrency=2, settle=0.5
+        ) as client:
+            report = await client.bulk_enroll(people, [COURSE])
+            lost = [result for result in report.results if result.attempts > 1]
+            again = await client.bulk_unenroll(people, [COURSE])
+    assert report.ok
+    assert again.ok
+    assert 1 <= len(lost) <= 2  # those in flight at the first loss
+    assert {result.attempts for result in again.results} == {1}
+    assert not platform.outbox
+
+
+@pytest.mark.parametrize(("mail", "kept"), [(False, True), (True, False), ("changed", False)])
+async def test_connections_of_a_job(platform: Platform, mail: EmailStudents, kept: bool) -> None:
+    opened = 0
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        target = URL(platform.url)
+        await both_ways((reader, writer), await asyncio.open_connection(target.host, target.port))
+
+    people = [f"learner{number}" for number in range(10)]
+    async with (
+        talking(relay) as url,
+        EnrollmentClient(
+            url, platform.token, batch=BatchLimits(identifiers=1), concurrency=1
+        ) as client,
+    ):
+        assert (await client.bulk_enroll(people, [COURSE], email_students=mail)).ok
+    posts = len(platform.requests)
+    assert posts > 10
+    assert opened < 5 if kept else opened >= posts
 
 
 async def test_a_session_that_is_closed_while_calls_are_under_way() -> None:
