@@ -6,6 +6,7 @@ and no place is lost for longer than a call counts.
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
@@ -110,10 +111,13 @@ class Machine:
     clock: float = 5000.0
     members: list[Membership] = field(factory=list)
     own: WindowLog = field(factory=lambda: WindowLog(WINDOW, CALLS))
+    _numbers: Iterator[int] = field(factory=count)
 
     def join(self) -> None:
         if self.log is not None:
-            self.members.append(member := Membership(WINDOW, CALLS, LEASE))
+            # By their names it is decided whose turn it is: random ones would not be repeatable.
+            name = f"process {next(self._numbers)}"
+            self.members.append(member := Membership(WINDOW, CALLS, LEASE, name))
             member.away = False
             self.exchange(member)
 
