@@ -7,6 +7,7 @@ that fail. Emits blocks of results, after the event log has recorded them.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Collection, Iterable
@@ -78,7 +79,7 @@ class Delivery:
     accounted: int = field(default=0, init=False)
     preflight: Preflight = field(init=False)
     mailing: Mailing = field(init=False)
-    slots: anyio.Semaphore = field(init=False)
+    slots: asyncio.Semaphore = field(init=False)
     """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
     _exclusion: Exclusion = field(factory=Exclusion, init=False)
     _largest_taken: int = field(default=0, init=False)
@@ -96,7 +97,7 @@ class Delivery:
             dispatch.preflight, self._limits, self._good_places, dispatch.until_stopped, checked
         )
         self.mailing = Mailing(self._limits)
-        self.slots = anyio.Semaphore(self._concurrency, fast_acquire=True)
+        self.slots = asyncio.Semaphore(self._concurrency)
 
     async def settled(
         self, planned: int | None, blocks: list[Block], changed: Iterable[Block] = ()
@@ -121,7 +122,7 @@ class Delivery:
         """Return the batch size, in pairs, for calls of this kind."""
         return self._api.batch_size(email_students=attempt.mails)
 
-    async def deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
+    async def deliver(self, attempt: Attempt, sent: asyncio.Event) -> None:
         """Deliver an attempt; set `sent` when the next one may start.
 
         An attempt that an earlier run of the job has lost is reconciled first.
@@ -180,7 +181,7 @@ class Delivery:
         """Add the results of learners who are still to be mailed, as the job was cancelled."""
         self._cut_off += self.mailing.unsettled()
 
-    async def _step(self, attempt: Attempt, sent: anyio.Event) -> _Step:
+    async def _step(self, attempt: Attempt, sent: asyncio.Event) -> _Step:
         if attempt.changed_in:
             if not attempt.mails:  # the pairs are as asked already: nothing is sent again
                 return unconfirmed(attempt, "mail may have been sent"), []
@@ -208,7 +209,7 @@ class Delivery:
             return [], await self._split(attempt)
         return await self._follow(attempt, await self._send(attempt, sent))
 
-    async def _send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
+    async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         if attempt.email or not self.dispatch.mail_changed:
             return await self.dispatch.send(attempt, sent)
         # Where this one has to wait, the next one need not.

@@ -46,7 +46,7 @@ class Dispatch:
     _calls: Iterator[int] = field(kw_only=True)
     _auto_enroll: bool = field(kw_only=True)
     _reason: str | None = field(kw_only=True)
-    _queue: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    _queue: asyncio.Lock = field(factory=asyncio.Lock, init=False)
     _waits: WeakSet[anyio.CancelScope] = field(factory=WeakSet, init=False)
 
     @property
@@ -75,7 +75,7 @@ class Dispatch:
         except JournalError as error:
             self.stop(error)
 
-    async def send(self, attempt: Attempt, sent: anyio.Event) -> Reply:
+    async def send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         """Send one call; repeat it while it had no effect, and its failure may pass.
 
         Sets `sent` once the call has its place in the window.
@@ -121,7 +121,7 @@ class Dispatch:
 
     async def preflight(self, batch: Batch) -> BulkAnswer | Failure:
         """Send a call without effect."""
-        reply = await self.send(Attempt(batch, email=False), anyio.Event())
+        reply = await self.send(Attempt(batch, email=False), asyncio.Event())
         return reply or Failure(FailureKind.FATAL, self.stopped_by or EnrollError("stopped"))
 
     async def _probe(self, page: Failure) -> None:
@@ -144,7 +144,7 @@ class Dispatch:
             seconds = anyio.current_time() - since
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
-    async def _send_with_permit(self, attempt: Attempt, sent: anyio.Event) -> Reply:
+    async def _send_with_permit(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         permit: Permit | None = None
         # Only one call of a job waits for a permit at a time, so that a large job does not
         # keep the client's other jobs waiting.

@@ -6,6 +6,7 @@ Reads through `platform.enrollments` and `platform.accounts`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import Final
@@ -33,7 +34,7 @@ class _Look:
     """One reading of some courses, shared by all calls that wait for it."""
 
     def __init__(self) -> None:
-        self.done = anyio.Event()
+        self.done = asyncio.Event()
         self.active: dict[Pair, bool] = {}
         self.count = 0
         """The number of records read."""
@@ -80,7 +81,7 @@ class Reconciler:
         self._seconds = seconds
         self._concurrency = concurrency
         self._next: _Look | None = None
-        self._looking = anyio.Lock()
+        self._looking = asyncio.Lock()
 
     async def found(self, batch: Batch, *, ended: bool = False) -> set[Pair]:
         """Wait for a lost call to end; return those of its pairs that are now as asked.

@@ -6,6 +6,7 @@ handles well, and gives it to `delivery.delivery`, which emits the results.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from itertools import count
@@ -152,7 +153,7 @@ class Job:
             return
         if following is None and self._fits(first):
             await self._delivery.slots.acquire()
-            await self._deliver(first, anyio.Event())  # without the cost of a task
+            await self._deliver(first, asyncio.Event())  # without the cost of a task
             return
         async with anyio.create_task_group() as calls:
             await self._start(first, calls)
@@ -257,14 +258,14 @@ class Job:
             while batch.pairs > max(1, size):
                 batch, rest = cut(batch, size)
                 left += [rest] if rest else []
-            sent = anyio.Event()
+            sent = asyncio.Event()
             calls.start_soon(self._deliver, attempt.with_batch(batch), sent)
             # Calls that can go at once are started together: to wake this task in between costs
             # as much CPU as half a call.
             if self._delivery.dispatch.is_waiting:
                 await sent.wait()
 
-    async def _deliver(self, attempt: Attempt, sent: anyio.Event) -> None:
+    async def _deliver(self, attempt: Attempt, sent: asyncio.Event) -> None:
         # The slot is held until the results are consumed: a slow consumer slows the job down,
         # instead of letting results pile up.
         try:
