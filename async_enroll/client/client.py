@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from async_enroll.client.sync import SyncClient
 from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.jobs.inputs import AnyIterable, cross_product, each
-from async_enroll.jobs.options import Options
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Options, Signal
 from async_enroll.models import (
     Action,
     EmailStudents,

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from async_enroll.client.base import ClientBase
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.inputs import AnyIterable, roster_of
-from async_enroll.jobs.options import Options
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Options, Signal
 from async_enroll.models import EmailStudents, RosterEntry
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError
 from async_enroll.events import BatchSettled, BatchSplit, PlacesChecked
 from async_enroll.http.failures import Failure, FailureKind
-from async_enroll.models import Batch, BatchLimits, Emit, Outcome
+from async_enroll.models import Action, Batch, BatchLimits, Emit, Outcome
 from async_enroll.pacing.batch_size import BatchSize
 from async_enroll.planning.batching import places, plan, without
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
@@ -74,6 +74,7 @@ class Delivery:
     _emit: Emit[list[Block]]
     _cut_off: list[Block]
     _good_places: GoodPlaces
+    _exclusion: Exclusion
     _limits: BatchLimits = field(kw_only=True)
     _concurrency: int = field(kw_only=True)
     accounted: int = field(default=0, init=False)
@@ -81,7 +82,6 @@ class Delivery:
     mailing: Mailing = field(init=False)
     slots: asyncio.Semaphore = field(init=False)
     """One for each batch being delivered. Reconciling releases it, as it mostly waits."""
-    _exclusion: Exclusion = field(factory=Exclusion, init=False)
     _largest_taken: int = field(default=0, init=False)
     _smallest_too_large: float = field(default=math.inf, init=False)
     _culprits_in_a_row: int = field(default=0, init=False)
@@ -210,11 +210,17 @@ class Delivery:
         return await self._follow(attempt, await self._send(attempt, sent))
 
     async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
-        if attempt.email or not self.dispatch.mail_changed:
-            return await self.dispatch.send(attempt, sent)
+        dispatch, batch = self.dispatch, attempt.batch
+        # Of those unenrolled, the platform itself mails only who was in.
+        if attempt.email and not (attempt.mails and batch.action is Action.UNENROLL):
+            return await dispatch.send(attempt, sent)
+        if not attempt.email and not dispatch.mail_changed:
+            return await dispatch.send(attempt, sent)
         # Where this one has to wait, the next one need not.
-        async with self._exclusion.sole(attempt.batch, waiting=sent.set):
-            return await self.dispatch.send(attempt, sent)
+        async with self._exclusion.sole(
+            batch, waiting=sent.set, until_stopped=dispatch.until_stopped
+        ) as free:
+            return await dispatch.send(attempt, sent) if free else None
 
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS

@@ -25,13 +25,14 @@ from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
 from async_enroll.delivery.dispatch import Dispatch
 from async_enroll.delivery.event_log import EventLog, OnEvent
+from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError
 from async_enroll.jobs.inputs import AnyIterable, plan_of
-from async_enroll.jobs.options import Options
-from async_enroll.jobs.runner import Job, JobWork, Signal
+from async_enroll.jobs.options import Options, Signal
+from async_enroll.jobs.runner import Job, JobWork
 from async_enroll.models import BatchLimits, Emit, RosterEntry
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
 from async_enroll.pacing.throttle import Throttle
@@ -90,6 +91,7 @@ class Jobs:
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
     _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
+    _exclusion: Exclusion = field(factory=Exclusion, init=False)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """Check the places of a plan without effect; return those that are refused, and why.
@@ -397,13 +399,7 @@ class Jobs:
             calls=calls,
             mail_changed=options.email_students == "changed",
         )
-        job = Job(
-            delivery,
-            event_log,
-            email_students=options.email_students,
-            preflight=options.preflight,
-            stop=options.stop,
-        )
+        job = Job(delivery, event_log, options)
         async with aclosing(work):
             if lines:
                 await to_thread.run_sync(lines.index)
@@ -445,6 +441,7 @@ class Jobs:
             emit,
             cut_off,
             self._good_places,
+            self._exclusion,
             limits=self._limits,
             concurrency=self._concurrency,
         )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import Attribute, field, frozen
 from attrs.validators import optional
 
 from async_enroll.errors import ConfigurationError
-from async_enroll.jobs.runner import Signal
 from async_enroll.models import EmailStudents, checked_reason
+
+
+class Signal(Protocol):
+    """An event to wait for: an `anyio.Event` or an `asyncio.Event`."""
+
+    async def wait(self) -> object:
+        """Return once it is set."""
 
 
 def _boolean(_: object, flag: Attribute[bool], value: object) -> None:

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from itertools import count
-from typing import Protocol
 
 import anyio
 import anyio.lowlevel
@@ -24,17 +23,11 @@ from async_enroll.delivery.event_log import EventLog
 from async_enroll.delivery.mailing import Changed, mails_at_once
 from async_enroll.errors import EnrollError, JobStopped
 from async_enroll.events import JobDone, JobStarted
-from async_enroll.models import Batch, EmailStudents
+from async_enroll.jobs.options import Options, Signal
+from async_enroll.models import Batch
 from async_enroll.planning.batching import cut
 from async_enroll.planning.validation import Scope, Work
 from async_enroll.results import Block, pairs_in
-
-
-class Signal(Protocol):
-    """An event to wait for: an `anyio.Event` or an `asyncio.Event`."""
-
-    async def wait(self) -> object:
-        """Return once it is set."""
 
 
 @frozen
@@ -57,29 +50,19 @@ JobWork = Work | Attempt | Changed | AllAnswered | NotSent
 class Job:
     """One job. Every pair of it gets exactly one result.
 
-    When a call fails in a way that all others would, or `stop` is set, the calls in flight finish.
-    The remaining pairs are emitted as not sent, and the error is raised. A job with a journal
-    leaves them for `resume` instead.
+    When a call fails in a way that all others would, or the stop signal is set, the calls in
+    flight finish. The remaining pairs are emitted as not sent, and the error is raised. A job with
+    a journal leaves them for `resume` instead.
 
-    No course is changed before it is known to exist. `preflight`: None checks all courses and
-    cohorts before anything is sent, but for those found to be good recently; True checks these
-    as well; False checks each before its first call.
+    No course is changed before it is known to exist. The option `preflight`: None checks all
+    courses and cohorts before anything is sent, but for those found to be good recently; True
+    checks these as well; False checks each before its first call.
     """
 
-    def __init__(
-        self,
-        delivery: Delivery,
-        event_log: EventLog,
-        *,
-        email_students: EmailStudents,
-        preflight: bool | None,
-        stop: Signal | None = None,
-    ) -> None:
+    def __init__(self, delivery: Delivery, event_log: EventLog, options: Options) -> None:
         self._delivery = delivery
         self._event_log = event_log
-        self._email_students = email_students
-        self._preflight = preflight
-        self._stop = stop
+        self._options = options
         self._planned = count(1)
         self._fed = 0
         self._scope: Scope | None = None
@@ -125,11 +108,11 @@ class Job:
 
     async def _run(self, work: AsyncIterator[JobWork]) -> Exception | None:
         """Deliver all work; return what stopped the job, or None."""
-        if self._stop is None:
+        if self._options.stop is None:
             await self._parts(work)
         else:
             async with anyio.create_task_group() as watch:
-                watch.start_soon(self._watch_stop, self._stop)
+                watch.start_soon(self._watch_stop, self._options.stop)
                 # A signal that is set already stops the job before its first call.
                 for _ in range(2):
                     await anyio.lowlevel.checkpoint()
@@ -196,7 +179,7 @@ class Job:
                     return None
                 if self._stopped_for_resume:
                     break
-                if self._email_students == "changed":
+                if self._options.email_students == "changed":
                     self._ready += self._delivery.mailing.due(anyio.current_time())
                 if attempt := await self._taken(item):
                     self._ready.append(attempt)
@@ -232,14 +215,14 @@ class Job:
                 await self._delivery.settled(item.planned, list(item.blocks))
                 return None
             case Batch():
-                email = mails_at_once(self._email_students, item)
+                email = mails_at_once(self._options.email_students, item)
                 attempt = Attempt(item, email=email, planned=next(self._planned))
             case Attempt():
                 attempt = item
         self._fed += attempt.batch.pairs
         scope, self._scope = self._scope, None
-        if scope and self._preflight is not False:
-            again = self._preflight is True
+        if scope and self._options.preflight is not False:
+            again = self._options.preflight is True
             await self._delivery.preflight.check(scope.places, again=again)
         return attempt
 

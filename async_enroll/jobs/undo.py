@@ -33,7 +33,8 @@ from async_enroll.delivery.mailing import unmailed
 from async_enroll.delivery.outcomes import Pair, pairs, rejected
 from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
 from async_enroll.jobs.enrolled import Pairs
-from async_enroll.jobs.runner import JobWork, NotSent, Signal
+from async_enroll.jobs.options import Signal
+from async_enroll.jobs.runner import JobWork, NotSent
 from async_enroll.jobs.sync import parts
 from async_enroll.models import Batch, BatchLimits, Outcome
 from async_enroll.planning.desired import Desired

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from async_enroll import (
 )
 from async_enroll.delivery import delivery
 from async_enroll.events import BatchSent, BatchSettled, Event
+from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import address, assert_account
 from tests.delivery.test_delivery import Renewable
@@ -162,6 +164,38 @@ async def test_whoever_is_named_both_ways_is_mailed_once(release: str, size: int
         assert len(platform.outbox) == 8
         assert sum(one.notified is True for one in report) == 8
         assert report.ok
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("size", [200, 1, 7])
+@pytest.mark.parametrize("mail", [True, "changed"])
+async def test_whoever_is_unenrolled_both_ways_is_mailed_once(
+    release: str, size: int, mail: EmailStudents
+) -> None:
+    both = [name for n in range(8) for name in (f"learner{n}", f"learner{n}@example.org")]
+    async with site(release, seconds_per_call=0.05, seconds_per_pair=0.01) as platform:
+        async with client_of(platform, batch=BatchLimits(identifiers=size)) as client:
+            report = await client.bulk_unenroll(both, [C0], email_students=mail)
+        assert set(mailed(platform).values()) == {1}
+        assert len(platform.outbox) == 8
+        assert sum(one.notified is True for one in report) == 8
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("names", [["learner60"] * 2, ["learner60", "learner60@example.org"]])
+async def test_whom_two_jobs_enroll_and_unenroll_at_once_is_mailed_once_each(
+    release: str, names: list[str]
+) -> None:
+    """As a web application does for whoever clicks twice."""
+    async with site(release, seconds_per_call=0.05, seconds_per_pair=0.05) as platform:
+        async with client_of(platform) as client:
+            await client.bulk_enroll(["learner50"], [C0])  # the course is known to be good
+            for job in (client.bulk_enroll, client.bulk_unenroll):
+                async with anyio.create_task_group() as tasks:
+                    for name in names:
+                        tasks.start_soon(partial(job, [name], [C0], email_students="changed"))
+                assert mailed(platform) == {"learner60@example.org": 1}
+                platform.outbox.clear()
 
 
 @pytest.mark.parametrize("release", ["moocit", "2022", "2026"])

@@ -12,7 +12,7 @@ from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.running import run_with_journal
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Signal
 from async_enroll.models import EnrollmentResult
 
 EXAMPLES = """\

@@ -26,7 +26,7 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.outlook import show_plan
 from async_enroll.cli.output.running import run_in_memory, run_with_journal
 from async_enroll.errors import ConfigurationError
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Signal
 from async_enroll.models import Action, EmailStudents, EnrollmentResult, checked_reason
 from async_enroll.planning.diff import RosterDiff
 from async_enroll.planning.plan import Plan

@@ -23,7 +23,7 @@ from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.running import once_sent, run_with_journal
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Signal
 from async_enroll.jobs.undo import UndoPlan, undo_journal_of
 from async_enroll.journal import JournalReport
 from async_enroll.models import EmailStudents, EnrollmentResult, checked_reason

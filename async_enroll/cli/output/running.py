@@ -22,7 +22,7 @@ from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.progress import JobProgress
 from async_enroll.client import EnrollmentClient
 from async_enroll.errors import ConfigurationError, EnrollError, JobStopped
-from async_enroll.jobs.runner import Signal
+from async_enroll.jobs.options import Signal
 from async_enroll.journal import JournalReport
 from async_enroll.models import EnrollmentResult
 from async_enroll.planning.plan import Plan
