@@ -102,9 +102,10 @@ class SyncClient(ClientBase):
                 be unenrolled. Enrolling them again does not restore the mode.
             auto_enroll: As for `apply`.
             email_students: Whether the platform mails learners who are newly enrolled or allowed,
-                and no others: True is "changed" here. Two syncs that add a learner at the very
-                same moment may both have the learner mailed: the platform is not known to lock
-                between reading who is enrolled and enrolling, so both may be told of the change.
+                and no others: True is "changed" here. Syncs of two clients that add a learner at
+                the very same moment may both have the learner mailed: the platform is not known
+                to lock between reading who is enrolled and enrolling, so both may be told of the
+                change.
             email_removed: Whether the platform mails learners who are unenrolled.
             reason: As for `apply`.
             preflight: As for `apply`.

@@ -174,6 +174,7 @@ def test_a_place_in_the_page_is_kept_while_nothing_changes(
     browser, platform = served
     enroll(platform, *[f"learner{number}" for number in range(60)])
     browser.open(f"{platform.url}/")
+    browser.until(lambda: bool(browser.seen("#outbox .wide")))
     browser.run("document.querySelector('#outbox .wide').scrollTop = 200")
     asked = "return performance.getEntriesByType('resource').length"
     browser.until(lambda: int(browser.run(asked)) >= 2)
