@@ -219,8 +219,13 @@ class Delivery:
         # Where this one has to wait, the next one need not.
         async with self._exclusion.sole(
             batch, waiting=sent.set, until_stopped=dispatch.until_stopped
-        ) as free:
-            return await dispatch.send(attempt, sent) if free else None
+        ) as turn:
+            if turn is None:
+                return None
+            try:
+                return await dispatch.send(attempt, sent)
+            finally:
+                turn.lost = attempt.email and attempt.lost
 
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS

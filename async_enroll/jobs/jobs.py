@@ -91,7 +91,10 @@ class Jobs:
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
     _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
-    _exclusion: Exclusion = field(factory=Exclusion, init=False)
+    _exclusion: Exclusion = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._exclusion = Exclusion(self._settle)
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """Check the places of a plan without effect; return those that are refused, and why.

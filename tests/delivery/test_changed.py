@@ -199,6 +199,21 @@ async def test_whom_two_jobs_enroll_and_unenroll_at_once_is_mailed_once_each(
 
 
 @pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
+@pytest.mark.parametrize("mail", [True, "changed"])
+async def test_whoever_a_lost_call_is_still_unenrolling_is_mailed_once(
+    release: str, mail: EmailStudents
+) -> None:
+    """The gateway gives up on a call, which then mails: the learner's other name has to wait."""
+    names = [f"learner{number}" for number in range(6)]
+    async with site(release, gateway_timeout=0.3, seconds_per_pair=0.1) as platform:
+        async with client_of(platform, batch=BatchLimits(identifiers=6), settle=1) as client:
+            both = [*names, "learner0@example.org"]
+            report = await client.bulk_unenroll(both, [C0], email_students=mail)
+        assert mailed(platform) == Counter(map(address, names))
+        assert report.ok
+
+
+@pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
 @pytest.mark.parametrize(
     "spellings", [("zoe", "Zoë"), ("Zoë", "Zoé"), ("zoë@example.org", "zoe@example.org")]
 )

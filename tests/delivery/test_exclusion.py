@@ -8,7 +8,9 @@ from anyio.abc import TaskGroup
 
 from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.models import Action, Batch
+from tests.waiting import until
 
+SETTLE = 0.5
 C0, C1 = "course-v1:Org+C0+2026", "course-v1:Org+C1+2026"
 
 
@@ -16,12 +18,13 @@ class Calls:
     """Calls by name: those that are under way, and those that were stopped while they waited."""
 
     def __init__(self, tasks: TaskGroup) -> None:
-        self.exclusion = Exclusion()
+        self.exclusion = Exclusion(SETTLE)
         self.under_way: list[str] = []
         self.waited: list[str] = []
         self.stopped: list[str] = []
         self._tasks = tasks
         self._ends: dict[str, anyio.Event] = {}
+        self._lost: set[str] = set()
 
     async def begin(
         self, name: str, *, course: str = C0, scope: anyio.CancelScope | None = None
@@ -35,15 +38,17 @@ class Calls:
             Batch(Action.ENROLL, (course,), (name,)),
             waiting=lambda: self.waited.append(name),
             until_stopped=lambda: scope,
-        ) as free:
-            if not free:
+        ) as turn:
+            if turn is None:
                 self.stopped.append(name)
                 return
             self.under_way.append(name)
             await self._ends[name].wait()
             self.under_way.remove(name)
+            turn.lost = name in self._lost
 
-    async def end(self, name: str) -> None:
+    async def end(self, name: str, *, lost: bool = False) -> None:
+        self._lost |= {name} if lost else set()
         self._ends[name].set()
         await anyio.wait_all_tasks_blocked()
 
@@ -93,6 +98,21 @@ async def test_whoever_is_stopped_while_waiting_excludes_nobody() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_a_lost_call_excludes_others_until_it_has_ended() -> None:
+    async with anyio.create_task_group() as tasks:
+        calls = Calls(tasks)
+        await calls.begin("jane")
+        since = anyio.current_time()
+        await calls.end("jane", lost=True)
+        await calls.begin("joe")
+        await calls.begin("jane@example.org")
+        assert calls.under_way == ["joe"]
+        await calls.end("joe")
+        await until(lambda: calls.under_way == ["jane@example.org"])
+        assert anyio.current_time() >= since + SETTLE
+        tasks.cancel_scope.cancel()
+
+
 async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     async with AsyncExitStack() as stack:
         tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -104,5 +124,5 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
         batch = Batch(Action.ENROLL, (C0,), ("jane",))
         async with calls.exclusion.sole(
             batch, waiting=pytest.fail, until_stopped=anyio.CancelScope
-        ) as free:
-            assert free
+        ) as turn:
+            assert turn
