@@ -124,7 +124,8 @@ async def test_logs_of_long_ago_are_deleted(tmp_path: Path) -> None:
         with sqlite3.connect(path) as connection:
             connection.execute("UPDATE log SET seen = 0 WHERE name = 'old'")
         connection.close()
-    assert [row[0] for row in sqlite3.connect(path).execute("SELECT name FROM log")] == ["new"]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM log").fetchall() == [("new",)]
 
 
 async def test_an_exchange_that_is_given_up_holds_nobody_up(tmp_path: Path) -> None:

@@ -277,7 +277,7 @@ def run(make: Any, examples: int = 40) -> None:
     class Rules(SlidingWindow):
         pass
 
-    Rules.make = make
+    Rules.make = staticmethod(make) if make else None
     few = settings(max_examples=examples, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(Rules, settings=few)
 
