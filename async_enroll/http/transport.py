@@ -33,6 +33,7 @@ from async_enroll.errors import (
     UnexpectedResponse,
 )
 from async_enroll.http.answer import Answer
+from async_enroll.http.kept_connections import KeptConnections
 from async_enroll.http.network_errors import (
     PROXY_AUTHENTICATION_REQUIRED,
     Route,
@@ -219,7 +220,7 @@ class Transport:
             tls = self._ssl_context or True
             # The throttle limits the calls in flight; a second limit could only deadlock.
             self._session = _new_session(
-                aiohttp.TCPConnector(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
+                KeptConnections(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
             )
             self._session_for_fresh = _new_session(
                 aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True)

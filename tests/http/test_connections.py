@@ -126,6 +126,51 @@ async def test_connections_of_a_job(platform: Platform, mail: EmailStudents, kep
     assert opened < 5 if kept else opened >= posts
 
 
+@pytest.mark.parametrize(
+    "stray", [answer("200 OK", b'"stray"'), answer("408 Request Timeout", b""), b"more of it"]
+)
+async def test_bytes_that_no_request_has_asked_for(stray: bytes) -> None:
+    strayed = asyncio.Event()
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            _, body = await whole_request(reader)
+            writer.write(answer("200 OK", body))
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            writer.write(stray)
+            await writer.drain()
+            strayed.set()
+
+    async with (
+        talking(conversation) as url,
+        Transport(URL(url), BearerToken("token"), timeout=5, session=None) as transport,
+    ):
+        for body in (b"1", b"2", b"3"):
+            assert (await transport.call("POST", URL(url), body)).body == body
+            await strayed.wait()
+            await asyncio.sleep(0.05)
+            strayed.clear()
+
+
+async def test_a_server_that_speaks_first() -> None:
+    opened = 0
+
+    async def conversation(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        writer.write(b"SSH-2.0-OpenSSH\r\n")
+        await writer.drain()
+
+    async with (
+        talking(conversation) as url,
+        Transport(URL(url), BearerToken("token"), timeout=5, session=None) as transport,
+    ):
+        with pytest.raises(TransportError):
+            await transport.call("POST", URL(url), b"{}")
+    assert opened == 1
+
+
 async def test_a_session_that_is_closed_while_calls_are_under_way() -> None:
     people = [f"learner{number}@example.org" for number in range(40)]
     async with Platform(window=None, seconds_per_call=0.1) as slow:
