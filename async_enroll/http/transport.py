@@ -377,6 +377,9 @@ class Transport:
                 max_line_size=_LONGEST_LINE,
                 max_field_size=_LONGEST_LINE,
                 proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
+                # The name is the same without; but with it, aiohttp does not reuse connections that
+                # the application has left open in its session.
+                server_hostname=url.raw_host if self._given else None,
             )
         )
         if response.status == PROXY_AUTHENTICATION_REQUIRED:

@@ -67,7 +67,7 @@ class BulkEnrollApi:
         A THROTTLED answer holds all calls of the client; the caller decides whether to resend.
 
         `fresh`: whether to open a new connection. A site may close a kept one just as the call is
-        sent, and then its outcome is unknown. Once a call is lost, all calls open new ones.
+        sent, and then its outcome is unknown. Once a call on a kept one is lost, all open new ones.
         """
         body = bulk_body(
             batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason

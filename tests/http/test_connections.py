@@ -71,6 +71,17 @@ async def test_a_fresh_connection(own_session: bool) -> None:
     assert answered == ["GET", "POST"] * 3
 
 
+async def test_a_connection_that_the_application_has_left_open() -> None:
+    async with hanging_up() as (url, answered), aiohttp.ClientSession() as theirs:
+        async with theirs.get(url) as response:
+            await response.read()
+        async with Transport(
+            URL(url), BearerToken("token"), timeout=5, session=theirs
+        ) as transport:
+            assert (await transport.call("POST", URL(url), b"{}", fresh=True)).ok
+    assert answered == ["GET", "POST"]
+
+
 @pytest.mark.parametrize(("mail", "attempts"), [(True, 1), ("changed", 2)])
 async def test_a_site_that_ends_idle_connections(
     platform: Platform, mail: EmailStudents, attempts: int
