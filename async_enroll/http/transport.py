@@ -377,8 +377,8 @@ class Transport:
                 max_line_size=_LONGEST_LINE,
                 max_field_size=_LONGEST_LINE,
                 proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
-                # The name is the same without; but with it, aiohttp does not reuse connections that
-                # the application has left open in its session.
+                # The name is the same without; but with it, aiohttp (since 3.14.1) reuses no
+                # connection that the application has left open in its session.
                 server_hostname=url.raw_host if self._given else None,
             )
         )
