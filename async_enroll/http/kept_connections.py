@@ -31,7 +31,9 @@ class KeptConnections(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is None or protocol not in self._used or not protocol.should_close:
+            if protocol is None:  # only of a connection that was given back
+                return connection
+            if protocol not in self._used or not protocol.should_close:
                 self._used.add(protocol)
                 return connection
             connection.close()
