@@ -6,8 +6,6 @@ which `delivery.delivery` turns into results. Reports timings to the batch size 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import anyio
 from attrs import evolve
 
@@ -15,10 +13,10 @@ from async_enroll.errors import NoSuchEndpoint, TransportError, UnexpectedRespon
 from async_enroll.http.failures import Failure, FailureKind, Overload, classify, masked
 from async_enroll.http.renewal import renewed
 from async_enroll.http.transport import Transport
-from async_enroll.models import NOBODY, Action, Batch, BatchLimits
+from async_enroll.models import NOBODY, Action, Batch, BatchLimits, identity_key
 from async_enroll.pacing.batch_size import FIRST, FIRST_WITH_MAIL, BatchSize
 from async_enroll.pacing.throttle import Permit, Throttle
-from async_enroll.platform.json import BulkAnswer, bulk_answer, bulk_body
+from async_enroll.platform.json import AlikeAnswer, BulkAnswer, bulk_answer, bulk_body
 
 BULK_ENROLL = "api/bulk_enroll/v1/bulk_enroll/"
 """The path as MOOCit documents it. Until 2020 Open edX routed this form and the other."""
@@ -26,6 +24,7 @@ BULK_ENROLL = "api/bulk_enroll/v1/bulk_enroll/"
 BULK_ENROLL_FORMS = (BULK_ENROLL, BULK_ENROLL.removesuffix("/"))
 """Since 2022 Open edX routes only the second form and answers the first with a 404 page."""
 
+_REQUEST_TIMEOUT = 408
 _OF_THE_ENDPOINT = (FailureKind.REFUSED, FailureKind.MISSING)
 
 
@@ -75,7 +74,7 @@ class BulkEnrollApi:
         is_preflight = batch.identifiers == (NOBODY,)
         if not is_preflight:
             fresh = fresh or not self._keeps_connections
-            reply = await self._post(body, permit, identifiers=batch.identifiers, fresh=fresh)
+            reply = await self._post(body, permit, batch=batch, fresh=fresh)
             self._learn(batch, permit, reply, mails=email_students)
         elif isinstance(reply := await self._find(body, permit), BulkAnswer):
             permit.completed(0)  # a preflight causes the site no work
@@ -117,7 +116,7 @@ class BulkEnrollApi:
         permit: Permit,
         path: str | None = None,
         *,
-        identifiers: Sequence[str] = (),
+        batch: Batch | None = None,
         fresh: bool = True,
     ) -> BulkAnswer | Failure:
         url = self._urls[path or self.path or BULK_ENROLL]
@@ -136,13 +135,21 @@ class BulkEnrollApi:
             if failure.kind is FailureKind.THROTTLED:
                 permit.refused(failure.retry_after)
                 return failure
+            if not fresh and answer.status == _REQUEST_TIMEOUT:
+                # Some servers tell this an idle client, and the call was sent meanwhile.
+                self._keeps_connections = False
+                failure = evolve(failure, kind=FailureKind.UNKNOWN)
             return self._held(self._unless_proven(failure))
         try:
-            return bulk_answer(answer.body, identifiers)
+            reply = bulk_answer(answer.body, batch.identifiers if batch else ())
+            if batch and not fresh and _is_of_others(reply, batch):
+                self._keeps_connections = False
+                raise UnexpectedResponse("expected the answer to this call, found that to another")
         except UnexpectedResponse as error:
-            # A 200 whose body cannot be read: the platform may have processed the call.
+            # The platform may have processed the call.
             garbled = Failure(FailureKind.UNKNOWN, error, status=answer.status)
             return self._unless_proven(masked(answer) or garbled)
+        return reply
 
     def _unless_proven(self, failure: Failure) -> Failure:
         """A page in place of the endpoint is FATAL, unless the endpoint has answered before."""
@@ -181,6 +188,20 @@ _NO_ANSWER = (
     FailureKind.INTERCEPTED,
     FailureKind.MASKED,
 )
+
+
+def _is_of_others(answer: BulkAnswer, batch: Batch) -> bool:
+    """Whether an answer names pairs, and none of this batch."""
+    courses = set(map(identity_key, batch.courses))
+    learners = set(map(identity_key, batch.identifiers))
+    for course_id, course in answer.courses.items():
+        if identity_key(course_id) not in courses:
+            continue
+        if isinstance(course, AlikeAnswer):  # it names them all
+            return False
+        if any(identity_key(pair.identifier) in learners for pair in course.results):
+            return False
+    return any(course.results for course in answer.courses.values())
 
 
 def _is_missing(reply: BulkAnswer | Failure) -> bool:

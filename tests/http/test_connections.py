@@ -14,6 +14,7 @@ from async_enroll import (
     ConfigurationError,
     EnrollError,
     EnrollmentClient,
+    Outcome,
     TransportError,
 )
 from async_enroll.http.tokens import BearerToken
@@ -162,6 +163,50 @@ async def test_bytes_that_no_request_has_asked_for(stray: bytes) -> None:
             await strayed.wait()
             await asyncio.sleep(0.05)
             strayed.clear()
+
+
+@pytest.mark.parametrize(
+    "stray", [b"", answer("408 Request Timeout", b"<html>", kind="text/html")], ids=["twice", "408"]
+)
+async def test_an_answer_that_is_not_to_the_call(platform: Platform, stray: bytes) -> None:
+    """It comes when the next call is under way: the last answer again, or one to an idle client."""
+    async with aiohttp.ClientSession() as session:
+
+        async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while True:
+                head, body = await whole_request(reader)
+                method, path, _ = head.decode().split(" ", 2)
+                kept = method == "POST" and b"Connection: close" not in head
+                if kept and said:
+                    writer.write(stray or said[-1])
+                headers = {
+                    "Authorization": f"Bearer {platform.token}",
+                    "Content-Type": "application/json",
+                }
+                url = URL(platform.url + path, encoded=True)
+                async with session.request(method, url, headers=headers, data=body) as response:
+                    came_back = answer(f"{response.status} Something", await response.read())
+                if kept:
+                    said.append(came_back)
+                writer.write(came_back)
+                await writer.drain()
+
+        said: list[bytes] = []
+        platform.enroll("learner2", COURSE)
+        async with (
+            talking(conversation) as url,
+            EnrollmentClient(
+                url, platform.token, batch=BatchLimits(identifiers=1), concurrency=1, settle=0.2
+            ) as client,
+        ):
+            report = await client.bulk_enroll([f"learner{n}" for n in range(4)], [COURSE])
+    assert report.ok
+    assert {one.identifier: one.outcome for one in report} == {
+        "learner0": Outcome.ENROLLED,
+        "learner1": Outcome.ENROLLED,
+        "learner2": Outcome.ALREADY_ENROLLED,
+        "learner3": Outcome.ENROLLED,
+    }
 
 
 async def test_a_server_that_speaks_first() -> None:
