@@ -216,16 +216,15 @@ class Delivery:
             return await dispatch.send(attempt, sent)
         if not attempt.email and not dispatch.mail_changed:
             return await dispatch.send(attempt, sent)
+        mails = attempt.mails
         # Where this one has to wait, the next one need not.
         async with self._exclusion.sole(
-            batch, waiting=sent.set, until_stopped=dispatch.until_stopped
-        ) as turn:
-            if turn is None:
-                return None
-            try:
-                return await dispatch.send(attempt, sent)
-            finally:
-                turn.lost = attempt.email and attempt.lost
+            batch,
+            waiting=sent.set,
+            until_stopped=dispatch.until_stopped,
+            lost=lambda: mails and attempt.lost,
+        ) as free:
+            return await dispatch.send(attempt, sent) if free else None
 
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS

@@ -2,14 +2,13 @@
 
 The platform reads what was before a learner's enrollment before it locks it: of two such calls at
 the same time, both would say that they have changed it, and the learner would be mailed twice. One
-after the other, only the first does. A lost call may be under way for a while. `delivery.delivery`
-asks where `before` decides on mail; the jobs of a client share one.
+after the other, only the first does. Used by `delivery.delivery` where `before` decides on mail;
+the jobs of a client share one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -19,21 +18,18 @@ import msgspec
 from async_enroll.models import Batch, loose_key
 
 
-class Turn(msgspec.Struct, eq=False):
-    """A call that waits, is under way, or is lost and may be.
+class _Call(msgspec.Struct, eq=False):
+    """A call under way or waiting.
 
     `kinds`: whether its identifiers are addresses, usernames, or both. `names`: their loose keys.
-    `until`: when it has surely ended, by the event loop's clock.
     """
 
     courses: frozenset[str]
     kinds: frozenset[bool]
     names: frozenset[str]
-    until: float = math.inf
-    lost: bool = False
-    """Whether the call may still mail somebody when the body ends: set there."""
+    ended: asyncio.Event
 
-    def may_overlap(self, other: Turn) -> bool:
+    def may_overlap(self, other: _Call) -> bool:
         """Whether both may name the same learner in the same course."""
         return not self.courses.isdisjoint(other.courses) and (
             len(self.kinds | other.kinds) > 1 or not self.names.isdisjoint(other.names)
@@ -44,15 +40,13 @@ class Exclusion:
     """Mutual exclusion of calls that may name the same learner in the same course.
 
     Those may be calls of usernames and of addresses, or of identifiers that MySQL may take for one.
-    They go in order of arrival, so that none waits for more than those that came before it. A lost
-    call excludes others for `settle` seconds.
+    They go in order of arrival, so that none waits for more than those that came before it. A call
+    that is lost is taken to have ended after `settle` seconds.
     """
 
     def __init__(self, settle: float) -> None:
         self._settle = settle
-        self._turns: list[Turn] = []
-        self._ended: asyncio.Event | None = None
-        """What those wait for who are excluded; None if nobody has been since a call ended."""
+        self._calls: list[_Call] = []
 
     @asynccontextmanager
     async def sole(
@@ -61,36 +55,35 @@ class Exclusion:
         *,
         waiting: Callable[[], object],
         until_stopped: Callable[[], anyio.CancelScope],
-    ) -> AsyncIterator[Turn | None]:
+        lost: Callable[[], bool],
+    ) -> AsyncIterator[bool]:
         """Wait until no other call excludes this one; for the body, it excludes others.
 
-        Calls `waiting` if it has to wait. `until_stopped` gives a scope to wait in; yields None if
-        that was cancelled.
+        Calls `waiting` if it has to wait. `until_stopped` gives a scope to wait in; yields False
+        if that was cancelled. `lost`: whether, after the body, the platform may still process the
+        call; then it goes on to exclude others.
         """
-        turn = Turn(
+        call = _Call(
             frozenset(batch.courses),
             frozenset("@" in identifier for identifier in batch.identifiers),
             frozenset(map(loose_key, batch.identifiers)),
+            asyncio.Event(),
         )
-        now = anyio.current_time()
-        self._turns = [one for one in self._turns if one.until > now]
-        earlier = list(filter(turn.may_overlap, self._turns))
-        self._turns.append(turn)
+        earlier = list(filter(call.may_overlap, self._calls))
+        self._calls.append(call)
         try:
             with until_stopped() as wait:
-                await self._ends(earlier, waiting)
-            yield None if wait.cancelled_caught else turn
+                if earlier:
+                    waiting()
+                for one in earlier:
+                    await one.ended.wait()
+            yield not wait.cancelled_caught
         finally:
-            turn.until = anyio.current_time() + self._settle if turn.lost else -math.inf
-            if self._ended:
-                self._ended.set()
-                self._ended = None
+            if lost():
+                asyncio.get_running_loop().call_later(self._settle, self._end, call)
+            else:
+                self._end(call)
 
-    async def _ends(self, earlier: list[Turn], waiting: Callable[[], object]) -> None:
-        now = anyio.current_time()
-        while left := [one.until for one in earlier if one.until > now]:
-            waiting()
-            ended = self._ended = self._ended or asyncio.Event()
-            with anyio.move_on_after(min(left) - now):
-                await ended.wait()
-            now = anyio.current_time()
+    def _end(self, call: _Call) -> None:
+        self._calls.remove(call)
+        call.ended.set()

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 from anyio import to_thread
-from attrs import define, field
+from attrs import Factory, define, field
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.delivery import Delivery
@@ -91,10 +91,9 @@ class Jobs:
     _on_event: OnEvent | None
     _numbers: count[int] = field(factory=lambda: count(1), init=False)
     _good_places: GoodPlaces = field(factory=GoodPlaces, init=False)
-    _exclusion: Exclusion = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._exclusion = Exclusion(self._settle)
+    _exclusion: Exclusion = field(
+        default=Factory(lambda self: Exclusion(self._settle), takes_self=True), init=False
+    )
 
     async def preflight(self, plan: Plan) -> dict[Place, EnrollError]:
         """Check the places of a plan without effect; return those that are refused, and why.
