@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 import anyio
 
@@ -42,7 +43,7 @@ _UNDECIDED = (
 class GoodPlaces:
     """The places that preflights of one client found to be good, shared by all of its jobs.
 
-    `asked` holds the places being checked right now, each with an event set afterwards.
+    `asked` holds the places that a call checks right now, each with an event set afterwards.
     """
 
     def __init__(self) -> None:
@@ -60,6 +61,20 @@ class GoodPlaces:
 
     def __contains__(self, place: Place) -> bool:
         return anyio.current_time() < self._until.get(place, 0.0)
+
+
+@contextmanager
+def _noted(places: Collection[Place], asked: dict[Place, anyio.Event]) -> Iterator[None]:
+    """Note in `asked`, until the `with` block ends, the places that are not there yet."""
+    answered = anyio.Event()
+    ours = [place for place in places if place not in asked]
+    asked.update(dict.fromkeys(ours, answered))
+    try:
+        yield
+    finally:
+        for place in ours:
+            del asked[place]
+        answered.set()
 
 
 class Preflight:
@@ -87,6 +102,8 @@ class Preflight:
         self.bad: dict[Place, EnrollError] = {}
         """The places that the platform refuses, each with the reason."""
         self._good: set[Place] = set()
+        self._asked: dict[Place, anyio.Event] = {}
+        """The places that this job is checking, until each is known."""
 
     async def check(self, asked: Collection[Place], *, again: bool = False) -> None:
         """Check places that are not known yet; with `again` also those known to be good.
@@ -97,13 +114,14 @@ class Preflight:
             self._good.difference_update(asked)
             self._remembered.forget(asked)
         while new := [place for place in dict.fromkeys(asked) if not self._is_known(place)]:
-            free = [place for place in new if place not in self._remembered.asked]
+            answers = self._remembered.asked | self._asked
+            free = [place for place in new if place not in answers]
             if free:
                 if not await self._ask(free):
                     return
                 continue
             with self._until_stopped() as wait:
-                await self._remembered.asked[new[0]].wait()
+                await answers[new[0]].wait()
             if wait.cancelled_caught:
                 return
 
@@ -124,25 +142,21 @@ class Preflight:
 
     async def _ask(self, some: list[Place]) -> bool:
         """Check places; return whether all of them are known now."""
-        answered = anyio.Event()
-        self._remembered.asked.update(dict.fromkeys(some, answered))
-        try:
+        with _noted(some, self._asked):
             for batch in _preflights(some, self._limits):
                 await self._check(batch, some)
-        finally:
-            for place in some:
-                del self._remembered.asked[place]
-            answered.set()
         return all(map(self._is_known, some))
 
     async def _check(self, batch: Batch, some: list[Place]) -> None:
-        unchecked = [batch]  # no recursion: each missing course may cost a call
-        while unchecked:
-            unchecked = [*await self._check_once(unchecked[0]), *unchecked[1:]]
-            if unchecked and self._progress:
+        # Other jobs wait for one call. To find what is bad may take hundreds, and minutes.
+        with _noted(places(batch), self._remembered.asked):
+            unchecked = [*await self._check_once(batch)]
+        while unchecked:  # no recursion: each missing course may cost a call
+            if self._progress:
                 bad = sum(place in self.bad for place in some)
                 known = bad + sum(place in self._good for place in some)
                 await self._progress(known, bad, len(some))
+            unchecked = [*await self._check_once(unchecked[0]), *unchecked[1:]]
 
     async def _check_once(self, batch: Batch) -> Iterable[Batch]:
         """Check a batch with one call; return the batches still to check."""

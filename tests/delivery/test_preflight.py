@@ -166,6 +166,29 @@ async def test_jobs_share_what_they_find_out() -> None:
         assert list(job.bad) == [Place("c3", None)]
 
 
+def test_no_job_waits_until_another_has_found_what_is_bad() -> None:
+    async def work() -> None:
+        some = [Place(course_id, None) for course_id in COURSES]
+        site, remembered = Site(dict.fromkeys(some[::7], FailureKind.MISSING)), GoodPlaces()
+
+        async def call(batch: Batch) -> BulkAnswer | Failure:
+            await anyio.sleep(1)
+            return await site.call(batch)
+
+        large, small = (Preflight(call, BatchLimits(), remembered) for _ in range(2))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(large.check, some)
+            tasks.start_soon(large.check, some)  # of one job, who needs the same waits
+            await anyio.sleep(0.5)
+            since = anyio.current_time()
+            await small.check(some[-1:])
+            assert anyio.current_time() < since + 2
+        assert list(large.bad) == some[::7]
+        assert len(site.calls) == len(set(site.calls)) + 1  # that of the small job
+
+    simulated(work())
+
+
 def test_what_was_found_good_is_remembered_for_ten_minutes() -> None:
     async def work() -> None:
         site, remembered = Site({}), GoodPlaces()
