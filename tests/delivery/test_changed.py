@@ -17,13 +17,15 @@ from async_enroll import (
     EnrollmentReport,
     EnrollmentResult,
     JobStopped,
+    JournalError,
     JournalReport,
     Outcome,
     RequestWindow,
     RosterEntry,
 )
 from async_enroll.delivery import delivery
-from async_enroll.events import BatchSent, BatchSettled, Event
+from async_enroll.events import BatchAnswered, BatchSent, BatchSettled, Event
+from async_enroll.journal import Journal
 from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import address, assert_account
@@ -228,6 +230,31 @@ async def test_whoever_is_unenrolled_again_after_a_cancelled_job_is_mailed_once(
             assert scope.cancelled_caught
             report = await unenroll()
         assert report.counts == {Outcome.NOT_ENROLLED: 1}
+        assert mailed(platform) == {"learner60@example.org": 1}
+
+
+async def test_whoever_is_unenrolled_after_a_journal_failed_is_mailed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a disk may be full just when a call is lost."""
+    record = Journal.record
+
+    async def record_no_loss(self: Journal, event: Event) -> None:
+        if isinstance(event, BatchAnswered):
+            raise JournalError("the disk is full")
+        await record(self, event)
+
+    monkeypatch.setattr(Journal, "record", record_no_loss)
+    async with site("2022", {1: Fault.GATEWAY_TIMEOUT_DURING}) as platform:
+        platform.enroll("learner60", C0)
+        async with client_of(platform, settle=1.0) as client:
+            with pytest.raises(JournalError):
+                await client.apply(
+                    [RosterEntry("learner60", C0, Action.UNENROLL)],
+                    email_students=True,
+                    journal=tmp_path / "job.db",
+                )
+            await client.bulk_unenroll(["learner60"], [C0], email_students=True)
         assert mailed(platform) == {"learner60@example.org": 1}
 
 
