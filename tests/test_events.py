@@ -24,6 +24,7 @@ from async_enroll.events import (
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
+from async_enroll.journal import Journal
 from async_enroll.sandbox import Fault, Faults, Platform
 
 COURSE = "course-v1:Org+C0+2026"
@@ -119,6 +120,26 @@ async def test_a_cancelled_job_has_ended(tmp_path: Path, journal: str | None) ->
                 await client.apply(ROSTER, journal=journal and tmp_path / journal)
     assert [type(event) for event in events] == [JobStarted, BatchSent, JobDone]
     assert events[-1] == JobDone(job=1, at=events[-1].at, error="CancelledError")
+
+
+async def test_a_job_that_is_cancelled_at_its_end_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[Event] = []
+    record = Journal.record
+
+    async def cancelled_at_the_end(self: Journal, event: Event) -> None:
+        if isinstance(event, JobDone):
+            job.cancel()
+        await record(self, event)
+
+    monkeypatch.setattr(Journal, "record", cancelled_at_the_end)
+    async with site() as platform:
+        async with EnrollmentClient(platform.url, platform.token, on_event=events.append) as client:
+            job = asyncio.create_task(client.apply(ROSTER, journal=tmp_path / "job.db"))
+            with pytest.raises(asyncio.CancelledError):
+                await job
+    assert [event for event in events if isinstance(event, JobDone)] == events[-1:]
 
 
 async def test_a_job_whose_consumer_leaves_has_ended() -> None:

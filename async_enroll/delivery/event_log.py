@@ -71,6 +71,13 @@ class EventLog:
             except JournalError:
                 if not isinstance(event, JobDone):
                     raise
+            except asyncio.CancelledError:
+                if isinstance(event, JobDone):  # the job has ended all the same
+                    self._tell(event)
+                raise
+        self._tell(event)
+
+    def _tell(self, event: Event) -> None:
         _write_log(event)
         if self._on_event is None:
             return
