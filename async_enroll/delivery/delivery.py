@@ -139,6 +139,9 @@ class Delivery:
                 # tried before one is narrowed down.
                 shared = sum(other.failures is part.failures for other in rest)
                 waiting = [*rest[:shared], *more, *rest[shared:]]
+                is_left = part.touched and self.dispatch.stopped_by
+                if not is_left and not any(one.touched for one in waiting):
+                    self._exclusion.settled(sent)
                 await self._take(part, blocks)
         except anyio.get_cancelled_exc_class():
             for part in waiting:
@@ -216,13 +219,14 @@ class Delivery:
             return await dispatch.send(attempt, sent)
         if not attempt.email and not dispatch.mail_changed:
             return await dispatch.send(attempt, sent)
-        mails = attempt.mails
+        mails, attempts = attempt.mails, attempt.attempts
         # Where this one has to wait, the next one need not.
         async with self._exclusion.sole(
             batch,
             waiting=sent.set,
             until_stopped=dispatch.until_stopped,
-            lost=lambda: mails and attempt.lost,
+            owner=sent,
+            goes_on=lambda: mails and attempt.attempts > attempts,
         ) as free:
             return await dispatch.send(attempt, sent) if free else None
 
@@ -281,13 +285,17 @@ class Delivery:
 
     async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
         """Find the outcome of a lost call; send the pairs that it did not change again."""
-        self.slots.release()
+        # Calls that this one excludes may have all the other slots.
+        excludes = attempt.email and attempt.batch.action is Action.UNENROLL
+        if not excludes:
+            self.slots.release()
         # A job with a journal can be stopped here: `resume` reconciles what is left.
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
             seen = await self._reconciler.found(attempt.batch, ended=doubt.otherwise is not None)
-        await self.slots.acquire()
+        if not excludes:
+            await self.slots.acquire()
         done = found(attempt, seen)
         left = [pair for pair in pairs(attempt.batch) if pair not in seen]
         attempt.doubt = None

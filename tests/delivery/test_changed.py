@@ -202,17 +202,35 @@ async def test_whom_two_jobs_enroll_and_unenroll_at_once_is_mailed_once_each(
 
 @pytest.mark.parametrize("release", ["moocit", "2022", "2026"])
 @pytest.mark.parametrize("again", [["learner60"], ["learner60@example.org"]])
-async def test_whoever_is_unenrolled_while_a_lost_call_still_runs_is_mailed_once(
-    release: str, again: list[str]
+@pytest.mark.parametrize(
+    "fault", [Fault.GATEWAY_TIMEOUT_DURING, Fault.SERVER_ERROR, Fault.UNDONE_RESET]
+)
+async def test_whoever_is_unenrolled_while_a_call_is_in_doubt_is_mailed_once(
+    release: str, again: list[str], fault: Fault
 ) -> None:
-    faults = {1: Fault.GATEWAY_TIMEOUT_DURING}
+    """It still runs, or was rolled back after mailing."""
+    faults = {1: fault}
     async with site(release, faults, seconds_per_call=0.1) as platform:
         platform.enroll("learner60", C0)
-        async with client_of(platform, settle=1.0) as client, anyio.create_task_group() as tasks:
+        async with client_of(platform, settle=0.5) as client, anyio.create_task_group() as tasks:
             for names in (["learner60"], again):
                 tasks.start_soon(partial(client.bulk_unenroll, names, [C0], email_students=True))
         assert mailed(platform) == {"learner60@example.org": 1}
         assert not platform.is_enrolled("learner60", C0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 8])
+async def test_a_call_in_doubt_does_not_wait_for_those_it_excludes(concurrency: int) -> None:
+    names = ["learner60", "learner60@example.org", "learner61@example.org"]
+    async with site("2022", {1: Fault.UNDONE_RESET}) as platform:
+        platform.enroll("learner60", C0)
+        async with client_of(
+            platform, settle=0.5, concurrency=concurrency, batch=BatchLimits(identifiers=1)
+        ) as client:
+            report = await client.bulk_unenroll(names, [C0], email_students=True)
+        assert mailed(platform) == {"learner60@example.org": 1}
+        assert told(report)["learner60"].outcome is Outcome.UNENROLLED
+        assert told(report)["learner60@example.org"].outcome is Outcome.NOT_ENROLLED
 
 
 @pytest.mark.parametrize("release", ["moocit", "2022", "2026"])

@@ -11,7 +11,7 @@ from anyio.abc import TaskGroup
 from async_enroll.delivery.exclusion import Exclusion
 from async_enroll.models import Action, Batch
 
-SETTLE = 0.2
+SETTLE = 0.5
 C0, C1 = "course-v1:Org+C0+2026", "course-v1:Org+C1+2026"
 
 
@@ -23,7 +23,7 @@ class Calls:
         self.under_way: list[str] = []
         self.waited: list[str] = []
         self.stopped: list[str] = []
-        self.lost: list[str] = []
+        self.going_on: list[str] = []
         self._tasks = tasks
         self._ends: dict[str, anyio.Event] = {}
 
@@ -39,7 +39,8 @@ class Calls:
             Batch(Action.ENROLL, (course,), (name,)),
             waiting=lambda: self.waited.append(name),
             until_stopped=lambda: scope,
-            lost=lambda: name in self.lost,
+            owner=name,
+            goes_on=lambda: name in self.going_on,
         ) as free:
             if not free:
                 self.stopped.append(name)
@@ -108,30 +109,28 @@ async def test_a_cancelled_call_leaves_nothing_behind() -> None:
     with anyio.fail_after(5):
         batch = Batch(Action.ENROLL, (C0,), ("jane",))
         async with calls.exclusion.sole(
-            batch, waiting=pytest.fail, until_stopped=anyio.CancelScope, lost=lambda: False
+            batch, waiting=pytest.fail, until_stopped=anyio.CancelScope
         ) as free:
             assert free
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_lost_call_excludes_others_until_it_must_have_ended(cancelled: bool) -> None:
+@pytest.mark.parametrize("settled", [False, True])
+async def test_a_call_may_exclude_others_until_its_owner_is_settled(settled: bool) -> None:
     async with anyio.create_task_group() as tasks:
-        calls, scope = Calls(tasks), anyio.CancelScope()
+        calls = Calls(tasks)
         await calls.begin("jane")
         await calls.begin("jane@example.org")
-        calls.lost.append("jane")
+        calls.going_on.append("jane")
         since = anyio.current_time()
         await calls.end("jane")
         assert calls.under_way == []
-        await calls.begin("joe", scope=scope)
-        if cancelled:  # who waits for it excludes nobody then
-            scope.cancel()
+        if settled:
+            calls.exclusion.settled("jane")
         with anyio.fail_after(5):
             while not calls.under_way:
                 await anyio.sleep(0.01)
         assert calls.under_way == ["jane@example.org"]
-        assert anyio.current_time() >= since + SETTLE / 2
-        assert calls.stopped == (["joe"] if cancelled else [])
+        assert (anyio.current_time() < since + SETTLE) == settled
         tasks.cancel_scope.cancel()
 
 
@@ -144,7 +143,6 @@ def test_hundreds_of_calls_that_wait_for_each_other_cost_little() -> None:
                 Batch(Action.ENROLL, (C0,), (name,)),
                 waiting=int,
                 until_stopped=anyio.CancelScope,
-                lost=lambda: False,
             ):
                 await asyncio.sleep(0)
 
