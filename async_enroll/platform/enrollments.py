@@ -96,8 +96,11 @@ class Reader:
         if self._found is None:
             silent_before = self._silent
             async with self._finding:
-                if self._silent and self._silent is not silent_before:
-                    raise self._silent  # the site is down: do not make each query wait for it
+                silent = self._silent
+                if silent and silent is not silent_before:
+                    # The site is down: do not make each query wait for it. Each job adds its report
+                    # to its exception.
+                    raise TransportError(str(silent), sent=silent.sent, timed_out=silent.timed_out)
                 if self._found is None:
                     return await self._find(ask)
         return ask(self._found), None

@@ -165,15 +165,19 @@ async def test_a_site_that_is_down_is_waited_for_once() -> None:
         await request(reader)
 
     async def query(client: EnrollmentClient) -> None:
-        with pytest.raises(TransportError):
+        with pytest.raises(TransportError) as raised:
             await listed(client, EnrollmentQuery())
+        errors.append(raised.value)
 
+    errors: list[TransportError] = []
     async with talking(conversation) as url, EnrollmentClient(url, "token", timeout=0.2) as client:
         for _ in range(2):
             with anyio.fail_after(1.5):
                 async with anyio.create_task_group() as tasks:
                     for _ in range(20):
                         tasks.start_soon(query, client)
+    assert len(set(map(id, errors))) == 40  # jobs add their reports to them
+    assert len(set(map(str, errors))) == 1
 
 
 NOT_ROUTED = [
