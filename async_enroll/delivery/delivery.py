@@ -129,6 +129,8 @@ class Delivery:
         """
         if attempt.lost:
             attempt.doubt = attempt.doubt or _LOST_EARLIER
+            if self._excludes(attempt):
+                self._exclusion.lost(attempt.batch, owner=sent)
             sent.set()
         waiting = [attempt]
         try:
@@ -214,8 +216,7 @@ class Delivery:
 
     async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         dispatch, batch = self.dispatch, attempt.batch
-        # Of those unenrolled, the platform itself mails only who was in.
-        if attempt.email and not (attempt.mails and batch.action is Action.UNENROLL):
+        if attempt.email and not (attempt.mails and self._excludes(attempt)):
             return await dispatch.send(attempt, sent)
         if not attempt.email and not dispatch.mail_changed:
             return await dispatch.send(attempt, sent)
@@ -229,6 +230,11 @@ class Delivery:
             goes_on=lambda: mails and attempt.attempts > attempts,
         ) as free:
             return await dispatch.send(attempt, sent) if free else None
+
+    @staticmethod
+    def _excludes(attempt: Attempt) -> bool:
+        """Whether its calls mail by what was before, as the platform does where it unenrolls."""
+        return attempt.email and attempt.batch.action is Action.UNENROLL
 
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS
@@ -286,7 +292,7 @@ class Delivery:
     async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
         """Find the outcome of a lost call; send the pairs that it did not change again."""
         # Calls that this one excludes may have all the other slots.
-        excludes = attempt.email and attempt.batch.action is Action.UNENROLL
+        excludes = self._excludes(attempt)
         if not excludes:
             self.slots.release()
         # A job with a journal can be stopped here: `resume` reconciles what is left.

@@ -9,34 +9,50 @@ the jobs of a client share one.
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import anyio
-import msgspec
+from attrs import define, field
 
 from async_enroll.models import Batch, loose_key
 
 
-class _Call(msgspec.Struct, eq=False):
-    """A call under way or waiting.
+@define(eq=False)
+class _Call:
+    """A call that waits, is under way, or has been sent and may have consequences yet.
 
-    `kinds`: whether its identifiers are addresses, usernames, or both. `names`: their loose keys.
-    `owner`: on whose behalf it is sent.
+    `owner`: on whose behalf it is sent. `until`: when it excludes nobody any more, in seconds of
+    `time.monotonic`; not by the clock of an event loop, for a client may be opened on another one.
     """
 
-    courses: frozenset[str]
-    kinds: frozenset[bool]
-    names: frozenset[str]
+    batch: Batch
     owner: object
-    ended: asyncio.Event
-    timer: asyncio.TimerHandle | None = None
+    until: float = math.inf
+    left: asyncio.Event = field(factory=asyncio.Event)
+    ended: asyncio.Event = field(factory=asyncio.Event)
+    kinds: set[bool] = field(init=False)
+    """Whether its identifiers are addresses, usernames, or both."""
+    names: set[str] = field(init=False)
+    """The loose keys of its identifiers."""
+
+    def __attrs_post_init__(self) -> None:
+        self.kinds = {"@" in identifier for identifier in self.batch.identifiers}
+        self.names = set(map(loose_key, self.batch.identifiers))
 
     def may_overlap(self, other: _Call) -> bool:
         """Whether both may name the same learner in the same course."""
-        return not self.courses.isdisjoint(other.courses) and (
+        return not set(self.batch.courses).isdisjoint(other.batch.courses) and (
             len(self.kinds | other.kinds) > 1 or not self.names.isdisjoint(other.names)
         )
+
+    async def over(self) -> None:
+        """Wait until it excludes nobody any more."""
+        await self.left.wait()
+        with anyio.move_on_after(self.until - time.monotonic()):
+            await self.ended.wait()
 
 
 class Exclusion:
@@ -70,13 +86,9 @@ class Exclusion:
         if that was cancelled. `goes_on`: whether it goes on to exclude others after the body, until
         its `owner` is settled.
         """
-        call = _Call(
-            frozenset(batch.courses),
-            frozenset("@" in identifier for identifier in batch.identifiers),
-            frozenset(map(loose_key, batch.identifiers)),
-            owner,
-            asyncio.Event(),
-        )
+        call = _Call(batch, owner)
+        now = time.monotonic()
+        self._calls = [one for one in self._calls if one.until > now]
         earlier = list(filter(call.may_overlap, self._calls))
         self._calls.append(call)
         seconds = 2 * self._settle
@@ -85,25 +97,34 @@ class Exclusion:
                 if earlier:
                     waiting()
                 for one in earlier:
-                    await one.ended.wait()
+                    await one.over()
             yield not wait.cancelled_caught
         except asyncio.CancelledError:
             seconds = self._settle  # after that it has ended, and nothing follows
             raise
         finally:
             if goes_on():
-                later = asyncio.get_running_loop().call_later
-                call.timer = later(seconds, self._end, call)
+                self._go_on(call, seconds)
             else:
                 self._end(call)
+
+    def lost(self, batch: Batch, owner: object) -> None:
+        """Exclude others for a call that an earlier run has lost."""
+        call = _Call(batch, owner)
+        self._calls.append(call)
+        self._go_on(call, 2 * self._settle)
 
     def settled(self, owner: object) -> None:
         """End what the calls of `owner` exclude: nothing of theirs is left to look up or change."""
         for call in [one for one in self._calls if one.owner is owner]:
             self._end(call)
 
+    def _go_on(self, call: _Call, seconds: float) -> None:
+        call.until = time.monotonic() + seconds
+        call.left.set()
+
     def _end(self, call: _Call) -> None:
-        if call.timer:
-            call.timer.cancel()
         self._calls.remove(call)
+        call.until = -math.inf
+        call.left.set()
         call.ended.set()

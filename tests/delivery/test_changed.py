@@ -30,6 +30,7 @@ from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.account import address, assert_account
 from tests.delivery.test_delivery import Renewable
+from tests.waiting import until
 
 C0, C1, C2 = COURSES = [f"course-v1:Org+C{number}+2026" for number in range(3)]
 SITES = [
@@ -48,9 +49,15 @@ NEW = set(EVERYBODY) - {*ENROLLED, *WAITING}
 SHORTLY = {"timeout": 5.0, "settle": 0.3, "patience": 5.0}
 
 
-def site(release: str = "moocit", faults: dict[int, Fault] | None = None, **more: Any) -> Platform:
+def site(
+    release: str = "moocit",
+    faults: dict[int, Fault] | None = None,
+    linger: float = 0.2,
+    **more: Any,
+) -> Platform:
     """A hundred of 150 learners are in the first course, five of 15 addresses wait for it."""
-    platform = Platform(release=release, window=None, faults=Faults.schedule(faults or {}), **more)
+    planned = Faults.schedule(faults or {}, linger=linger)
+    platform = Platform(release=release, window=None, faults=planned, **more)
     for course_id in COURSES:
         platform.add_course(course_id, cohorts=["red"])
     for number in range(150):
@@ -243,11 +250,40 @@ async def test_whoever_is_unenrolled_again_after_a_cancelled_job_is_mailed_once(
         async with client_of(platform, settle=1.0) as client:
             unenroll = partial(client.bulk_unenroll, ["learner60"], [C0], email_students=True)
             await client.bulk_enroll(["learner50"], [C0])  # the course is known to be good
-            with anyio.move_on_after(0.15) as scope:
-                await unenroll()
-            assert scope.cancelled_caught
+            before = len(platform.requests)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(unenroll)
+                await until(lambda: len(platform.requests) > before)
+                tasks.cancel_scope.cancel()
             report = await unenroll()
         assert report.counts == {Outcome.NOT_ENROLLED: 1}
+        assert mailed(platform) == {"learner60@example.org": 1}
+
+
+@pytest.mark.parametrize("release", ["moocit", "2026"])
+async def test_whoever_a_resumed_job_unenrolls_while_a_call_is_in_doubt_is_mailed_once(
+    release: str, tmp_path: Path
+) -> None:
+    """The job is stopped while the platform still works on a call, and resumed at once."""
+    names = ["learner60", "learner60@example.org"]
+    journal, stop = tmp_path / "job.db", anyio.Event()
+    settings: dict[str, Any] = {"settle": 3.0, "batch": BatchLimits(identifiers=1)}
+    work = [RosterEntry(name, C0, Action.UNENROLL) for name in names]
+    async with site(release, {1: Fault.GATEWAY_TIMEOUT_DURING}, linger=1.0) as platform:
+        platform.enroll("learner60", C0)
+        async with client_of(platform, concurrency=1, **settings) as client:
+            async with anyio.create_task_group() as tasks:
+
+                async def stopped() -> None:
+                    with pytest.raises(JobStopped):
+                        await client.apply(work, email_students=True, journal=journal, stop=stop)
+
+                tasks.start_soon(stopped)
+                await until(lambda: len(platform.requests) >= 2)
+                stop.set()
+        async with client_of(platform, **settings) as client:
+            report = await client.apply(work, email_students=True, journal=journal)
+        assert report.ok
         assert mailed(platform) == {"learner60@example.org": 1}
 
 

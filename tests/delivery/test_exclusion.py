@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 
 import anyio
 import pytest
@@ -154,3 +155,32 @@ def test_hundreds_of_calls_that_wait_for_each_other_cost_little() -> None:
     since = time.process_time()
     asyncio.run(all_of_them())
     assert time.process_time() - since < 2.0  # it takes a twentieth of that
+
+
+def test_a_client_that_is_opened_again_on_another_loop_does_not_wait_for_ever() -> None:
+    """A loop may have been closed while a call went on to exclude others."""
+    exclusion = Exclusion(SETTLE)
+    batch = Batch(Action.UNENROLL, (C0,), ("jane",))
+
+    async def call(*, goes_on: bool) -> None:
+        async with exclusion.sole(
+            batch, waiting=list, until_stopped=anyio.CancelScope, goes_on=lambda: goes_on
+        ) as free:
+            assert free
+
+    anyio.run(partial(call, goes_on=True))
+    since = time.monotonic()
+    anyio.run(partial(call, goes_on=False))
+    assert time.monotonic() >= since + SETTLE
+
+
+async def test_a_call_that_an_earlier_run_has_lost() -> None:
+    async with anyio.create_task_group() as tasks:
+        calls = Calls(tasks)
+        calls.exclusion.lost(Batch(Action.UNENROLL, (C0,), ("jane",)), owner="lost")
+        await calls.begin("jane@example.org")
+        assert not calls.under_way
+        calls.exclusion.settled("lost")
+        await anyio.wait_all_tasks_blocked()
+        assert calls.under_way == ["jane@example.org"]
+        tasks.cancel_scope.cancel()
