@@ -203,9 +203,10 @@ class Throttle:
 
     def wake(self) -> None:
         """Have those who wait see whether a call may be sent now."""
-        if self._changed:
-            self._changed.set()
-            self._changed = None
+        # Forgotten first: it cannot be set once the event loop of those who wait is closed.
+        changed, self._changed = self._changed, None
+        if changed:
+            changed.set()
 
     async def _until(self, free: Callable[[float], float]) -> float:
         """Wait while `free` gives seconds to wait; return the time at which it gave none."""
