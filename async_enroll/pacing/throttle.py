@@ -116,10 +116,11 @@ class Work:
         """Record a call of `pairs` pairs answered after `seconds`; return its seconds of work.
 
         0 for a call without pairs. The time that every call takes, whatever it carries, does not
-        count as work: it may have passed on the network.
+        count as work: it may have passed on the network. Calls without pairs tell it, for each of
+        them opens a connection; one that carries pairs may find one open.
         """
-        self._fastest_call = min(self._fastest_call, seconds)
         if not pairs:
+            self._fastest_call = min(self._fastest_call, seconds)
             return 0.0
         self._fastest_with_work = min(self._fastest_with_work, seconds)
         self._fastest_pair = min(self._fastest_pair, seconds / pairs)

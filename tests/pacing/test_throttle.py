@@ -182,3 +182,10 @@ def test_work_is_what_calls_take_beyond_the_shortest() -> None:
     assert work.least(200, 4.1) == pytest.approx(4.0)
     assert work.least(100, 1.1) == pytest.approx(1.0)  # those were done before, say
     assert work.least(100, 5.1) == pytest.approx(1.0)
+
+
+def test_to_open_a_connection_is_no_work() -> None:
+    work = Work()
+    work.least(0, 0.4)  # opens a connection
+    work.least(1, 0.1)  # finds one open
+    assert work.least(10, 0.7) == pytest.approx(0.3)  # may have opened one
