@@ -141,6 +141,7 @@ class Delivery:
                 # tried before one is narrowed down.
                 shared = sum(other.failures is part.failures for other in rest)
                 waiting = [*rest[:shared], *more, *rest[shared:]]
+                # Others wait until no part is in doubt. A job that has stopped leaves it so.
                 is_left = part.touched and self.dispatch.stopped_by
                 if not is_left and not any(one.touched for one in waiting):
                     self._exclusion.settled(sent)
@@ -215,19 +216,16 @@ class Delivery:
         return await self._follow(attempt, await self._send(attempt, sent))
 
     async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
-        dispatch, batch = self.dispatch, attempt.batch
-        if attempt.email and not (attempt.mails and self._excludes(attempt)):
+        dispatch = self.dispatch
+        mails, attempts = attempt.mails and self._excludes(attempt), attempt.attempts
+        if not mails and (attempt.email or not dispatch.mail_changed):
             return await dispatch.send(attempt, sent)
-        if not attempt.email and not dispatch.mail_changed:
-            return await dispatch.send(attempt, sent)
-        mails, attempts = attempt.mails, attempt.attempts
-        # Where this one has to wait, the next one need not.
         async with self._exclusion.sole(
-            batch,
-            waiting=sent.set,
+            attempt.batch,
+            waiting=sent.set,  # where this one has to wait, the next one need not
             until_stopped=dispatch.until_stopped,
             owner=sent,
-            goes_on=lambda: mails and attempt.attempts > attempts,
+            goes_on=lambda: mails and attempt.attempts > attempts,  # if it was sent
         ) as free:
             return await dispatch.send(attempt, sent) if free else None
 
