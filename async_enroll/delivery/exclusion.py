@@ -96,8 +96,9 @@ class Exclusion:
             with until_stopped() as wait:
                 if earlier:
                     waiting()
-                for one in earlier:
-                    await one.over()
+                for one in reversed(earlier):  # the last one itself waits for most of them
+                    if not one.ended.is_set():
+                        await one.over()
             yield not wait.cancelled_caught
         except asyncio.CancelledError:
             seconds = self._settle  # after that it has ended, and nothing follows
