@@ -129,7 +129,7 @@ class Delivery:
         """
         if attempt.lost:
             attempt.doubt = attempt.doubt or _LOST_EARLIER
-            if self._excludes(attempt):
+            if self._mails_who_was_in(attempt):
                 self._exclusion.lost(attempt.batch, owner=sent)
             sent.set()
         waiting = [attempt]
@@ -141,9 +141,9 @@ class Delivery:
                 # tried before one is narrowed down.
                 shared = sum(other.failures is part.failures for other in rest)
                 waiting = [*rest[:shared], *more, *rest[shared:]]
-                # Others wait until no part is in doubt. A job that has stopped leaves it so.
-                is_left = part.touched and self.dispatch.stopped_by
-                if not is_left and not any(one.touched for one in waiting):
+                # Others wait until no part is in doubt; if the job has stopped, this one stays so.
+                stays = part.touched and self.dispatch.stopped_by
+                if not stays and not any(one.touched for one in waiting):
                     self._exclusion.settled(sent)
                 await self._take(part, blocks)
         except anyio.get_cancelled_exc_class():
@@ -217,7 +217,7 @@ class Delivery:
 
     async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         dispatch = self.dispatch
-        mails, attempts = attempt.mails and self._excludes(attempt), attempt.attempts
+        mails, attempts = attempt.mails and self._mails_who_was_in(attempt), attempt.attempts
         if not mails and (attempt.email or not dispatch.mail_changed):
             return await dispatch.send(attempt, sent)
         async with self._exclusion.sole(
@@ -230,8 +230,8 @@ class Delivery:
             return await dispatch.send(attempt, sent) if free else None
 
     @staticmethod
-    def _excludes(attempt: Attempt) -> bool:
-        """Whether its calls mail by what was before, as the platform does where it unenrolls."""
+    def _mails_who_was_in(attempt: Attempt) -> bool:
+        """Whether what was before decides whom the platform mails: it does in unenrolling."""
         return attempt.email and attempt.batch.action is Action.UNENROLL
 
     def _is_divisible(self, batch: Batch) -> bool:
@@ -289,16 +289,16 @@ class Delivery:
 
     async def _reconcile(self, attempt: Attempt, doubt: Doubt) -> _Step:
         """Find the outcome of a lost call; send the pairs that it did not change again."""
-        # Calls that this one excludes may have all the other slots.
-        excludes = self._excludes(attempt)
-        if not excludes:
+        # Calls that a mailing one excludes may have all the other slots, and wait for this one.
+        keeps_slot = self._mails_who_was_in(attempt)
+        if not keeps_slot:
             self.slots.release()
         # A job with a journal can be stopped here: `resume` reconciles what is left.
         durable = self._event_log.durable
         seen: set[Pair] = set()
         with self.dispatch.until_stopped() if durable else nullcontext():
             seen = await self._reconciler.found(attempt.batch, ended=doubt.otherwise is not None)
-        if not excludes:
+        if not keeps_slot:
             await self.slots.acquire()
         done = found(attempt, seen)
         left = [pair for pair in pairs(attempt.batch) if pair not in seen]

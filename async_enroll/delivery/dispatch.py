@@ -167,7 +167,7 @@ class Dispatch:
                 raise
             try:
                 return await self._exchange(attempt, permit, call)
-            except (JournalError, anyio.get_cancelled_exc_class()):
+            except (JournalError, anyio.get_cancelled_exc_class()):  # its answer is not recorded
                 attempt.count(FailureKind.UNKNOWN, mailed=attempt.mails)
                 raise
 

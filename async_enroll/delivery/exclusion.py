@@ -50,6 +50,8 @@ class _Call:
 
     async def over(self) -> None:
         """Wait until it excludes nobody any more."""
+        if self.ended.is_set():  # most have, once the last one has: spares a scope for each
+            return
         await self.left.wait()
         with anyio.move_on_after(self.until - time.monotonic()):
             await self.ended.wait()
@@ -97,8 +99,7 @@ class Exclusion:
                 if earlier:
                     waiting()
                 for one in reversed(earlier):  # the last one itself waits for most of them
-                    if not one.ended.is_set():
-                        await one.over()
+                    await one.over()
             yield not wait.cancelled_caught
         except asyncio.CancelledError:
             seconds = self._settle  # after that it has ended, and nothing follows

@@ -22,6 +22,7 @@ class KeptConnections(aiohttp.TCPConnector):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        # A server may speak first on each new connection: those are not given up one by one.
         self._used: WeakSet[object] = WeakSet()
 
     async def connect(
