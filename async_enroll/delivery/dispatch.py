@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from weakref import WeakSet
+from contextlib import contextmanager
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
 
 from async_enroll.delivery.attempt import Attempt
@@ -47,7 +48,7 @@ class Dispatch:
     _auto_enroll: bool = field(kw_only=True)
     _reason: str | None = field(kw_only=True)
     _queue: asyncio.Lock = field(factory=asyncio.Lock, init=False)
-    _waits: WeakSet[anyio.CancelScope] = field(factory=WeakSet, init=False)
+    _waits: set[anyio.CancelScope] = field(factory=set, init=False)
 
     @property
     def is_waiting(self) -> bool:
@@ -60,13 +61,17 @@ class Dispatch:
         for wait in self._waits:
             wait.cancel()
 
-    def until_stopped(self) -> anyio.CancelScope:
-        """Return a scope to wait in that is cancelled when the job stops."""
-        wait = anyio.CancelScope()
-        if self.stopped_by:
-            wait.cancel()
-        self._waits.add(wait)
-        return wait
+    @contextmanager
+    def until_stopped(self) -> Iterator[anyio.CancelScope]:
+        """Open a scope to wait in that is cancelled when the job stops."""
+        with anyio.CancelScope() as wait:
+            if self.stopped_by:
+                wait.cancel()
+            self._waits.add(wait)
+            try:
+                yield wait
+            finally:
+                self._waits.remove(wait)
 
     async def record(self, event: Event) -> None:
         """Record an event; stop the job where that fails."""
@@ -145,12 +150,7 @@ class Dispatch:
             await self._event_log.record(Continued(job=self._event_log.job, seconds=seconds))
 
     async def _send_with_permit(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
-        permit: Permit | None = None
-        # Only one call of a job waits for a permit at a time, so that a large job does not
-        # keep the client's other jobs waiting.
-        with self.until_stopped():
-            async with self._queue:
-                permit = await self._throttle.permit()
+        permit = await self._permit()
         if permit is None:
             return None
         with permit:
@@ -170,6 +170,19 @@ class Dispatch:
             except (JournalError, anyio.get_cancelled_exc_class()):  # its answer is not recorded
                 attempt.count(FailureKind.UNKNOWN, mailed=attempt.mails)
                 raise
+
+    async def _permit(self) -> Permit | None:
+        """Wait for a permit; return None if the job stops meanwhile."""
+        await checkpoint_if_cancelled()
+        if not self.is_waiting and (permit := self._throttle.permit_at_once()):
+            return permit  # without the cost of a scope
+        permit = None
+        # Only one call of a job waits for a permit at a time, so that a large job does not
+        # keep the client's other jobs waiting.
+        with self.until_stopped():
+            async with self._queue:
+                permit = await self._throttle.permit()
+        return permit
 
     async def _exchange(self, attempt: Attempt, permit: Permit, call: int) -> BulkAnswer | Failure:
         """Send a call that is recorded as sent; record and count its reply."""

@@ -12,7 +12,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 import anyio
 from attrs import define, field
@@ -78,7 +78,7 @@ class Exclusion:
         batch: Batch,
         *,
         waiting: Callable[[], object],
-        until_stopped: Callable[[], anyio.CancelScope],
+        until_stopped: Callable[[], AbstractContextManager[anyio.CancelScope]],
         owner: object = None,
         goes_on: Callable[[], bool] = bool,
     ) -> AsyncIterator[bool]:

@@ -10,9 +10,11 @@ then reject the pairs of those that are `bad`.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import anyio
 
@@ -40,6 +42,10 @@ _UNDECIDED = (
 )
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class GoodPlaces:
     """The places that preflights of one client found to be good, shared by all of its jobs.
 
@@ -52,7 +58,7 @@ class GoodPlaces:
 
     def add(self, places: Iterable[Place]) -> None:
         """Remember places as good, for ten minutes from now."""
-        self._until.update(dict.fromkeys(places, anyio.current_time() + _REMEMBERED))
+        self._until.update(dict.fromkeys(places, _now() + _REMEMBERED))
 
     def forget(self, places: Iterable[Place]) -> None:
         """Have places checked again."""
@@ -60,7 +66,7 @@ class GoodPlaces:
             self._until.pop(place, None)
 
     def __contains__(self, place: Place) -> bool:
-        return anyio.current_time() < self._until.get(place, 0.0)
+        return _now() < self._until.get(place, -math.inf)
 
 
 @contextmanager
@@ -91,7 +97,7 @@ class Preflight:
         call: Callable[[Batch], Awaitable[BulkAnswer | Failure]],
         limits: BatchLimits,
         remembered: GoodPlaces,
-        until_stopped: Callable[[], anyio.CancelScope] = anyio.CancelScope,
+        until_stopped: Callable[[], AbstractContextManager[anyio.CancelScope]] = anyio.CancelScope,
         progress: Callable[[int, int, int], Awaitable[None]] | None = None,
     ) -> None:
         self._call = call

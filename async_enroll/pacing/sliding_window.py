@@ -92,6 +92,10 @@ class WindowLog:
             return 0.0
         return max(0.0, min(self._free_at(self._counted[over]), self.share.raise_at) - now)
 
+    def reserve_at_once(self, now: float) -> Call:
+        """As `send`."""
+        return self.send(now)
+
     async def reserve(self, now: float) -> Call:
         """As `send`. Does not suspend, and always gives a place."""
         return self.send(now)

@@ -169,6 +169,13 @@ class Throttle:
         async with self._queue:
             return Permit(self, await self._reserved())
 
+    def permit_at_once(self) -> Permit | None:
+        """Return a permit as `permit`, or None if one has to wait for it. Raises as `permit`."""
+        if self._queue.locked() or self.pace.interval or self._wait(now := _now()):
+            return None
+        call = self.log.reserve_at_once(now)
+        return None if call is None else Permit(self, call)
+
     async def _reserved(self) -> Call:
         """Wait until a call may be sent, and take its place in the window."""
         now = await self._until(self._wait)

@@ -22,6 +22,10 @@ class Window(Protocol):
         """Seconds until there may be a place; infinite if a call in flight must return first."""
         ...
 
+    def reserve_at_once(self, now: float) -> Call | None:
+        """As `reserve`, but None as well where one has to wait for the place."""
+        ...
+
     async def reserve(self, now: float) -> Call | None:
         """Take a place for a call, which is sent at once; only after `wait` returned 0.
 

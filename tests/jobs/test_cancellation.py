@@ -19,6 +19,7 @@ from async_enroll import (
     RequestWindow,
     RosterEntry,
 )
+from async_enroll.events import Event, JobDone, JobStarted
 from async_enroll.sandbox import Platform
 from tests.waiting import until
 
@@ -128,6 +129,27 @@ async def test_a_cancelled_call_closes_its_connection_before_it_returns() -> Non
             await asyncio.sleep(0)
             assert open_sockets() <= sockets + 1  # the platform's end of it
             assert tasks_of_the_client() <= tasks
+
+
+async def test_a_job_that_its_listener_cancels_sends_nothing_more() -> None:
+    async with Platform() as platform:
+        platform.add_course(COURSE)
+        scope = anyio.CancelScope()
+        events: list[Event] = []
+
+        def cancel_the_second(event: Event) -> None:
+            events.append(event)
+            if event.job == 2:
+                scope.cancel()
+
+        async with EnrollmentClient(
+            platform.url, platform.token, on_event=cancel_the_second
+        ) as client:
+            await client.bulk_enroll(["jane@example.org"], [COURSE])  # the course is known now
+            with scope:
+                await client.bulk_enroll(["joe@example.org"], [COURSE])
+        assert scope.cancelled_caught
+    assert [type(event) for event in events if event.job == 2] == [JobStarted, JobDone]
 
 
 async def test_a_cancelled_job_leaves_its_report_so_far() -> None:

@@ -46,6 +46,48 @@ async def test_concurrency_bounds_what_is_in_flight() -> None:
 
 
 @simulated
+async def test_a_permit_at_once_is_one_that_nobody_waits_for() -> None:
+    throttle = Throttle(RequestWindow(2, 1), concurrency=8, patience=300)
+    with await throttle.permit():
+        pass
+    permit = throttle.permit_at_once()
+    assert permit is not None
+    assert throttle.permit_at_once() is None  # the window is full
+    with permit:
+        permit.unsent()
+    order: list[int] = []
+
+    async def call(number: int) -> None:
+        with await throttle.permit():
+            order.append(number)
+
+    async with anyio.create_task_group() as calls:
+        for number in range(2):
+            calls.start_soon(call, number)
+        await anyio.sleep(0.5)
+        assert order == [0]
+        assert throttle.permit_at_once() is None  # behind the other one
+    assert order == [0, 1]
+    await anyio.sleep(2)
+    assert throttle.permit_at_once() is not None
+
+
+@simulated
+async def test_no_permit_at_once_while_calls_are_held_or_spaced() -> None:
+    throttle = Throttle(RequestWindow(10, 60), concurrency=8, patience=300)
+    with await throttle.permit() as permit:
+        permit.refused(5)
+    assert throttle.permit_at_once() is None
+    await anyio.sleep(6)
+    assert throttle.pace.interval
+    assert throttle.permit_at_once() is None
+    throttle = Throttle(RequestWindow(10, 60), concurrency=8, patience=300)
+    throttle.hold(1000)
+    with pytest.raises(TransportError, match="patience"):
+        throttle.permit_at_once()
+
+
+@simulated
 async def test_a_refusal_holds_all_calls_and_then_spreads_them() -> None:
     throttle = Throttle(RequestWindow(10, 1), concurrency=8, patience=300)
     with await throttle.permit() as permit:

@@ -92,12 +92,17 @@ class SharedWindow:
         """Seconds until there may be a place; infinite if a call in flight must return first."""
         return self._membership.wait(now)
 
+    def reserve_at_once(self, now: float) -> Call | None:
+        """Take a place, if the window is our own now; only after `wait` returned 0."""
+        if self._membership.away or not self._is_kept_up(asyncio.get_running_loop()):
+            return self._membership.send(now)
+        return None
+
     async def reserve(self, now: float) -> Call | None:
         """Take a place, if there is one; only after `wait` returned 0."""
-        loop = asyncio.get_running_loop()
-        if self._membership.away or not self._is_kept_up(loop):
-            return self._membership.send(now)
-        wanted: asyncio.Future[Call | None] = loop.create_future()
+        if call := self.reserve_at_once(now):
+            return call
+        wanted: asyncio.Future[Call | None] = asyncio.get_running_loop().create_future()
         self._wanted = wanted
         self._woken.set()
         try:

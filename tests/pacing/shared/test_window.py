@@ -143,6 +143,17 @@ def test_the_optimum_of_the_window(processes: int, delay: float) -> None:
 
 
 @simulated
+async def test_a_place_at_once_only_in_a_window_of_our_own() -> None:
+    site, server = Site(), Server()
+    process = Process(site, server)
+    assert process.throttle.permit_at_once() is None
+    await process.call()
+    assert process.throttle.permit_at_once() is None
+    await process.log.aclose()
+    assert process.throttle.permit_at_once() is not None
+
+
+@simulated
 async def test_a_process_that_is_killed_is_not_waited_for() -> None:
     site, server = Site(), Server()
     killed = Process(site, server, "killed")
