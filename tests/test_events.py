@@ -5,11 +5,13 @@ import logging
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
+from typing import get_args
 
 import anyio
 import pytest
 
 from async_enroll import BatchLimits, EnrollmentClient, RequestWindow, RosterEntry
+from async_enroll.delivery.event_log import EventLog
 from async_enroll.events import (
     BatchAnswered,
     BatchSent,
@@ -21,14 +23,18 @@ from async_enroll.events import (
     JobStarted,
     Paused,
     PlacesChecked,
+    SharedWindowLost,
+    SharedWindowRestored,
     Throttled,
 )
 from async_enroll.http.failures import FailureKind
 from async_enroll.journal import Journal
+from async_enroll.models import Action, Batch
 from async_enroll.sandbox import Fault, Faults, Platform
 
 COURSE = "course-v1:Org+C0+2026"
 LEARNERS = [f"learner{number}" for number in range(40)]
+BATCH = Batch(Action.ENROLL, (COURSE,), ("learner1",))
 ROSTER = [RosterEntry(who, COURSE) for who in LEARNERS]
 
 
@@ -250,3 +256,42 @@ async def test_a_preflight_of_many_missing_courses_tells_how_far_it_is() -> None
     assert [event.checked for event in told] == sorted(event.checked for event in told)
     assert {event.places for event in told} == {6}
     assert (told[-1].checked, told[-1].refused) == (5, 5)
+
+
+TOLD: list[Event] = [
+    JobStarted(job=1, pairs=2),
+    PlacesChecked(job=1, places=3, checked=2, refused=1),
+    BatchSent(job=1, planned=1, call=1, batch=BATCH, attempt=1, email=False),
+    BatchAnswered(job=1, planned=1, call=1, batch=BATCH, seconds=0.1, status=200),
+    BatchAnswered(job=1, planned=1, call=1, batch=BATCH, seconds=0.1, error="no answer"),
+    BatchSplit(job=1, planned=1, batch=BATCH),
+    BatchSettled(job=1, planned=1, blocks=()),
+    Throttled(job=1, call=1, seconds=None),
+    Throttled(job=1, call=1, seconds=2.0),
+    Paused(job=1),
+    Continued(job=1, seconds=3.0),
+    SharedWindowLost(job=0, url="redis://cache", reason="no answer"),
+    SharedWindowRestored(job=0, url="redis://cache", seconds=3.0),
+    JobDone(job=1),
+    JobDone(job=1, error="stopped"),
+]
+
+
+@pytest.mark.parametrize("event", TOLD, ids=lambda event: type(event).__name__)
+async def test_a_higher_level_of_the_log_hides_what_is_below_it_only(
+    event: Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "async_enroll")
+    await EventLog(1).record(event)
+    all_ = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert len(all_) == (not isinstance(event, BatchSent | BatchSettled))
+    for level in (logging.INFO, logging.WARNING, logging.ERROR):
+        caplog.clear()
+        caplog.set_level(level, "async_enroll")
+        await EventLog(1).record(event)
+        shown = [(record.levelno, record.getMessage()) for record in caplog.records]
+        assert shown == [one for one in all_ if one[0] >= level]
+
+
+def test_each_kind_of_event_is_told() -> None:
+    assert {type(event) for event in TOLD} == set(get_args(Event))

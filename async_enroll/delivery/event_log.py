@@ -13,8 +13,6 @@ from typing import Protocol
 from async_enroll.errors import JournalError
 from async_enroll.events import (
     BatchAnswered,
-    BatchSent,
-    BatchSettled,
     BatchSplit,
     Continued,
     Event,
@@ -78,7 +76,9 @@ class EventLog:
         self._tell(event)
 
     def _tell(self, event: Event) -> None:
-        _write_log(event)
+        level = _LEVELS.get(type(event))
+        if level is not None and _log.isEnabledFor(level):
+            _write_log(event)
         if self._on_event is None:
             return
         try:
@@ -92,11 +92,28 @@ class EventLog:
             _log.debug("on_event failed on a %s", name, exc_info=error)
 
 
+_LEVELS: dict[type[Event], int] = {
+    JobStarted: logging.INFO,
+    PlacesChecked: logging.DEBUG,
+    BatchAnswered: logging.DEBUG,
+    BatchSplit: logging.DEBUG,
+    Throttled: logging.INFO,
+    Paused: logging.WARNING,
+    Continued: logging.WARNING,
+    SharedWindowLost: logging.WARNING,
+    SharedWindowRestored: logging.WARNING,
+    JobDone: logging.WARNING,
+}
+"""The highest level at which each kind of event is logged. The others are not."""
+
+
 def _write_log(event: Event) -> None:
     """Log an event. Above DEBUG: no identifiers, and nothing that happens once per call."""
     match event:
-        case BatchSent() | BatchSettled():
-            pass
+        case JobDone(error=None):
+            _log.info("job %d: done", event.job)
+        case JobDone():
+            _log.warning("job %d: stopped: %s", event.job, event.error)
         case JobStarted():
             _log.info("job %d: %s pairs, %s done before", event.job, event.pairs, event.done)
         case PlacesChecked():
@@ -124,7 +141,3 @@ def _write_log(event: Event) -> None:
         case SharedWindowRestored():
             words = "the request window is that of %s again, after %.0f s"
             _log.warning(words, event.url, event.seconds)
-        case JobDone(error=None):
-            _log.info("job %d: done", event.job)
-        case JobDone():
-            _log.warning("job %d: stopped: %s", event.job, event.error)
