@@ -183,7 +183,9 @@ class Chunker:
         self._waiting: list[str] = []
         courses = len(target.courses)
         self._choices = range(-(-courses // limits.pairs), courses + 1)
-        self._parts = min(self._choices, key=lambda parts: parts / self._capacity(parts))
+        self._parts = 1
+        if courses > 1:
+            self._parts = min(self._choices, key=lambda parts: parts / self._capacity(parts))
         self._size = self._capacity(self._parts)
 
     def feed(self, identifiers: Iterable[str]) -> list[Batch]:
@@ -200,6 +202,8 @@ class Chunker:
         rest, self._waiting = self._waiting, []
         if not rest:
             return []
+        if self._parts == 1 and len(rest) <= self._size:  # one call: there cannot be fewer
+            return [*_within_bytes(self._target.batch(rest), self._limits.bytes)]
         parts = min(self._choices, key=lambda parts: parts * -(-len(rest) // self._capacity(parts)))
         return self._batches(rest, parts)
 
@@ -309,10 +313,21 @@ def cut(batch: Batch, pairs: int) -> tuple[Batch, Batch | None]:
 
 # The reason is not known when a batch is planned, so every batch leaves room for the longest: one
 # of characters that take the most bytes in JSON, such as `\u0001`.
-_ROOM_FOR_REASON = len(',"reason":""') + LONGEST_REASON * len("\\u0001")
+_MOST_BYTES = len("\\u0001")
+_ROOM_FOR_REASON = len(',"reason":""') + LONGEST_REASON * _MOST_BYTES
+
+
+_PUNCTUATION = 256
+"""Bytes of a body, at most, besides its lists and the reason."""
 
 
 def _within_bytes(batch: Batch, size: int) -> Iterator[Batch]:
+    lists = *batch.identifiers, *batch.courses, *(batch.cohorts or ())
+    # With a comma after each item. Nearly all are so small that they need not be encoded for it.
+    characters = sum(map(len, lists)) + len(lists)
+    if _MOST_BYTES * characters + _PUNCTUATION + _ROOM_FOR_REASON <= size:
+        yield batch
+        return
     # "false" takes more bytes than "true".
     body = bulk_body(batch, auto_enroll=False, email_students=False)
     if len(body) + _ROOM_FOR_REASON <= size:

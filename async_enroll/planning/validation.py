@@ -9,6 +9,7 @@ Takes identifiers or roster entries; gives `Work` to `jobs.jobs`, which passes t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import chain
 
 import msgspec
@@ -26,6 +27,7 @@ from async_enroll.models import (
 from async_enroll.planning.batching import (
     Chunker,
     Place,
+    Target,
     all_sendable,
     places,
     plan,
@@ -46,6 +48,37 @@ class Scope(msgspec.Struct, frozen=True):
 
 Work = Scope | Batch | Block
 """An item of work: the scope of a job, a batch to send, or results of pairs not to be sent."""
+
+
+class _Courses(msgspec.Struct, frozen=True):
+    """What is to be done in some courses, and what of it can be sent."""
+
+    assignments: list[Assignment]
+    unsendable: list[tuple[Assignment, str]]
+    targets: list[Target]
+    scope: Scope
+
+
+@lru_cache(16)
+def _courses(
+    action: Action,
+    keys: tuple[str, ...],
+    cohorts: tuple[tuple[str, str], ...],
+    limits: BatchLimits,
+) -> _Courses:
+    # Remembered: an application enrolls one learner after the other, mostly in the same courses.
+    cohort_in = dict(cohorts)
+    assignments = [Assignment(key, action, cohort_in.get(key)) for key in keys]
+    unsendable: list[tuple[Assignment, str]] = []
+    sendable: list[Assignment] = []
+    for assignment in assignments:
+        if why := _why_unsendable(assignment, limits):
+            unsendable.append((assignment, why))
+        else:
+            sendable.append(assignment)
+    found = targets(sendable)
+    scope = Scope(tuple(chain.from_iterable(map(places, found))))
+    return _Courses(assignments, unsendable, found, scope)
 
 
 class CrossProduct:
@@ -79,18 +112,10 @@ class CrossProduct:
             if course_id not in keys:
                 raise ConfigurationError(f"cohorts names {course_id!r}, which is not in courses")
             cohort_in[course_id] = _stripped(cohort, "cohort")
-        self._assignments = [Assignment(key, action, cohort_in.get(key)) for key in keys]
-        self._unsendable: list[tuple[Assignment, str]] = []
-        sendable: list[Assignment] = []
-        for assignment in self._assignments:
-            if why := _why_unsendable(assignment, limits):
-                self._unsendable.append((assignment, why))
-            else:
-                sendable.append(assignment)
-        found = targets(sendable)
-        self.scope: Scope = Scope(tuple(chain.from_iterable(map(places, found))))
+        self._courses = _courses(action, tuple(keys), tuple(cohort_in.items()), limits)
+        self.scope: Scope = self._courses.scope
         """The courses and cohorts of all batches."""
-        self._chunkers = [Chunker(target, limits) for target in found]
+        self._chunkers = [Chunker(target, limits) for target in self._courses.targets]
 
     def feed(self, identifiers: Iterable[str]) -> list[Work]:
         """Add identifiers; return the work that is now complete."""
@@ -104,7 +129,7 @@ class CrossProduct:
             # Where they are equal, keep one object instead of two: saves memory.
             self._seen.add(identifier if key == identifier else key)
             new.append(identifier)
-        if self._unsendable or not all_sendable(new):
+        if self._courses.unsendable or not all_sendable(new):
             work, new = self._unsent(new)
         for chunker in self._chunkers:
             work += chunker.feed(new)
@@ -116,7 +141,8 @@ class CrossProduct:
         sendable: list[str] = []
         for identifier in identifiers:
             who = why_unsendable(identifier)
-            refused = [(one, None) for one in self._assignments] if who else self._unsendable
+            courses = self._courses
+            refused = [(one, None) for one in courses.assignments] if who else courses.unsendable
             work += [_unsent(identifier, assignment, who, what) for assignment, what in refused]
             if not who:
                 sendable.append(identifier)
