@@ -122,6 +122,8 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
         EnrollError: while iterating, if the source was cancelled, but the caller was not.
 
     """
+    if isinstance(items, list | tuple) and len(items) <= _CHUNK:
+        return _OneList(list(items))
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
     if _is_table(items) or not isinstance(items, Iterable | AsyncIterable):
@@ -134,6 +136,19 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
 def _is_table(items: object) -> bool:
     """Whether it is some DataFrame: they iterate over columns, not over rows."""
     return hasattr(type(items), "columns") and hasattr(type(items), "shape")
+
+
+class _OneList(AsyncIterator[list[T]]):
+    """Iterates over a single list, at half of the cost of an asynchronous generator."""
+
+    def __init__(self, items: list[T]) -> None:
+        self._left = items
+
+    async def __anext__(self) -> list[T]:
+        some, self._left = self._left, []
+        if not some:
+            raise StopAsyncIteration
+        return some
 
 
 async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterator[list[T]]:
