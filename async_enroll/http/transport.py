@@ -64,11 +64,16 @@ _LONGEST_LINE = 64 * 1024
 _LARGE_BODY = 64 * 1024
 
 _OK = 200
-_JSON = {
-    # The platform's reference requires both, also on a GET.
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_HEADERS = {
+    # The platform's reference requires these two, also on a GET.
     "Access-Control-Request-Headers": "authorization",
     "Content-Type": "application/json",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip",
+    "User-Agent": f"async-enroll/{__version__}",
 }
+"""Of all requests, but for the kind of a form."""
 _ADDRESS = re.compile("[!-~]+")
 
 _log = logging.getLogger("async_enroll")
@@ -98,9 +103,13 @@ def _running_loop() -> asyncio.AbstractEventLoop:
         ) from None
 
 
-def _new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def _new_session(
+    connector: aiohttp.TCPConnector, headers: Mapping[str, str]
+) -> aiohttp.ClientSession:
     # Without aiohttp's `trust_env`, which would also read credentials from ~/.netrc.
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
+    )
 
 
 class Pieces:
@@ -115,9 +124,13 @@ class Pieces:
         headers = response.headers
         packed = headers.get("Content-Encoding", "").strip().lower()
         self._gunzip = Gunzip() if packed in ("gzip", "x-gzip") else None
-        chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-        self.framed: bool = chunked or "Content-Length" in headers
+        self._headers = headers
+
+    @property
+    def framed(self) -> bool:
         """Whether the answer declares where its body ends; if not, it ends with the connection."""
+        chunked = "chunked" in self._headers.get("Transfer-Encoding", "").lower()
+        return chunked or "Content-Length" in self._headers
 
     def __aiter__(self) -> Self:
         return self
@@ -164,9 +177,10 @@ class _Exchange:
     def __exit__(self, *_: object) -> None:
         response = self._response
         response.close()  # closes the socket, unless the answer was read to its end
-        elapsed = time.monotonic() - self._started
-        words = "%s %s: %d in %.3f s"
-        _log.debug(words, response.method, response.url.path, response.status, elapsed)
+        if _log.isEnabledFor(logging.DEBUG):
+            elapsed = time.monotonic() - self._started
+            words = "%s %s: %d in %.3f s"
+            _log.debug(words, response.method, response.url.path, response.status, elapsed)
 
 
 class Transport:
@@ -198,12 +212,7 @@ class Transport:
         self._given = session
         self._session = self._session_for_fresh = session
         self._ssl_context = ssl_context
-        self._headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": f"async-enroll/{__version__}",
-            **({"Connection": "close"} if session else {}),
-        }
+        self._headers_of_call = {**_HEADERS, "Connection": "close"} if session else {}
         self.proxy: Proxy | None = Proxy.for_site(site) if trust_env and session is None else None
         """The proxy that the environment names for the site, even if ``NO_PROXY`` exempts it."""
         self._route = Route(site, self.proxy, timeout)
@@ -220,10 +229,10 @@ class Transport:
             tls = self._ssl_context or True
             # The throttle limits the calls in flight; a second limit could only deadlock.
             self._session = _new_session(
-                KeptConnections(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE)
+                KeptConnections(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE), _HEADERS
             )
             self._session_for_fresh = _new_session(
-                aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True)
+                aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True), _HEADERS
             )
         return self
 
@@ -262,10 +271,9 @@ class Transport:
     async def submit(self, url: URL, form: Secret[Mapping[str, str]]) -> Answer:
         """POST a form without a token, for it may be the request for one; otherwise as `call`."""
         self._check_loop()
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
         body = BytesIO(urlencode(form.value).encode())
         with await self._exchange(
-            "POST", url, body, kind, None, self._total_timeout, fresh=True
+            "POST", url, body, None, self._total_timeout, headers=_FORM, fresh=True
         ) as response:
             return await self._read_whole(response, 0, largest=LARGEST_FORM_ANSWER)
 
@@ -285,7 +293,7 @@ class Transport:
         sent = BytesIO(body) if body and len(body) > _LARGE_BODY else body
         signed, credentials = await self._signed()
         with await self._exchange(
-            method, url, sent, _JSON, signed, self._total_timeout, fresh=fresh
+            method, url, sent, signed, self._total_timeout, fresh=fresh
         ) as response:
             return await self._read_whole(response, credentials)
 
@@ -304,7 +312,7 @@ class Transport:
             total=None, connect=self.timeout / 2, sock_read=self.timeout
         )
         signed, credentials = await self._signed()
-        with await self._exchange("GET", url, None, _JSON, signed, timeout) as response:
+        with await self._exchange("GET", url, None, signed, timeout) as response:
             if response.status == _OK:
                 yield Pieces(self, response)
             else:
@@ -329,10 +337,10 @@ class Transport:
         method: str,
         url: URL,
         body: bytes | BytesIO | None,
-        headers: Mapping[str, str],
         signed: Secret[str] | None,
         timeout: aiohttp.ClientTimeout,
         *,
+        headers: Mapping[str, str] = {},
         fresh: bool = False,
     ) -> _Exchange:
         """Send a request; return once the head of its answer is there.
@@ -360,7 +368,7 @@ class Transport:
                 url,
                 data=body,
                 headers={
-                    **self._headers,
+                    **self._headers_of_call,
                     **headers,
                     **(
                         {"Authorization": signed.value}
