@@ -14,7 +14,8 @@ from functools import lru_cache
 from itertools import compress, groupby, repeat
 from typing import NamedTuple, Self
 
-from attrs import evolve, field, frozen
+import msgspec
+from msgspec.structs import replace
 
 from async_enroll.models import Action, EnrollmentResult, EnrollmentState, Outcome
 
@@ -35,8 +36,7 @@ class ResultDetail(NamedTuple):
     mail_missed: bool = False
 
 
-@frozen
-class Block:
+class Block(msgspec.Struct, frozen=True):
     """The results of some identifiers in one course; iterates as `EnrollmentResult` objects.
 
     These are built during iteration: building one costs more than all other work on a pair.
@@ -51,7 +51,7 @@ class Block:
     details: Sequence[ResultDetail]
     lines: Sequence[int] | None = None
     cohort: str | None = None
-    at: float | None = field(default=None, eq=False)
+    at: float | None = None
 
     @classmethod
     def alike(
@@ -93,7 +93,7 @@ class Block:
         if self.lines:
             return self
         lines = array("I", (line_of(who, self.course_id) or 0 for who in self.identifiers))
-        return evolve(self, lines=lines)
+        return replace(self, lines=lines)
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -134,7 +134,7 @@ class Block:
         identifiers = list(compress(self.identifiers, chosen))
         details = list(compress(self.details, chosen))
         lines = self.lines and list(compress(self.lines, chosen))
-        return evolve(self, identifiers=identifiers, details=details, lines=lines)
+        return replace(self, identifiers=identifiers, details=details, lines=lines)
 
 
 def pairs_in(blocks: Sequence[Block]) -> int:

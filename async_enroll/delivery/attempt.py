@@ -6,10 +6,8 @@ to do. `delivery.dispatch` counts every call in it.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import msgspec
-from attrs import define, evolve, field
+from msgspec.structs import replace
 
 from async_enroll.errors import EnrollError
 from async_enroll.http.failures import Failure, FailureKind
@@ -32,8 +30,7 @@ class Doubt(msgspec.Struct, frozen=True):
     otherwise: Outcome | None = None
 
 
-@define
-class Attempt:
+class Attempt(msgspec.Struct):
     """A batch with the history of its calls.
 
     Attributes:
@@ -63,7 +60,7 @@ class Attempt:
     lost: bool = False
     attempts: int = 0
     checked: bool = False
-    failures: list[Failure] = field(factory=list)
+    failures: list[Failure] = msgspec.field(default_factory=list)
     doubt: Doubt | None = None
 
     @property
@@ -71,7 +68,7 @@ class Attempt:
         """Whether it has no effect: its only identifier is nobody's."""
         return self.batch.identifiers == (NOBODY,)
 
-    @cached_property
+    @property
     def weight(self) -> int:
         """The size of a call's body in characters, less a constant and what JSON escapes."""
         return sum(map(len, self.batch.identifiers)) + sum(map(len, self.batch.courses))
@@ -106,7 +103,7 @@ class Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""
         if batch is self.batch:
             return self
-        return evolve(self, batch=batch, failures=[*self.failures])
+        return replace(self, batch=batch, failures=[*self.failures])
 
     def halves(self) -> list[Attempt]:
         """Return two copies with a half of the batch each; the attempt itself if it is one pair."""

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, field
+from msgspec.structs import replace
 
 from async_enroll.cancellation import is_cancelled
 from async_enroll.delivery.attempt import MOST_ATTEMPTS, Attempt, Doubt
@@ -104,7 +105,7 @@ class Delivery:
     ) -> None:
         """Record results, then emit them; record at the same time what is `changed` so far."""
         job, now = self._event_log.job, time.time()
-        blocks = [evolve(block, at=now) for block in blocks]
+        blocks = [replace(block, at=now) for block in blocks]
         some, changed = tuple(blocks), tuple(changed)
         if not some and not changed:
             return
@@ -209,8 +210,8 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        most, weight = self.batch_size(attempt).most, attempt.weight
-        if self._is_divisible(batch) and (batch.pairs > most or weight >= self._smallest_too_large):
+        too_many = batch.pairs > self.batch_size(attempt).most
+        if self._is_divisible(batch) and (too_many or attempt.weight >= self._smallest_too_large):
             sent.set()  # the call would be larger than the site has been seen to accept
             return [], await self._split(attempt)
         return await self._follow(attempt, await self._send(attempt, sent))
@@ -277,10 +278,10 @@ class Delivery:
             return results.blocks, []
         failures.append(Failure(FailureKind.UNDONE, _FLAGGED))
         untold = Doubt(_UNTOLD, Outcome.UNCONFIRMED) if attempt.attempts >= MOST_ATTEMPTS else None
-        doubtful = evolve(attempt, lost=True, doubt=untold)
+        doubtful = replace(attempt, lost=True, doubt=untold)
         flagged = Doubt(_FLAGGED, Outcome.ERROR) if len(failures) >= CERTAIN else None
-        erroneous = evolve(attempt, lost=True, failures=failures, doubt=flagged)
-        undone = evolve(attempt, undone=attempt.email, failures=failures)
+        erroneous = replace(attempt, lost=True, failures=failures, doubt=flagged)
+        undone = replace(attempt, undone=attempt.email, failures=failures)
         return results.blocks, [
             *self._parts(doubtful, results.doubtful),
             *self._parts(erroneous, results.erroneous),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 
 import msgspec
-from attrs import evolve
+from msgspec.structs import replace
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.outcomes import Pair, pairs
@@ -55,7 +55,7 @@ def mails_at_once(email_students: EmailStudents, batch: Batch) -> bool:
 def unmailed(changed: Changed) -> Changed:
     """Return changed pairs with final results: that learners still to be mailed never were."""
     missed = [
-        evolve(block, details=[detail._replace(mail_missed=True) for detail in block.details])
+        replace(block, details=[detail._replace(mail_missed=True) for detail in block.details])
         for block in changed.to_mail
     ]
     return Changed(changed.planned, [], [*changed.final, *missed])
@@ -78,7 +78,7 @@ def divided(blocks: Iterable[Block]) -> tuple[list[Block], list[Block]]:
                 detail._replace(mail_missed=True) if _may_be_changed(detail) else detail
                 for detail in block.details
             ]
-            block = evolve(block, details=details)
+            block = replace(block, details=details)
         final.append(block)
     return to_mail, [block for block in final if len(block)]
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from async_enroll.delivery.attempt import Attempt
@@ -91,15 +92,15 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
     rolled_back = _is_rolled_back(answer)
     tries_left = len(attempt.failures) + 1 < CERTAIN
     courses = _by_course(batch.courses, answer.courses)
-    # An answer says few different things, and to make a result of one takes longest.
-    made: dict[_Said, ResultDetail | None] = {}
     for course_id in batch.courses:
         details: list[ResultDetail | None] = []
         for said, pair, count in _runs(batch.identifiers, courses.get(course_id)):
-            if said not in made:
-                again = rolled_back or _is_erroneous(pair) or (pair.error and tries_left)
-                made[said] = None if again else _detail(attempt, pair)
-            detail = made[said]
+            again = rolled_back or (pair.error and (tries_left or _is_erroneous(pair)))
+            detail = None
+            if not again:
+                detail = _detail(
+                    said, batch.action, attempt.lost, attempt.email, attempt.mails, attempt.attempts
+                )
             if detail is None:
                 if not pair.error:
                     left = results.doubtful
@@ -145,7 +146,7 @@ def _in_order(sent: Sequence[str], results: Sequence[PairAnswer]) -> Iterable[Pa
     return [said.get(identifier, _UNMENTIONED) for identifier in sent]
 
 
-_Said = tuple[object, ...]
+_Said = tuple[Any, ...]
 _said = attrgetter(*(name for name in PairAnswer.__struct_fields__ if name != "identifier"))
 """What an answer says of a pair: all but its identifier."""
 
@@ -214,8 +215,10 @@ def _is_rolled_back(answer: BulkAnswer) -> bool:
     A database error at an identifier breaks the transaction, and the next query fails with a
     500; after the very last identifier, releases before 2026 make no further query.
     """
-    results = [course.results for course in answer.courses.values() if course.results]
-    return bool(results) and _is_erroneous(results[-1][-1])
+    for course in reversed(answer.courses.values()):
+        if course.results:
+            return _is_erroneous(course.results[-1])
+    return False
 
 
 def found(attempt: Attempt, some: Iterable[Pair]) -> list[Block]:
@@ -286,27 +289,32 @@ def given_up(attempt: Attempt, why: EnrollError) -> list[Block]:
 _UNMENTIONED = PairAnswer("")
 
 
-def _detail(attempt: Attempt, pair: PairAnswer) -> ResultDetail | None:
-    """Return the result of a pair by the platform's answer; None where it has none for it."""
+@lru_cache(1024)
+def _detail(
+    said: _Said, action: Action, lost: bool, email: bool, mails: bool, attempts: int
+) -> ResultDetail | None:
+    """Return the result of a pair by what the platform says; None where it says nothing of it.
+
+    The other arguments are those of the attempt, after its call. Cached: the answers say few
+    different things, and nothing takes as long as to make a result of one.
+    """
+    pair = PairAnswer("", *said)
     if pair.after is None and not (pair.invalid_identifier or pair.error):
         return None
-    action = attempt.batch.action
     before = state(pair.before) if pair.before else None
     after = state(pair.after) if pair.after else None
     outcome, error = _outcome(action, pair, before, after)
     mailed = False if _is_retired(action, pair.after) else _MAILED.get(outcome, True)
-    if attempt.lost and outcome in _DONE_BEFORE:
+    if lost and outcome in _DONE_BEFORE:
         # Either the lost call has changed it, or it was so before: nobody can tell.
         mailed = mailed if action is Action.ENROLL else None
         outcome, before = _DONE_BEFORE[outcome], None
-    elif (
-        attempt.lost and before is not None and before.allowed and outcome is not Outcome.WITHDRAWN
-    ):
+    elif lost and before is not None and before.allowed and outcome is not Outcome.WITHDRAWN:
         before = None
-    if mailed and not attempt.mails:
+    if mailed and not mails:
         mailed = None
-    notified = mailed if attempt.email else False
-    return ResultDetail(outcome, before, after, error, notified, attempt.attempts)
+    notified = mailed if email else False
+    return ResultDetail(outcome, before, after, error, notified, attempts)
 
 
 def _outcome(

@@ -199,6 +199,9 @@ class Job:
     ) -> Attempt | None:
         """Take an item of the work; return the attempt to start for it, if any."""
         match item:
+            case Batch():
+                email = mails_at_once(self._options.email_students, item)
+                attempt = Attempt(item, email=email, planned=next(self._planned))
             case Scope():
                 self._scope = item
                 return None
@@ -214,9 +217,6 @@ class Job:
                 self._fed += pairs_in(item.blocks)
                 await self._delivery.settled(item.planned, list(item.blocks))
                 return None
-            case Batch():
-                email = mails_at_once(self._options.email_students, item)
-                attempt = Attempt(item, email=email, planned=next(self._planned))
             case Attempt():
                 attempt = item
         self._fed += attempt.batch.pairs

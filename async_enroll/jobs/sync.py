@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from anyio import to_thread
 from attrs import astuple, define, evolve, field
+from msgspec.structs import replace
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed, mails_at_once
@@ -175,7 +176,7 @@ class Sync:
         async with aclosing(planned):
             async for item in planned:
                 if isinstance(item, Attempt) and item.batch.action is Action.UNENROLL:
-                    removals.append(evolve(item, email=self.terms.email_removed))
+                    removals.append(replace(item, email=self.terms.email_removed))
                 else:
                     yield item
         if not removals:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 from anyio import to_thread
 from attrs import evolve, field, frozen
+from msgspec.structs import replace
 
 from async_enroll.delivery.attempt import Attempt, Doubt
 from async_enroll.delivery.mailing import unmailed
@@ -194,7 +195,7 @@ async def lost_calls(journal: Journal, seconds: float) -> list[Attempt]:
     sent.
     """
     doubt = Doubt(EnrollError("the job was interrupted meanwhile"), Outcome.UNCONFIRMED)
-    attempts = [evolve(attempt, doubt=doubt) async for attempt in journal.lost()]
+    attempts = [replace(attempt, doubt=doubt) async for attempt in journal.lost()]
     last_sent = await journal.last_sent()
     if attempts and last_sent is not None:
         await anyio.sleep(max(0.0, min(seconds, last_sent + seconds - time.time())))
@@ -298,7 +299,7 @@ def _without(
         words = f"not sent when the undo was continued: {why.value}"
         for part in parts(attempt, some, limits):
             if part.lost:  # it may be as asked by that call; it is not sent again
-                yield evolve(part, doubt=Doubt(EnrollError(words), Outcome.UNCONFIRMED))
+                yield replace(part, doubt=Doubt(EnrollError(words), Outcome.UNCONFIRMED))
             else:
                 yield NotSent(part.planned, tuple(rejected(part, words)))
 

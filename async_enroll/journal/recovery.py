@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from attrs import evolve, frozen
+from attrs import frozen
+from msgspec.structs import replace
 
 from async_enroll.delivery.attempt import Attempt
 from async_enroll.delivery.mailing import Changed
@@ -82,5 +83,5 @@ def changed_earlier(
                 ends, detail = changed.final, detail._replace(notified=None)
             else:
                 ends = changed.to_mail
-            ends.append(evolve(block, identifiers=[identifier], details=[detail], lines=None))
+            ends.append(replace(block, identifiers=[identifier], details=[detail], lines=None))
     return changed

@@ -4,9 +4,9 @@ import math
 from collections import Counter
 from itertools import chain, product
 
-from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from async_enroll import Action, BatchLimits, EnrollmentState, Outcome
 from async_enroll.delivery.attempt import Attempt
@@ -145,10 +145,10 @@ def test_what_became_of_the_mail() -> None:
 
 
 def test_results_keep_their_cohort() -> None:
-    red, blue = (evolve(block_of([ENROLLED]), cohort=cohort) for cohort in ("red", "blue"))
-    blue = evolve(blue, identifiers=["i9"])
+    red, blue = (replace(block_of([ENROLLED]), cohort=cohort) for cohort in ("red", "blue"))
+    blue = replace(blue, identifiers=["i9"])
     assert [block.cohort for blocks in divided([red, blue]) for block in blocks] == ["red", "blue"]
-    in_doubt = evolve(red, details=[ENROLLED._replace(before=None)])
+    in_doubt = replace(red, details=[ENROLLED._replace(before=None)])
     (told,) = divided([in_doubt])[1]
     assert (told.cohort, told.details[0].mail_missed) == ("red", True)
     assert [block.cohort for block in unmailed(Changed(1, [red], [blue])).final] == ["blue", "red"]
