@@ -42,6 +42,7 @@ class Permit:
         self._sent = throttle.concurrency_limit.sent(throttle.log.in_flight, call.sent)
         self._number = throttle.pace.sent(call.sent)
         self._seconds_of_work = 0.0
+        self._completed_at: float | None = None
         self.settled: bool = False
 
     def __enter__(self) -> Self:
@@ -57,13 +58,18 @@ class Permit:
         """Seconds since the call was sent."""
         return _now() - self._call.sent
 
-    def completed(self, pairs: int) -> None:
-        """Record that the site has processed the call's `pairs`: 0 for a call that carried none."""
-        now = _now()
-        self._seconds_of_work = self._throttle.work.least(pairs, now - self._call.sent)
+    def completed(self, pairs: int) -> float:
+        """Record that the site has processed the call's `pairs`: 0 for a call that carried none.
+
+        Returns the seconds since the call was sent.
+        """
+        now = self._completed_at = _now()
+        seconds = now - self._call.sent
+        self._seconds_of_work = self._throttle.work.least(pairs, seconds)
         if pairs:
             self._throttle.concurrency_limit.answered(self._sent, now)
             self._throttle.pace.answered(self._number)
+        return seconds
 
     def busy(self) -> None:
         """Record that the site is overloaded: too many calls at once, or too fast.
@@ -97,9 +103,9 @@ class Permit:
         self._throttle.hold(retry_after)
 
     def answered(self) -> None:
-        """Record the answer: the call leaves the window `seconds` from now, or a little earlier."""
+        """Record the answer: the call leaves the window `seconds` later, or a little earlier."""
         self.settled = True
-        now = _now()
+        now = _now() if self._completed_at is None else self._completed_at
         self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
         self._throttle.held.answered(self._call.sent, now)
 

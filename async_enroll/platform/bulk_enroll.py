@@ -61,7 +61,7 @@ class BulkEnrollApi:
         reason: str | None = None,
         fresh: bool = True,
     ) -> BulkAnswer | Failure:
-        """Send one bulk call, under a permit of the throttle.
+        """Send one bulk call with learners, under a permit of the throttle.
 
         A THROTTLED answer holds all calls of the client; the caller decides whether to resend.
 
@@ -71,13 +71,9 @@ class BulkEnrollApi:
         body = bulk_body(
             batch, auto_enroll=auto_enroll, email_students=email_students, reason=reason
         )
-        is_preflight = batch.identifiers == (NOBODY,)
-        if not is_preflight:
-            fresh = fresh or not self._keeps_connections
-            reply = await self._post(body, permit, batch=batch, fresh=fresh)
-            self._learn(batch, permit, reply, mails=email_students)
-        elif isinstance(reply := await self._find(body, permit), BulkAnswer):
-            permit.completed(0)  # a preflight causes the site no work
+        fresh = fresh or not self._keeps_connections
+        reply = await self._post(body, permit, batch=batch, fresh=fresh)
+        self._learn(batch, permit, reply, mails=email_students)
         return reply
 
     async def preflight(self, batch: Batch, permit: Permit) -> BulkAnswer | Failure:
@@ -86,7 +82,10 @@ class BulkEnrollApi:
         Since 2025 the platform looks up courses only in calls that ask for mail, so this one
         asks for it. No mail is sent: its identifier is no plausible address.
         """
-        return await self.bulk_enroll(batch, permit, auto_enroll=False, email_students=True)
+        reply = await self._find(bulk_body(batch, auto_enroll=False, email_students=True), permit)
+        if isinstance(reply, BulkAnswer):
+            permit.completed(0)  # it causes the site no work
+        return reply
 
     async def answers(self) -> bool:
         """Whether the platform answers a probe at all, if only with an error about the course."""
@@ -164,8 +163,7 @@ class BulkEnrollApi:
         """Adapt batch size and concurrency to how the site handled a call."""
         batch_size, pairs = self._batch_size[mails], batch.pairs
         if isinstance(reply, BulkAnswer):
-            batch_size.answered(pairs, permit.seconds)
-            permit.completed(pairs)
+            batch_size.answered(pairs, permit.completed(pairs))
         elif reply.overload is Overload.SLOW:
             if batch_size.has_handled(pairs):
                 permit.timed_out()
@@ -192,6 +190,10 @@ _NO_ANSWER = (
 
 def _is_of_others(answer: BulkAnswer, batch: Batch) -> bool:
     """Whether an answer names pairs, and none of this batch."""
+    for key in batch.courses:  # mostly, the first result is that of the first pair
+        some = answer.courses.get(key)
+        if some and some.results and some.results[0].identifier in batch.identifiers:
+            return False
     courses = set(map(identity_key, batch.courses))
     learners = set(map(identity_key, batch.identifiers))
     for course_id, course in answer.courses.items():

@@ -46,6 +46,19 @@ async def test_concurrency_bounds_what_is_in_flight() -> None:
 
 
 @simulated
+async def test_a_call_counts_from_its_answer_however_long_that_takes_to_record() -> None:
+    throttle = Throttle(RequestWindow(1, 1), concurrency=8, patience=300)
+    with await throttle.permit() as permit:
+        await anyio.sleep(0.1)
+        assert permit.completed(1) == pytest.approx(0.1, abs=0.01)
+        answered = anyio.current_time()
+        await anyio.sleep(0.5)
+        assert throttle.log.in_flight == 1
+    with await throttle.permit():
+        assert anyio.current_time() == pytest.approx(answered + 1, abs=0.11)
+
+
+@simulated
 async def test_a_permit_at_once_is_one_that_nobody_waits_for() -> None:
     throttle = Throttle(RequestWindow(2, 1), concurrency=8, patience=300)
     with await throttle.permit():
