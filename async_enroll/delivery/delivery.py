@@ -210,8 +210,9 @@ class Delivery:
                 for block in rejected(attempt.with_batch(part), bad[places(part)[0]])
             ]
             return blocks, [attempt.with_batch(good)] if good else []
-        too_many = batch.pairs > self.batch_size(attempt).most
-        if self._is_divisible(batch) and (too_many or attempt.weight >= self._smallest_too_large):
+        most = self.batch_size(attempt).most
+        is_too_large = batch.pairs > most or attempt.weight >= self._smallest_too_large
+        if is_too_large and self._is_divisible(batch):
             sent.set()  # the call would be larger than the site has been seen to accept
             return [], await self._split(attempt)
         return await self._follow(attempt, await self._send(attempt, sent))

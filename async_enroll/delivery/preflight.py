@@ -116,6 +116,8 @@ class Preflight:
 
         Afterwards each is known to be good or bad, unless the job was stopped.
         """
+        if not again and self._good.issuperset(asked):
+            return
         if again:
             self._good.difference_update(asked)
             self._remembered.forget(asked)

@@ -34,7 +34,9 @@ class KeptConnections(aiohttp.TCPConnector):
             protocol = connection.protocol
             if protocol is None:  # only of a connection that was given back
                 return connection
-            if protocol not in self._used or not protocol.should_close:
+            if protocol not in self._used:
                 self._used.add(protocol)
+                return connection
+            if not protocol.should_close:
                 return connection
             connection.close()

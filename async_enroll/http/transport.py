@@ -136,13 +136,18 @@ class Pieces:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await self._next() if self._gunzip is None else await self._unpacked(self._gunzip)
+        if self._gunzip is not None:
+            piece = await self._unpacked(self._gunzip)
+        elif self._content.at_eof():
+            raise StopAsyncIteration
+        else:
+            piece = await self._next()
         if not piece:
             raise StopAsyncIteration
         return piece
 
-    async def _next(self) -> bytes:
-        return await self._transport.in_words(self._content.read(LARGEST_PIECE))
+    def _next(self) -> Awaitable[bytes]:
+        return self._transport.in_words(self._content.read(LARGEST_PIECE))
 
     async def _unpacked(self, gunzip: Gunzip) -> bytes:
         """The next decompressed piece; an empty one at the end."""
@@ -359,7 +364,7 @@ class Transport:
         if not _ADDRESS.fullmatch(url.raw_path_qs):
             raise UnexpectedResponse("expected an address, found characters that none has")
         # An application's session may add credentials of its own, such as those in ~/.netrc.
-        competes = session.trust_env or session.auth is not None
+        competes = bool(self._given) and (session.trust_env or session.auth is not None)
         started = time.monotonic()
         # No local variable holds the token: some tools show these in tracebacks.
         response = await self.in_words(

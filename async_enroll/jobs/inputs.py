@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
+_LISTS = (list, tuple)
 _CHUNK = 1024
 """How many items of a plain iterable are read before other tasks get a chance to run."""
 
@@ -122,7 +123,7 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
         EnrollError: while iterating, if the source was cancelled, but the caller was not.
 
     """
-    if isinstance(items, list | tuple) and len(items) <= _CHUNK:
+    if isinstance(items, _LISTS) and len(items) <= _CHUNK:
         return _OneList(list(items))
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
