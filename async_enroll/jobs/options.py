@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from attrs import Attribute, field, frozen
-from attrs.validators import optional
+import msgspec
+from msgspec.structs import force_setattr
 
 from async_enroll.errors import ConfigurationError
 from async_enroll.models import EmailStudents, checked_reason
@@ -18,26 +18,7 @@ class Signal(Protocol):
         """Return once it is set."""
 
 
-def _boolean(_: object, flag: Attribute[bool], value: object) -> None:
-    if not isinstance(value, bool):
-        found = type(value).__name__
-        raise ConfigurationError(f"{flag.name} is a {found}; expected True or False")
-
-
-def _email(_: object, option: Attribute[EmailStudents], value: object) -> None:
-    if not isinstance(value, bool) and value != "changed":
-        found = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
-        raise ConfigurationError(f'{option.name} is {found}; expected True, False or "changed"')
-
-
-def _signal(_: object, stop: Attribute[Signal], value: object) -> None:
-    if not hasattr(value, "wait"):
-        found = type(value).__name__
-        raise ConfigurationError(f"{stop.name} is a {found}; expected an event to wait for")
-
-
-@frozen
-class Options:
+class Options(msgspec.Struct, frozen=True):
     """The options of a job, as given to `EnrollmentClient.apply`.
 
     Raises:
@@ -47,8 +28,32 @@ class Options:
 
     """
 
-    auto_enroll: bool = field(validator=_boolean)
-    email_students: EmailStudents = field(validator=_email)
-    reason: str | None = field(default=None, converter=checked_reason)
-    preflight: bool | None = field(default=None, validator=optional(_boolean))
-    stop: Signal | None = field(default=None, validator=optional(_signal))
+    auto_enroll: bool
+    email_students: EmailStudents
+    reason: str | None = None
+    preflight: bool | None = None
+    stop: Signal | None = None
+
+    def __post_init__(self) -> None:
+        _check_flag("auto_enroll", self.auto_enroll)
+        email: object = self.email_students
+        stop: object = self.stop
+        if not isinstance(email, bool) and email != "changed":
+            found = repr(email) if isinstance(email, str) else f"a {type(email).__name__}"
+            raise ConfigurationError(
+                f'email_students is {found}; expected True, False or "changed"'
+            )
+        if self.reason is not None:
+            force_setattr(self, "reason", checked_reason(self.reason))
+        if self.preflight is not None:
+            _check_flag("preflight", self.preflight)
+        if stop is not None and not hasattr(stop, "wait"):
+            raise ConfigurationError(
+                f"stop is a {type(stop).__name__}; expected an event to wait for"
+            )
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        found = type(value).__name__
+        raise ConfigurationError(f"{name} is a {found}; expected True or False")
