@@ -8,9 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from itertools import islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
 
 import anyio.lowlevel
 from anyio import to_thread
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
     from async_enroll.roster import Roster
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 AnyIterable = Iterable[T] | AsyncIterable[T]
 
 _LISTS = (list, tuple)
@@ -34,19 +43,57 @@ _CHUNK = 1024
 """How many items of a plain iterable are read before other tasks get a chance to run."""
 
 
-async def cross_product(
+class AtOnce(AsyncIterator[T_co]):
+    """Iterates over what `make` gives once the first item is asked for.
+
+    For what need not be waited for: an asynchronous generator costs several times as much.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[T_co]]) -> None:
+        self._make = make
+        self._left: Iterator[T_co] | None = None
+
+    async def __anext__(self) -> T_co:
+        if self._left is None:
+            self._left = iter(self._make())
+        for item in self._left:
+            return item
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Do nothing, where a generator would be closed."""
+
+
+def cross_product(
+    action: Action,
+    identifiers: AnyIterable[str],
+    courses: AnyIterable[str],
+    cohorts: Mapping[str, str] | None,
+    limits: BatchLimits,
+) -> AsyncGenerator[Work] | AtOnce[Work]:
+    """Iterate over the work of every identifier in every course, while the identifiers are read.
+
+    Raises:
+        ConfigurationError: while iterating, before the first item, if there are no courses.
+
+    """
+    if _is_short(identifiers) and _is_short(courses):
+
+        def work() -> list[Work]:
+            intake = CrossProduct(action, courses, cohorts, limits)
+            return [intake.scope, *intake.feed(identifiers), *intake.flush()]
+
+        return AtOnce(work)
+    return _cross_product(action, identifiers, courses, cohorts, limits)
+
+
+async def _cross_product(
     action: Action,
     identifiers: AnyIterable[str],
     courses: AnyIterable[str],
     cohorts: Mapping[str, str] | None,
     limits: BatchLimits,
 ) -> AsyncGenerator[Work]:
-    """Yield the work of every identifier in every course, while the identifiers are read.
-
-    Raises:
-        ConfigurationError: before it yields anything, if there are no courses.
-
-    """
     keys = [key async for some in in_lists(courses, "courses") for key in some]
     intake = CrossProduct(action, keys, cohorts, limits)
     yield intake.scope
@@ -123,8 +170,6 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
         EnrollError: while iterating, if the source was cancelled, but the caller was not.
 
     """
-    if isinstance(items, _LISTS) and len(items) <= _CHUNK:
-        return _OneList(list(items))
     if isinstance(items, str | bytes):
         raise ConfigurationError(f"{name} is a single {type(items).__name__}; expected a list")
     if _is_table(items) or not isinstance(items, Iterable | AsyncIterable):
@@ -134,22 +179,14 @@ def in_lists(items: AnyIterable[T], name: str) -> AsyncIterator[list[T]]:
     return _in_lists(items)
 
 
+def _is_short(items: AnyIterable[T]) -> TypeGuard[list[T] | tuple[T, ...]]:
+    """Whether it is a list or a tuple that can be read at once."""
+    return isinstance(items, _LISTS) and len(items) <= _CHUNK
+
+
 def _is_table(items: object) -> bool:
     """Whether it is some DataFrame: they iterate over columns, not over rows."""
     return hasattr(type(items), "columns") and hasattr(type(items), "shape")
-
-
-class _OneList(AsyncIterator[list[T]]):
-    """Iterates over a single list, at half of the cost of an asynchronous generator."""
-
-    def __init__(self, items: list[T]) -> None:
-        self._left = items
-
-    async def __anext__(self) -> list[T]:
-        some, self._left = self._left, []
-        if not some:
-            raise StopAsyncIteration
-        return some
 
 
 async def _uncancelled(lists: AsyncIterator[list[T]], name: str) -> AsyncIterator[list[T]]:

@@ -10,8 +10,8 @@ or verifying need is imported in the functions that begin such a job.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import datetime
 from itertools import count
 from pathlib import Path
@@ -30,7 +30,7 @@ from async_enroll.delivery.mailing import Changed, unmailed
 from async_enroll.delivery.preflight import GoodPlaces
 from async_enroll.delivery.reconcile import Reconciler
 from async_enroll.errors import EnrollError
-from async_enroll.jobs.inputs import AnyIterable, plan_of
+from async_enroll.jobs.inputs import AnyIterable, AtOnce, plan_of
 from async_enroll.jobs.options import Options, Signal
 from async_enroll.jobs.runner import Job, JobWork
 from async_enroll.models import BatchLimits, Emit, RosterEntry
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from async_enroll.planning.sync import SyncTerms
     from async_enroll.roster import Roster
 
+WorkStream = AsyncGenerator[JobWork] | AtOnce[JobWork]
 EmitBlocks = Emit[list[Block]]
 RunJob = Callable[[EmitBlocks, list[Block]], Awaitable[datetime | None]]
 """Runs a job. Emits its results; adds those of calls cut off by cancelling to the list.
@@ -68,11 +69,6 @@ def _with_lines(emit: EmitBlocks, lines: Lines) -> EmitBlocks:
         await emit([block.with_lines(lines.of) for block in blocks])
 
     return emit_with_lines
-
-
-async def _each(items: Iterable[JobWork]) -> AsyncGenerator[JobWork]:
-    for item in items:
-        yield item
 
 
 @define(eq=False)
@@ -112,13 +108,9 @@ class Jobs:
             raise delivery.dispatch.stopped_by
         return delivery.preflight.bad
 
-    def of_work(self, work: AsyncGenerator[JobWork], options: Options) -> RunJob:
+    def of_work(self, work: WorkStream, options: Options) -> RunJob:
         """Return a job that delivers a stream of work."""
-
-        async def run_job(emit: EmitBlocks, cut_off: list[Block]) -> None:
-            await self._run(work, emit, cut_off, options)
-
-        return run_job
+        return lambda emit, cut_off: self._run(work, emit, cut_off, options)
 
     def of_roster(
         self,
@@ -279,7 +271,7 @@ class Jobs:
 
         job = journal.description
         options = Options(job.auto_enroll, job.email_students, job.reason, preflight=False)
-        await self._run(_each(left), emit, [], options, journal=journal, told=False)
+        await self._run(AtOnce(lambda: left), emit, [], options, journal=journal, told=False)
         return settled
 
     def verify(self, path: str | os.PathLike[str]) -> AsyncGenerator[list[Verified]]:
@@ -298,7 +290,7 @@ class Jobs:
         options: Options,
     ) -> None:
         plan = await plan_of(roster, self._limits)
-        work = _each(plan.work)
+        work = AtOnce(lambda: plan.work)
         await self._run(work, emit, cut_off, options, pairs=plan.pairs, done=0, lines=plan.lines)
 
     async def _run_with_journal(
@@ -379,7 +371,7 @@ class Jobs:
 
     async def _run(
         self,
-        work: AsyncGenerator[JobWork],
+        work: WorkStream,
         emit: EmitBlocks,
         cut_off: list[Block],
         options: Options,
@@ -402,14 +394,14 @@ class Jobs:
             mail_changed=options.email_students == "changed",
         )
         job = Job(delivery, event_log, options)
-        async with aclosing(work):
+        try:
             if lines:
                 await to_thread.run_sync(lines.index)
-            try:
-                await job.run(work, pairs=pairs, done=done)
-            finally:
-                if lines:
-                    cut_off[:] = [block.with_lines(lines.of) for block in cut_off]
+            await job.run(work, pairs=pairs, done=done)
+        finally:
+            if lines:
+                cut_off[:] = [block.with_lines(lines.of) for block in cut_off]
+            await work.aclose()
 
     def _delivery(
         self,
