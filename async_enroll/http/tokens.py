@@ -81,9 +81,14 @@ class BearerToken:
             raise ConfigurationError(problem)
         self.__attrs_init__(token.strip())
 
+    @property
+    def header(self) -> str:
+        """The value of the ``Authorization`` header, which never changes."""
+        return f"Bearer {self.token}"
+
     async def authorization(self) -> str:
         """The header's value."""
-        return f"Bearer {self.token}"
+        return self.header
 
     async def renew(self) -> bool:
         """Return False: there is no other token."""

@@ -42,7 +42,14 @@ from async_enroll.http.network_errors import (
     translated,
 )
 from async_enroll.http.proxy import Proxy
-from async_enroll.http.tokens import Auth, Secret, SignIn, from_source, problem_of_header
+from async_enroll.http.tokens import (
+    Auth,
+    BearerToken,
+    Secret,
+    SignIn,
+    from_source,
+    problem_of_header,
+)
 from async_enroll.http.unpacking import LARGEST_PIECE, Gunzip
 
 T = TypeVar("T")
@@ -181,7 +188,8 @@ class _Exchange:
 
     def __exit__(self, *_: object) -> None:
         response = self._response
-        response.close()  # closes the socket, unless the answer was read to its end
+        if not response.content.at_eof():  # else the connection is given back already
+            response.close()
         if _log.isEnabledFor(logging.DEBUG):
             elapsed = time.monotonic() - self._started
             words = "%s %s: %d in %.3f s"
@@ -214,6 +222,7 @@ class Transport:
         self.timeout = timeout
         self._total_timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 2)
         self._auth = auth.tokens(self) if isinstance(auth, SignIn) else auth
+        self._only_header = Secret(auth.header) if type(auth) is BearerToken else None
         self._given = session
         self._session = self._session_for_fresh = session
         self._ssl_context = ssl_context
@@ -326,6 +335,8 @@ class Transport:
     async def _signed(self) -> tuple[Secret[str], int]:
         """The ``Authorization`` header of a request, and how often the token was renewed before."""
         self._check_loop()
+        if self._only_header is not None:
+            return self._only_header, self._credentials
         given = Secret(await from_source(self._auth.authorization))
         if problem := problem_of_header(given.value):
             raise ConfigurationError(problem)

@@ -346,6 +346,22 @@ async def test_sources_of_tokens(given: object, kind: type[EnrollError], words: 
     assert "sesam" not in str(raised.value)
 
 
+async def test_a_token_of_a_kind_of_ones_own_is_asked_for_each_time() -> None:
+    class Counted(BearerToken):
+        asked = 0
+
+        async def authorization(self) -> str:
+            Counted.asked += 1
+            return f"Bearer sesame{Counted.asked}"
+
+    async with (
+        saying(answer("200 OK")) as url,
+        EnrollmentClient(url, Counted("sesame")) as client,
+    ):
+        assert [one async for one in client.enrollments(course_id="course-v1:O+C+R")] == []
+    assert Counted.asked == 1
+
+
 async def test_a_source_of_tokens_that_is_not_asynchronous() -> None:
     class Plain:
         def authorization(self) -> str:
