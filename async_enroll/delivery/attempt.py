@@ -96,8 +96,9 @@ class Attempt(msgspec.Struct):
         if kind in _NOT_COUNTED:
             return
         self.attempts += 1
-        self.lost |= kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
-        self.undone |= mailed and kind is not None and kind.may_have_mailed
+        if kind is not None:
+            self.lost |= kind in (FailureKind.UNKNOWN, FailureKind.MASKED)
+            self.undone |= mailed and kind.may_have_mailed
 
     def with_batch(self, batch: Batch) -> Attempt:
         """Return a copy with the same history for another batch, usually a part of this one."""

@@ -138,10 +138,12 @@ class Delivery:
             while waiting:
                 part, *rest = waiting
                 blocks, more = await self._step(part, sent)
-                # Depth first; but of a learner's courses, which share their failures, each part is
-                # tried before one is narrowed down.
-                shared = sum(other.failures is part.failures for other in rest)
-                waiting = [*rest[:shared], *more, *rest[shared:]]
+                if more:
+                    # Depth first; but of a learner's courses, which share their failures, each part
+                    # is tried before one is narrowed down.
+                    shared = sum(other.failures is part.failures for other in rest)
+                    rest[shared:shared] = more
+                waiting = rest
                 # Others wait until no part is in doubt; if the job has stopped, this one stays so.
                 stays = part.touched and self.dispatch.stopped_by
                 if not stays and not any(one.touched for one in waiting):
@@ -200,10 +202,10 @@ class Delivery:
         if len(attempt.failures) >= CERTAIN and not self.dispatch.stopped_by:
             return self._reject(attempt)  # as the learner's other courses
         batch = attempt.batch
-        await self.preflight.check(places(batch))
-        good, refused = without(batch, self.preflight.bad)
+        bad, asked = self.preflight.bad, places(batch)
+        await self.preflight.check(asked)
+        good, refused = without(batch, bad)
         if refused:
-            bad = self.preflight.bad
             blocks = [
                 block
                 for part in refused
@@ -215,7 +217,10 @@ class Delivery:
         if is_too_large and self._is_divisible(batch):
             sent.set()  # the call would be larger than the site has been seen to accept
             return [], await self._split(attempt)
-        return await self._follow(attempt, await self._send(attempt, sent))
+        reply = await self._send(attempt, sent)
+        if isinstance(reply, BulkAnswer):
+            return self._answered(attempt, reply)
+        return await self._follow(attempt, reply)
 
     async def _send(self, attempt: Attempt, sent: asyncio.Event) -> Reply:
         dispatch = self.dispatch
@@ -239,12 +244,10 @@ class Delivery:
     def _is_divisible(self, batch: Batch) -> bool:
         return batch.pairs > 1 and self._culprits_in_a_row < _MOST_CULPRITS
 
-    async def _follow(self, attempt: Attempt, reply: Reply) -> _Step:
-        """Return what follows from the reply to a call."""
+    async def _follow(self, attempt: Attempt, reply: Failure | None) -> _Step:
+        """Return what follows from the failure of a call, or from the job's being stopped."""
         if reply is None:
             return await self._give_up(attempt)
-        if isinstance(reply, BulkAnswer):
-            return self._answered(attempt, reply)
         if attempt.changed_in and not attempt.mails:
             return [], [attempt]
         if reply.kind is FailureKind.UNKNOWN:

@@ -22,7 +22,7 @@ from async_enroll.events import BatchAnswered, BatchSent, Continued, Event, Paus
 from async_enroll.http.failures import Failure, FailureKind
 from async_enroll.models import Batch
 from async_enroll.pacing.circuit_breaker import CircuitBreaker
-from async_enroll.pacing.throttle import Permit, Throttle
+from async_enroll.pacing.throttle import Permit, Refusals, Throttle
 from async_enroll.platform.bulk_enroll import BulkEnrollApi
 from async_enroll.platform.json import BulkAnswer
 
@@ -85,20 +85,23 @@ class Dispatch:
 
         Sets `sent` once the call has its place in the window.
         """
-        refusals = self._throttle.refusals()
+        refusals: Refusals | None = None
         doubted = False
         try:
             while self.stopped_by is None:
-                await self._wait_while_down()
+                if self._circuit_breaker.is_open():
+                    await self._wait_while_down()
                 reply = await self._send_with_permit(attempt, sent)
                 if isinstance(reply, BulkAnswer):
                     self._circuit_breaker.answered()
                 if not isinstance(reply, Failure):
                     return reply
                 match reply.kind:
-                    case FailureKind.THROTTLED if refusals.again():
+                    case FailureKind.THROTTLED:
                         self._circuit_breaker.answered()
-                        continue
+                        refusals = refusals or self._throttle.refusals()
+                        if refusals.again():
+                            continue
                     case FailureKind.NO_TOKEN:
                         self._circuit_breaker.failed(reply.error)
                         continue
@@ -138,9 +141,7 @@ class Dispatch:
             self._circuit_breaker.trip(page.error)
 
     async def _wait_while_down(self) -> None:
-        """Wait while the circuit breaker is open; record the pause."""
-        if not self._circuit_breaker.is_open():
-            return
+        """Wait until the circuit breaker is closed; record the pause."""
         since = anyio.current_time()
         await self._event_log.record(Paused(job=self._event_log.job))
         with self.until_stopped():

@@ -23,6 +23,9 @@ CLOCK_TOLERANCE = 0.001
 """Share of the window by which the platform's clock may run slower than ours."""
 
 
+_counted = attrgetter("counted")
+
+
 @define(eq=False)
 class Call:
     """A call in the window: when it was sent, and the latest time at which it was counted.
@@ -114,7 +117,7 @@ class WindowLog:
         """
         self._in_flight.remove(call)
         call.counted = max(call.sent, now - worked)
-        insort(self._counted, call, key=attrgetter("counted"))
+        insort(self._counted, call, key=_counted)
         self.share.counted(call.ours)
 
     def unsent(self, call: Call) -> None:
