@@ -82,7 +82,7 @@ class PlannedSync:
                 spelled = desired.spelling(identifier)
                 if other := desired.add(spelled, course_id, Action(action), cohort):
                     raise ValueError(f"{spelled} in {course_id}: {action}, and before {other}")
-        except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        except (ValueError, msgspec.DecodeError, RecursionError) as error:
             raise ConfigurationError(f"{name}: {error}; {expected}") from None
         options = DiffOptions(
             file.courses, file.remove, file.keep, file.max_removals, file.remove_modes
