@@ -74,7 +74,8 @@ class EnrollmentClient(SyncClient):
         on_event: Called with each event of each job (see `async_enroll.events`). It must not
             block. Its exceptions are logged and otherwise ignored.
         session: An aiohttp session to use, with its own TLS and proxy settings; the client does
-            not close it. None to let the client create its sessions.
+            not close it. It needs aiohttp 3.14.1, which opens a new connection for each call. None
+            to let the client create its sessions.
         ssl_context: TLS settings, such as a private certificate authority or a client
             certificate. None for the system's authorities, or those in ``SSL_CERT_FILE``.
         trust_env: Whether to use the proxy in ``HTTPS_PROXY`` or ``HTTP_PROXY``, except for the

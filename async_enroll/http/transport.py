@@ -42,6 +42,12 @@ from async_enroll.http.network_errors import (
     translated,
 )
 from async_enroll.http.proxy import Proxy
+from async_enroll.http.sessions import (
+    TAKES_SESSIONS,
+    NameForOneCall,
+    new_session,
+    only_our_credentials,
+)
 from async_enroll.http.tokens import (
     Auth,
     BearerToken,
@@ -86,20 +92,6 @@ _ADDRESS = re.compile("[!-~]+")
 _log = logging.getLogger("async_enroll")
 
 
-def _only_our_credentials(signed: Secret[str] | None) -> aiohttp.ClientMiddlewareType:
-    """Middleware that replaces the credentials a session adds with ours, or with none."""
-
-    async def send(
-        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        request.headers.pop("Authorization", None)
-        if signed is not None:
-            request.headers["Authorization"] = signed.value
-        return await handler(request)
-
-    return send
-
-
 def _running_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
@@ -108,15 +100,6 @@ def _running_loop() -> asyncio.AbstractEventLoop:
             "the client needs a running asyncio event loop, and there is none here; trio is not "
             "supported"
         ) from None
-
-
-def _new_session(
-    connector: aiohttp.TCPConnector, headers: Mapping[str, str]
-) -> aiohttp.ClientSession:
-    # Without aiohttp's `trust_env`, which would also read credentials from ~/.netrc.
-    return aiohttp.ClientSession(
-        connector=connector, headers=headers, cookie_jar=aiohttp.DummyCookieJar()
-    )
 
 
 class Pieces:
@@ -204,7 +187,8 @@ class Transport:
     `trust_env`, whether to use a proxy of the environment, apply to our own sessions only.
 
     Raises:
-        ConfigurationError: if the environment names an unusable proxy.
+        ConfigurationError: for an unusable proxy in the environment; for a session, if aiohttp is
+            too old.
 
     """
 
@@ -218,6 +202,11 @@ class Transport:
         ssl_context: ssl.SSLContext | None = None,
         trust_env: bool = True,
     ) -> None:
+        if session is not None and not TAKES_SESSIONS:
+            raise ConfigurationError(
+                "a session of your own needs aiohttp 3.14.1 or newer, found "
+                f"{aiohttp.__version__}; upgrade it, or leave out `session`"
+            )
         self.site = site
         self.timeout = timeout
         self._total_timeout = aiohttp.ClientTimeout(total=timeout, connect=timeout / 2)
@@ -242,10 +231,10 @@ class Transport:
         if self._given is None:
             tls = self._ssl_context or True
             # The throttle limits the calls in flight; a second limit could only deadlock.
-            self._session = _new_session(
+            self._session = new_session(
                 KeptConnections(limit=0, ssl=tls, keepalive_timeout=_KEEP_ALIVE), _HEADERS
             )
-            self._session_for_fresh = _new_session(
+            self._session_for_fresh = new_session(
                 aiohttp.TCPConnector(limit=0, ssl=tls, force_close=True), _HEADERS
             )
         return self
@@ -393,7 +382,7 @@ class Transport:
                     ),
                 },
                 # Replaces the session's own middlewares, which aiohttp does not expose.
-                middlewares=[_only_our_credentials(signed)] if competes else None,
+                middlewares=[only_our_credentials(signed)] if competes else None,
                 timeout=timeout,
                 allow_redirects=False,
                 raise_for_status=False,
@@ -401,9 +390,9 @@ class Transport:
                 max_line_size=_LONGEST_LINE,
                 max_field_size=_LONGEST_LINE,
                 proxy=self.proxy.url if self.proxy and not self.proxy.skipped else None,
-                # The name is the same without; but with it, aiohttp (since 3.14.1) reuses no
-                # connection that the application has left open in its session.
-                server_hostname=url.raw_host if self._given else None,
+                # TLS has the same name without it. Neither a connection that the application has
+                # left open is reused, nor one that the site keeps in spite of "Connection: close".
+                server_hostname=NameForOneCall(url.raw_host) if self._given else None,
             )
         )
         if response.status == PROXY_AUTHENTICATION_REQUIRED:

@@ -8,6 +8,7 @@ import pytest
 
 from async_enroll import BatchLimits, ConfigurationError, EnrollmentClient, RosterEntry
 from async_enroll.sandbox import Platform
+from tests.sessions import takes_sessions
 
 C0 = "course-v1:Org+C0+2026"
 
@@ -21,6 +22,7 @@ async def platform() -> AsyncIterator[Platform]:
         yield platform
 
 
+@takes_sessions
 async def test_a_client_without_a_block(platform: Platform) -> None:
     """As in a notebook, and as often as it is opened."""
     async with aiohttp.ClientSession() as session:

@@ -28,6 +28,7 @@ from async_enroll import (
 )
 from async_enroll.sandbox import Fault, Faults, Platform
 from tests.servers import answer, saying, talking, whole_request
+from tests.sessions import takes_sessions
 
 C0, C1 = COURSES = [f"course-v1:Org+C{number}+2026" for number in range(2)]
 PAGE = b"<html><title>Bad Gateway</title></html>"
@@ -354,6 +355,7 @@ async def test_a_client_that_is_left_while_a_job_runs_gives_its_account() -> Non
     assert sum(report.counts.values()) == 20
 
 
+@takes_sessions
 async def test_a_session_that_is_closed_under_a_job_stops_it(platform: Platform) -> None:
     session = aiohttp.ClientSession()
     await session.close()

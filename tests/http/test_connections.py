@@ -1,12 +1,14 @@
 """Connections: which are used again, by whom, on which loop, and what happens when they end."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 import anyio
 import pytest
+import trustme
 from yarl import URL
 
 from async_enroll import (
@@ -23,6 +25,7 @@ from async_enroll.models import EmailStudents
 from async_enroll.sandbox import Platform
 from tests.http.proxies import both_ways
 from tests.servers import answer, talking, whole_request
+from tests.sessions import takes_sessions
 
 COURSE = "course-v1:Org+C0+2026"
 
@@ -60,7 +63,7 @@ async def hanging_up(target: str | None = None) -> AsyncIterator[tuple[str, list
         yield url, answered
 
 
-@pytest.mark.parametrize("own_session", [True, False])
+@pytest.mark.parametrize("own_session", [True, pytest.param(False, marks=takes_sessions)])
 async def test_a_fresh_connection(own_session: bool) -> None:
     async with hanging_up() as (url, answered), aiohttp.ClientSession() as theirs:
         site, auth = URL(url), BearerToken("token")
@@ -72,6 +75,7 @@ async def test_a_fresh_connection(own_session: bool) -> None:
     assert answered == ["GET", "POST"] * 3
 
 
+@takes_sessions
 async def test_a_connection_that_the_application_has_left_open() -> None:
     async with hanging_up() as (url, answered), aiohttp.ClientSession() as theirs:
         async with theirs.get(url) as response:
@@ -81,6 +85,50 @@ async def test_a_connection_that_the_application_has_left_open() -> None:
         ) as transport:
             assert (await transport.call("POST", URL(url), b"{}", fresh=True)).ok
     assert answered == ["GET", "POST"]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("own_session", [True, pytest.param(False, marks=takes_sessions)])
+async def test_a_site_that_keeps_connections_it_was_asked_to_close(
+    own_session: bool, tls: bool
+) -> None:
+    opened = 0
+
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal opened
+        opened += 1
+        while True:
+            await whole_request(reader)
+            writer.write(answer("200 OK", b"{}"))
+            await writer.drain()
+
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.configure_trust(ours)
+    authority.issue_cert("127.0.0.1").configure_cert(theirs)
+    connector = aiohttp.TCPConnector(ssl=ours)
+    async with (
+        talking(conversation, theirs if tls else None) as url,
+        aiohttp.ClientSession(connector=connector) as session,
+        Transport(
+            URL(url),
+            BearerToken("token"),
+            timeout=5,
+            session=None if own_session else session,
+            ssl_context=ours,
+        ) as transport,
+    ):
+        for _ in range(3):
+            assert (await transport.call("POST", URL(url), b"{}", fresh=True)).ok
+    assert opened == 3
+
+
+async def test_a_session_where_aiohttp_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("async_enroll.http.transport.TAKES_SESSIONS", False)
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(ConfigurationError, match=r"needs aiohttp 3\.14\.1 or newer, found"):
+            EnrollmentClient("https://example.org", "token", session=session)
+    EnrollmentClient("https://example.org", "token")
 
 
 @pytest.mark.parametrize(("mail", "attempts"), [(True, 1), ("changed", 2)])
@@ -227,6 +275,7 @@ async def test_a_server_that_speaks_first() -> None:
     assert opened == 1
 
 
+@takes_sessions
 async def test_a_session_that_is_closed_while_calls_are_under_way() -> None:
     people = [f"learner{number}@example.org" for number in range(40)]
     async with Platform(window=None, seconds_per_call=0.1) as slow:

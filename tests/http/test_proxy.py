@@ -21,6 +21,7 @@ from async_enroll.http.proxy import Proxy
 from async_enroll.sandbox import Platform
 from tests.http.proxies import HOST, Seen, behind_tls, proxying
 from tests.servers import answer, saying
+from tests.sessions import takes_sessions
 
 COURSE = "course-v1:Org+C0+2026"
 
@@ -203,7 +204,7 @@ def test_no_proxy(exempt: str, skipped: bool, monkeypatch: pytest.MonkeyPatch) -
     assert "hunter2" not in f"{proxy}{proxy!r}"
 
 
-@pytest.mark.parametrize("own_session", [True, False])
+@pytest.mark.parametrize("own_session", [True, pytest.param(False, marks=takes_sessions)])
 @pytest.mark.parametrize("kind", ["token", "credentials"])
 async def test_netrc_is_for_others(
     platform: Platform,
@@ -226,6 +227,7 @@ async def test_netrc_is_for_others(
         assert value is None or value.split(b" ")[0] in (b"Bearer", b"JWT")
 
 
+@takes_sessions
 async def test_credentials_of_a_session_do_not_win(platform: Platform) -> None:
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of newer aiohttp
         session = aiohttp.ClientSession(auth=aiohttp.BasicAuth("mallory", "hunter2"))
@@ -234,6 +236,7 @@ async def test_credentials_of_a_session_do_not_win(platform: Platform) -> None:
             await use(client)
 
 
+@takes_sessions
 async def test_a_proxy_of_a_session_s_own_that_asks_for_a_password() -> None:
     page = answer("407 Proxy Authentication Required", b"<html>", kind="text/html")
     async with saying(page) as url, aiohttp.ClientSession() as session:

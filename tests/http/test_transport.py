@@ -23,6 +23,7 @@ from async_enroll.http.tokens import BearerToken
 from async_enroll.http.transport import LARGEST_ANSWER, Pieces, Transport
 from async_enroll.http.unpacking import LARGEST_PIECE
 from tests.servers import answer, request, saying, talking
+from tests.sessions import takes_sessions
 
 
 @asynccontextmanager
@@ -285,6 +286,7 @@ async def test_what_is_cancelled_on_closing_is_closed_all_the_same(natively: boo
     assert [session.closed for session in sessions if session] == [True, True]
 
 
+@takes_sessions
 async def test_a_session_of_the_callers_own_is_used_and_left_open() -> None:
     async with saying(answer("200 OK", b"{}")) as url, aiohttp.ClientSession() as session:
         async with Transport(URL(url), BearerToken("x"), timeout=5, session=session) as transport:

@@ -24,10 +24,13 @@ from async_enroll import (
 from async_enroll.journal import JournalReport
 from async_enroll.models import checked_reason
 from async_enroll.sandbox import Platform
+from tests.sessions import takes_sessions
 
 C0 = "course-v1:Org+C0+2026"
 ROSTER = [RosterEntry(f"new{number}@example.org", C0) for number in range(6)]
 REASON = 'moved by the registrar: "autumn", été'
+
+pytestmark = takes_sessions  # through one, they hear what is sent
 
 
 @pytest.fixture
