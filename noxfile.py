@@ -26,6 +26,18 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", *session.posargs)
 
 
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the lowest versions that we allow; arguments after -- go to pytest."""
+    project = PROJECT["project"]
+    allowed = [project["dependencies"], *project["optional-dependencies"].values()]
+    pins = [one.replace(">=", "==") for part in allowed for one in part if ">=" in one]
+    session.install("-e", ".[all]", *nox.project.dependency_groups(PROJECT, "tests"), *pins)
+    # An example and a benchmark: Celery and limits need a newer redis than we do.
+    newer = "not test_a_worker_of_four_processes and not installed[shared]"
+    session.run("pytest", "-k", newer, *session.posargs)
+
+
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style, format and who imports whom."""
