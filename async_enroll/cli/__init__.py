@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
@@ -13,9 +14,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from async_enroll.cli.output.ending import ExitStatus
 
+_STANDARD_ERROR = 2
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    _open_standard_streams()
     try:
         from async_enroll.cli.output.ending import ending
 
@@ -30,10 +34,20 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)  # ExitStatus.UNUSABLE, which needs the extra itself
+    except KeyboardInterrupt:  # while the command is loaded
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)  # ExitStatus.INTERRUPTED, which may not be loaded
     # Output is UTF-8 whatever the locale, as in files.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
     sys.exit(ending(command))
+
+
+def _open_standard_streams() -> None:
+    """Open those that are closed, for nothing: no journal or socket is to get their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(number)
 
 
 def _command(arguments: list[str]) -> Callable[[], ExitStatus]:

@@ -1,7 +1,10 @@
 """How a command ends that has sent something, and one that has not."""
 
+import subprocess
+import sys
 from collections.abc import Iterable
 
+import anyio
 import pytest
 
 from async_enroll import Action, ConfigurationError, EnrollError, RequestWindow
@@ -11,6 +14,8 @@ from async_enroll.cli.output.running import once_sent
 from async_enroll.events import BatchAnswered, BatchSent, Event, JobStarted
 from async_enroll.http.failures import FailureKind
 from async_enroll.models import Batch
+from async_enroll.sandbox import Platform
+from tests.cli.command import COMMAND, environment
 
 BATCH = Batch(Action.ENROLL, ("c1",), ("jane",))
 STARTED = JobStarted(job=1, pairs=1)
@@ -59,3 +64,34 @@ def test_a_call_that_is_cut_off_may_have_been_sent() -> None:
 def test_calls_that_were_not_sent_undo_none_that_were() -> None:
     events = [answered(None), answered(FailureKind.UNREACHABLE)]
     assert ended(ConfigurationError("change the URL"), events) == ExitStatus.STOPPED
+
+
+INTERRUPTED_WHILE_LOADING = """
+import signal, sys
+
+class Impatient:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Impatient())
+from async_enroll.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("name", ["cyclopts", "async_enroll.client.client", "rich.table"])
+def test_ctrl_c_while_the_command_is_loaded(name: str) -> None:
+    program = [sys.executable, "-c", INTERRUPTED_WHILE_LOADING.format(name=name)]
+    ended = subprocess.run(
+        [*program, "diff", "r.csv"], capture_output=True, check=False, text=True, env=environment()
+    )
+    assert (ended.returncode, ended.stderr) == (ExitStatus.INTERRUPTED, "error: interrupted\n")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_standard_streams_that_are_closed(platform: Platform, closed: str) -> None:
+    command = " ".join([*COMMAND, "doctor", closed])
+    process = await anyio.run_process(["sh", "-c", command], check=False, env=environment(platform))
+    assert process.returncode == ExitStatus.OK, process.stderr
+    assert process.stderr == b""
