@@ -157,6 +157,8 @@ async def test_into_what_can_only_be_written_on(peopled: Platform, tmp_path: Pat
         (("--format", "xml"), '"xml"'),
         (("--days", "-1"), "expected a number of days"),
         (("--course-id", ""), "course_id is empty"),
+        (("--course-id", "Demo"), "--course-id Demo: does not look like course-v1:Org+Number+Run"),
+        (("--course-id", "course-v1:Org C1 2026"), "course-v1:Org C1 2026: holds white space"),
         (("--concurrency", "0"), "concurrency is 0"),
     ],
 )

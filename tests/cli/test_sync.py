@@ -124,13 +124,16 @@ async def test_the_changes_are_a_roster(platform: Platform, roster: Path, tmp_pa
         "diff", *options(roster), "--remove", "--output", changes, env=environment(platform)
     )
     assert ended.status == 1
-    assert ended.err == f"4 changes: {changes}\n"
+    assert ended.err == f"3 changes, and 1 row of learners who are not listed: {changes}\n"
     assert stat.S_IMODE(changes.stat().st_mode) == 0o600
     ended = await run("apply", changes, *QUIET, env=environment(platform))
     assert ended.status == 0
     ended = await run("diff", *options(roster), "--remove", env=environment(platform))
     assert ended.status == 0
     assert platform.is_allowed("stranger@example.org", C0)
+    ended = await run("diff", *options(roster), "--output", changes, env=environment(platform))
+    assert ended.out.endswith("in sync\n")
+    assert ended.err == f"0 changes, and 1 row of learners who are not listed: {changes}\n"
 
 
 async def test_a_sync_tells_what_it_has_done(

@@ -12,13 +12,19 @@ from cyclopts import Parameter
 from async_enroll.cli.console import OUT, complain, note
 from async_enroll.cli.options.comparing import Comparing
 from async_enroll.cli.options.connection import Connection
-from async_enroll.cli.options.destination import check_apart, check_destination, check_suffix
+from async_enroll.cli.options.destination import (
+    check_apart,
+    check_destination,
+    check_suffix,
+    naming,
+)
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.rosters import ComparedReading
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.difference import (
     CHANGES,
     SYNC,
+    changes_in_words,
     diff_object,
     refused,
     show_diff,
@@ -28,7 +34,6 @@ from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
 from async_enroll.client import EnrollmentClient
 from async_enroll.planning.diff import RosterDiff
-from async_enroll.reports.summary import counted
 from async_enroll.roster import Roster
 
 EXAMPLES = """\
@@ -81,8 +86,9 @@ def diff(
     else:
         show_diff(OUT, found)
     if output:
-        write_diff(output, found)
-        note(f"{counted(sum(1 for _ in found.changes), 'change')}: {output}")
+        with naming(output):
+            write_diff(output, found)
+        note(f"{changes_in_words(found)}: {output}")
     if error := refused(found):
         complain(str(error))
         return ExitStatus.UNUSABLE

@@ -14,7 +14,12 @@ from cyclopts import Parameter
 
 from async_enroll.cli.console import complain, warn
 from async_enroll.cli.options.connection import Connection
-from async_enroll.cli.options.destination import check_destination, check_suffix, destination
+from async_enroll.cli.options.destination import (
+    check_destination,
+    check_suffix,
+    destination,
+    naming,
+)
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.output.counts import counting
 from async_enroll.cli.output.display import tell_of_window
@@ -34,6 +39,7 @@ from async_enroll.models import (
 )
 from async_enroll.pacing.request_slots import RequestSlots
 from async_enroll.pacing.throttle import Throttle
+from async_enroll.planning.batching import why_unsendable_course
 from async_enroll.planning.desired import Desired
 from async_enroll.planning.plan import Plan
 from async_enroll.platform.accounts import Accounts
@@ -94,6 +100,9 @@ def enrollments(
         raise ConfigurationError(f"--email {email}: is no e-mail address; use --username")
     if username is not None and email is not None:
         raise ConfigurationError("--username and --email are both given; use one of them")
+    for key in course_id:
+        if key.strip() and (why := why_unsendable_course(key, BatchLimits())):
+            raise ConfigurationError(f"--course-id {key}: {why}")
     form = _format(format, output)
     chosen = _Chosen(course_id, username, days, active)
     chosen.queries()  # which checks the filters before anything is asked
@@ -101,7 +110,7 @@ def enrollments(
     if email is not None:
         chosen = run(_of_address, connection.transport(), chosen, email)
     writer = counting(form, course_id) if count else _FORMS[form]
-    with destination(output, marked=form == "csv") as file, writer(file) as write:
+    with naming(output), destination(output, marked=form == "csv") as file, writer(file) as write:
         found = run(_list, client, chosen, write)
     return run(_explain, connection, chosen, found)
 

@@ -19,13 +19,13 @@ from async_enroll.cli.options.destination import (
     check_new,
     check_report,
     destination,
+    naming,
 )
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.output.account import (
     Account,
     journaled,
     list_results,
-    naming,
     pending_in_words,
     print_page,
     show_account,

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from cyclopts.types import NonNegativeFloat, NonNegativeInt, Port
 
 from async_enroll.cli.console import note
-from async_enroll.cli.options.destination import check_destination
+from async_enroll.cli.options.destination import check_destination, naming
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
@@ -122,7 +122,7 @@ def _write_sample(platform: Platform, population: Population, path: Path) -> Non
     if not (population.usernames and population.courses):
         raise ConfigurationError("--roster-out needs at least one learner and one course")
     check_destination(path, "--roster-out")
-    with private_file(path, newline="") as file:
+    with naming(path), private_file(path, newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["identifier", "course_id", "action"])
         for number, username in enumerate(population.usernames):

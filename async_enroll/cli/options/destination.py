@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
-from async_enroll.errors import ConfigurationError
+from async_enroll.errors import ConfigurationError, EnrollError
 from async_enroll.files import is_stream, private_file
 from async_enroll.reports.export import FORMS, check
 
@@ -64,6 +64,28 @@ def destination(path: Path | None, *, marked: bool = False) -> Iterator[IO[str]]
     else:
         with private_file(path, newline="", marked=marked) as file:
             yield file
+
+
+class NotWritten(EnrollError):
+    """A file cannot be written: a full disk, no permission, a directory that is gone."""
+
+
+@contextmanager
+def naming(path: Path | None) -> Iterator[None]:
+    """Name `path`, unless that is None, in the error if the body cannot write it.
+
+    Raises:
+        NotWritten: instead of an OSError of the body, but for a pipe that nobody reads.
+
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if path is None:
+            raise
+        raise NotWritten(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def check_new(path: Path, option: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from shlex import quote
@@ -17,9 +16,8 @@ from attrs import frozen
 from rich.text import Text
 
 from async_enroll.cli.console import OUT, busy, complain, note, printable, say
-from async_enroll.cli.options.destination import PAGE
+from async_enroll.cli.options.destination import PAGE, NotWritten, naming
 from async_enroll.cli.output.ending import ExitStatus
-from async_enroll.errors import EnrollError
 from async_enroll.files import private_file
 from async_enroll.journal import JournalReport
 from async_enroll.models import EmailStudents, EnrollmentResult, RosterEntry
@@ -197,28 +195,6 @@ def hand_over(account: Account, path: Path | None, *, json: bool, shown: bool = 
                 note(words)
         if account.pending:
             note(pending_in_words(account.pending))
-
-
-class NotWritten(EnrollError):
-    """A file cannot be written: a full disk, no permission, a directory that is gone."""
-
-
-@contextmanager
-def naming(path: Path | None) -> Iterator[None]:
-    """Name `path`, unless that is None, in the error if the body cannot write it.
-
-    Raises:
-        NotWritten: instead of an OSError of the body, but for a pipe that nobody reads.
-
-    """
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if path is None:
-            raise
-        raise NotWritten(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def pending_in_words(pending: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,20 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
         say(console, Text(words, "yellow"))
     if diff.in_sync and not diff.refusals:
         say(console, Text("in sync", "green"))
+
+
+def changes_in_words(diff: RosterDiff) -> str:
+    """How many changes a sync would send; apart, those of learners who are not listed."""
+    unlisted = {
+        (one.identifier, one.course_id)
+        for course in diff.courses.values()
+        for one in course.not_listed
+    }
+    counts = Counter((one.identifier, one.course_id) in unlisted for one in diff.changes)
+    words = counted(counts[False], "change")
+    if counts[True]:
+        return f"{words}, and {counted(counts[True], 'row')} of learners who are not listed"
+    return words
 
 
 def _ignored(diff: RosterDiff) -> int:
