@@ -46,7 +46,7 @@ async def test_a_diff_is_a_table_with_names(platform: Platform, roster: Path) ->
     ended = await run("diff", *options(roster), env=environment(platform))
     assert (ended.status, ended.err) == (1, "")
     for name in ("course", "enrolled", "enroll", "unenroll", "unchanged", "not listed", "kept"):
-        assert f" {name} " in ended.out
+        assert f" {name} " in f" {ended.out.splitlines()[1]} "
     row = next(line for line in ended.out.splitlines() if line.split()[1:] and "28" in line)
     assert row.split()[1:] == ["30", "1", "2", "28", "1", "0"]
     assert "  to enroll: new\n" in ended.out

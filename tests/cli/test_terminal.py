@@ -167,3 +167,25 @@ async def test_the_question_of_a_sync(tmp_path: Path, typed: bytes, sent: bool) 
         assert platform.is_enrolled("learner0", C0) == sent
         assert platform.is_enrolled("learner2", C0) != sent
         assert ("nothing was sent" in seen) != sent
+
+
+KEY = f"course-v1:Org+{'Introduction' * 3}+2026"
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+async def test_a_diff_is_legible_however_narrow(
+    platform: Platform, tmp_path: Path, columns: int
+) -> None:
+    platform.add_course(KEY)
+    platform.add_user("jane", "jane@example.org")
+    platform.enroll("jane", KEY)
+    roster = roster_file(tmp_path / "r.csv", f"jane,{KEY}", f"john@example.org,{C0}")
+    env = environment(platform)
+    status, seen = await at_a_terminal("diff", str(roster), env=env, columns=columns)
+    plain = re.sub("\x1b\\[\\d+m", "", seen).replace("\r\n", "\n")
+    assert (status, plain.count("\u2026")) == (0, 0)  # nothing is cut off
+    table, _, _ = plain.partition("\ncourse")[2].partition("\n\n")
+    words = table.replace(f"{KEY[:columns]}\n{KEY[columns:]}", KEY).split()
+    assert words[words.index(KEY) + 1 :][:7] == ["1", "0", "0", "1", "0", "0", C0]
+    if len(KEY) <= columns:
+        assert max(map(len, table.splitlines())) <= columns

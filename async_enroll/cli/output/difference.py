@@ -8,9 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from async_enroll.cli.console import printable, say
@@ -24,6 +22,7 @@ from async_enroll.reports.summary import counted
 
 CHANGES = ".csv"
 SYNC = ".json"
+_GAP = "  "
 _NAMES = 5
 _COURSES = 20
 
@@ -31,17 +30,9 @@ _COURSES = 20
 def show_diff(console: Console, diff: RosterDiff) -> None:
     """Print how many learners differ in each course, and the first of them by name."""
     say(console, Text(printable(diff.source), "bold"))
-    table = Table(
-        box=box.SIMPLE_HEAD, show_footer=len(diff.courses) > 1, padding=(0, 1, 0, 0), pad_edge=False
-    )
     courses = list(diff.courses.values())
-    table.add_column("course", footer="total", overflow="fold")
-    for name, counts in _columns(diff):
-        table.add_column(name, justify="right", footer=f"{sum(counts):,}", no_wrap=True)
-    for number, course in enumerate(courses[:_COURSES]):
-        cells = [f"{counts[number]:,}" for _, counts in _columns(diff)]
-        table.add_row(printable(course.course_id), *cells)
-    console.print(table)
+    for line in _table(diff, console.width if console.is_terminal else None):
+        say(console, line)
     if len(courses) > _COURSES:
         say(console, Text(f"… and {counted(len(courses) - _COURSES, 'more course')}", "dim"))
     for course in courses[:_COURSES]:
@@ -53,6 +44,35 @@ def show_diff(console: Console, diff: RosterDiff) -> None:
         say(console, Text(words, "yellow"))
     if diff.in_sync and not diff.refusals:
         say(console, Text("in sync", "green"))
+
+
+def _table(diff: RosterDiff, width: int | None) -> Iterator[Text]:
+    """The lines of a table of counts, at most `width` wide if that can be.
+
+    Where it cannot, each key has a line of its own: no terminal is to break or cut anything.
+    """
+    columns = _columns(diff)
+    totals = [sum(counts) for _, counts in columns]
+    widths = [
+        max(len(name), len(f"{total:,}")) for (name, _), total in zip(columns, totals, strict=True)
+    ]
+    rows = [
+        (printable(course.course_id), [counts[number] for _, counts in columns])
+        for number, course in enumerate([*diff.courses.values()][:_COURSES])
+    ]
+    if len(diff.courses) > 1:
+        rows.append(("total", totals))
+    longest = max(map(len, ["course", *(key for key, _ in rows)]))
+    apart = width is not None and longest + sum(len(_GAP) + one for one in widths) > width
+
+    def line(key: str, cells: Iterable[str]) -> str:
+        right = "".join(_GAP + cell.rjust(one) for cell, one in zip(cells, widths, strict=True))
+        return f"{key}\n{right}" if apart else f"{key:{longest}}{right}"
+
+    yield Text(line("course", [name for name, _ in columns]), "bold")
+    for key, counts in rows:
+        yield Text(line(key, [f"{count:,}" for count in counts]))
+    yield Text()
 
 
 def changes_in_words(diff: RosterDiff) -> str:
