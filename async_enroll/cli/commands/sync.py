@@ -24,7 +24,7 @@ from async_enroll.cli.output.difference import refused, show_diff
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.outlook import show_plan
-from async_enroll.cli.output.running import run_in_memory, run_with_journal
+from async_enroll.cli.output.running import once_sent, run_in_memory, run_with_journal
 from async_enroll.errors import ConfigurationError
 from async_enroll.jobs.options import Signal
 from async_enroll.models import Action, EmailStudents, EnrollmentResult, checked_reason
@@ -126,7 +126,8 @@ def sync(
     }
     found: RosterDiff | None = None
     if not begun:
-        found = compared(connection.client_for(tuning), rows, arguments, partial=True)
+        with once_sent(job):
+            found = compared(connection.client_for(tuning), rows, arguments, partial=True)
         if planned:
             planned.check(found)
         if not quiet:

@@ -92,7 +92,8 @@ def in_memory(
     summary = report.summary()
     steps = []
     if summary.failed and path is None:
-        steps.append(Step("to have all failures in a file", [f"{command} --report FILE.csv"]))
+        purpose = "to apply the roster again, and have all failures in a file"
+        steps.append(Step(purpose, [f"{command} --report FILE.csv"]))
     return Account(
         lambda: report,
         summary,

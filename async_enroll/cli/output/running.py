@@ -157,8 +157,10 @@ def run_in_memory(
             raise
 
     with once_sent(display):
+        ended = False
         try:
             run_job(client, job, display.progress)
+            ended = True
         except (EnrollError, KeyboardInterrupt):
             if display.sent:
                 note(again)
@@ -166,7 +168,8 @@ def run_in_memory(
         finally:
             account = in_memory(found, plan, display.timeline, settings, command, report)
             if display.begun:
-                hand_over(account, report, json=json)
+                # If nothing was sent, the error says all: the failures are the whole roster.
+                hand_over(account, report, json=json, shown=ended or display.sent)
         return account.status
 
 
