@@ -11,6 +11,7 @@ import math
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from inspect import iscoroutinefunction
 from itertools import chain
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -95,6 +96,18 @@ class ClientBase:
                 )
             if not 0 < seconds < math.inf:
                 raise ConfigurationError(f"{name} is {seconds}; expected seconds, more than 0")
+        for name, option, its in (
+            ("session", session, aiohttp.ClientSession),
+            ("ssl_context", ssl_context, ssl.SSLContext),
+        ):
+            if option is not None and not isinstance(option, its):
+                found = type(option).__name__
+                raise ConfigurationError(f"{name} is a {found}; expected a {its.__name__}")
+        if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
+            found = "coroutine function" if callable(on_event) else type(on_event).__name__
+            raise ConfigurationError(
+                f"on_event is a {found}; expected a function that takes an event and does not wait"
+            )
         if session is not None and ssl_context is not None:
             raise ConfigurationError(
                 "session and ssl_context are both given; the session has its own"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import iscoroutinefunction
 from typing import Protocol
 
 import msgspec
@@ -47,9 +48,11 @@ class Options(msgspec.Struct, frozen=True):
             force_setattr(self, "reason", checked_reason(self.reason))
         if self.preflight is not None:
             _check_flag("preflight", self.preflight)
-        if stop is not None and not hasattr(stop, "wait"):
+        # To wait for one of a thread's would block the event loop.
+        if stop is not None and not iscoroutinefunction(getattr(stop, "wait", None)):
+            found = f"{type(stop).__module__}.{type(stop).__name__}".removeprefix("builtins.")
             raise ConfigurationError(
-                f"stop is a {type(stop).__name__}; expected an event to wait for"
+                f"stop is a {found}; expected an anyio.Event or an asyncio.Event"
             )
 
 

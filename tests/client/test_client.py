@@ -1,5 +1,6 @@
 """The way from identifiers to one report, end to end against the sandbox."""
 
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -476,10 +477,46 @@ async def test_what_is_the_path_of_no_journal(client: EnrollmentClient, journal:
 
 async def test_options_of_the_wrong_kind(client: EnrollmentClient) -> None:
     roster = [RosterEntry("jane", C0)]
-    with pytest.raises(ConfigurationError, match="stop is a bool; expected an event to wait for"):
-        await client.apply(roster, stop=True)  # type: ignore[arg-type]  # the mistake itself
+    wrong: Any
+    for wrong, found in ((True, "bool"), (threading.Event(), "threading.Event")):
+        with pytest.raises(
+            ConfigurationError, match=f"stop is a {found}; expected an anyio.Event or an asyncio"
+        ):
+            await client.apply(roster, stop=wrong)
     with pytest.raises(ConfigurationError, match="preflight is a str; expected True or False"):
         await client.apply(roster, preflight="no")  # type: ignore[arg-type]  # the mistake itself
+
+
+async def test_no_job_waits_for_an_event_of_threads(
+    client: EnrollmentClient, tmp_path: Path
+) -> None:
+    stop: Any = threading.Event()
+    job, undo = tmp_path / "job.db", tmp_path / "undo.db"
+    await client.apply([RosterEntry("jane", C0)], journal=job)
+    with pytest.raises(ConfigurationError, match=r"stop is a threading\.Event"):
+        await client.undo(job, undo_journal=undo, stop=stop)
+    with pytest.raises(ConfigurationError, match=r"stop is a threading\.Event"):
+        await client.sync([RosterEntry("jane", C0)], stop=stop)
+    with pytest.raises(ConfigurationError, match=r"stop is a threading\.Event"):
+        await anext(client.stream([RosterEntry("jane", C0)], stop=stop))
+
+
+async def _waits(_: object) -> None:
+    """Nobody awaits it."""
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"on_event": 5}, "on_event is a int; expected a function that takes an event"),
+        ({"on_event": _waits}, "on_event is a coroutine function; expected a function"),
+        ({"session": 5}, "session is a int; expected a ClientSession"),
+        ({"ssl_context": "ca.pem"}, "ssl_context is a str; expected a SSLContext"),
+    ],
+)
+def test_settings_of_the_wrong_kind(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        EnrollmentClient("https://courses.example.org", "token", **settings)
 
 
 def test_limits_of_the_wrong_kind() -> None:
