@@ -49,7 +49,11 @@ async def enroll(request: web.Request) -> web.Response:
 
 
 async def migrate(request: web.Request) -> web.StreamResponse:
-    roster = [RosterEntry(who, course) for who, course in await request.json()]
+    try:
+        roster = [RosterEntry(who, course) for who, course in await request.json()]
+    except (ValueError, TypeError):
+        expected = '[["jane@example.org", "course-v1:Org+C1+2026"], ...]'
+        raise web.HTTPBadRequest(text=f"expected {expected}") from None
     response = web.StreamResponse()
     await response.prepare(request)
     async for result in request.app[CLIENT].stream(roster):

@@ -1,6 +1,12 @@
-"""Example: enroll learners from a Django site, or any other, in the tasks of a Celery worker.
+"""Enroll learners from a Django site, or any other, in the tasks of a Celery worker.
 
-    celery --app celery_tasks worker --concurrency 4
+Install:      "async_enroll[redis]" "celery[redis]"
+Environment:  ASYNC_ENROLL_URL    the site, like https://courses.example.org
+              ASYNC_ENROLL_TOKEN  a bearer token of a global staff user
+              REDIS_URL           like redis://localhost:6379/0, for tasks, results and the window
+Run:          celery --app celery_tasks worker --concurrency 4
+
+In the site, with the same environment::
 
     from celery_tasks import enroll
     enroll.delay(["jane@example.org"], ["course-v1:Org+C1+2026"])

@@ -119,6 +119,10 @@ async def test_what_the_caller_gets_wrong_is_told_to_them(serve: Serve, site: Pl
             assert 400 <= answer.status < 500
         async with session.post("/enroll", json=["jane", COURSES[0]]) as answer:
             assert 400 <= answer.status < 500
+        for pairs in (b"[", b"5", b'[["jane"]]'):
+            headers = {"Content-Type": "application/json"}
+            async with session.post("/migrate", data=pairs, headers=headers) as answer:
+                assert 400 <= answer.status < 500
     assert not site.requests
 
 
