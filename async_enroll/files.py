@@ -55,7 +55,13 @@ def _private(path: str | os.PathLike[str], mode: str, **options: Any) -> Iterato
         # Opened, so that the system refuses links it does not follow, as other users' in /tmp.
         os.close(os.open(target, os.O_WRONLY))
         target = target.resolve()
-    with NamedTemporaryFile(mode, dir=target.parent, prefix=".", delete=False, **options) as file:
+    try:
+        draft = NamedTemporaryFile(  # noqa: SIM115  # it is one, below
+            mode, dir=target.parent, prefix=".", delete=False, **options
+        )
+    except OSError as error:  # which names the draft
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    with draft as file:
         try:
             yield file
             file.flush()

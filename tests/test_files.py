@@ -152,3 +152,12 @@ def test_links_in_a_circle(tmp_path: Path, report: EnrollmentReport) -> None:
 def test_plain_files_are_no_streams(tmp_path: Path, name: str) -> None:
     assert not is_stream(tmp_path / name)
     assert not is_stream(tmp_path)
+
+
+def test_the_error_names_the_file_that_was_asked_for(
+    tmp_path: Path, report: EnrollmentReport
+) -> None:
+    path = tmp_path / "missing" / "report.csv"
+    with pytest.raises(FileNotFoundError) as caught:
+        report.write_csv(path)
+    assert caught.value.filename == str(path)

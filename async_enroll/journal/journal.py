@@ -34,6 +34,7 @@ from async_enroll.journal.threads import in_thread
 from async_enroll.models import Batch, BatchLimits, identity_key
 from async_enroll.planning.desired import Desired, Lines
 from async_enroll.planning.validation import Work
+from async_enroll.reports.summary import counted
 from async_enroll.results import Block
 
 _GATHERING = 0.005
@@ -306,7 +307,8 @@ async def open_journal(
     lock = FileLock(f"{file}.lock", mode=0o600, thread_local=False)
     needed = file if new is None else file.parent
     if not await in_thread(needed.exists):
-        raise ConfigurationError(f"journal {file}: there is no {needed}")
+        lacking = "such file" if new is None else f"directory {needed}"
+        raise ConfigurationError(f"journal {file}: there is no {lacking}")
     try:
         try:
             await in_thread(lambda: lock.acquire(timeout=0))
@@ -354,7 +356,9 @@ def _differences(job: Description, asked: Description) -> str:
         )
         if then != now
     ]
-    if job.sync and asked.sync:
+    if (job.sync is None) != (asked.sync is None):
+        found.append("it was a sync, and is none" if job.sync else "it was no sync, and is one")
+    elif job.sync and asked.sync:
         then, now = job.sync, asked.sync
         of_a_sync = {
             "email_removed": (then.email_removed, now.email_removed),
@@ -365,7 +369,7 @@ def _differences(job: Description, asked: Description) -> str:
         }
         found += [f"{name} differs" for name, (old, new) in of_a_sync.items() if old != new]
     elif job.pairs != asked.pairs:
-        found.append(f"the roster had {job.pairs:,} enrollments, and has {asked.pairs:,}")
+        found.append(f"the roster had {counted(job.pairs, 'enrollment')}, and has {asked.pairs:,}")
     elif job.roster != asked.roster:
         found.append(f"the roster was {job.roster}, and is {asked.roster}")
     return "; ".join(found) or "the roster has changed"

@@ -435,6 +435,8 @@ def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
     elif result.after is not None:
         fields["before"] = result.before and _state_object(result.before)
         fields["after"] = _state_object(result.after)
+        if result.cohort is not None and result.before:
+            fields["before"].setdefault("cohort", None)  # as a call with cohorts is answered
     if not result.outcome.ok:
         fields["error"] = result.error or True
     return {**fields, "outcome": result.outcome.value, "notified": result.notified}

@@ -112,6 +112,13 @@ class Roster:
 
         if not isinstance(path, str | os.PathLike):
             raise ConfigurationError(f"path is a {type(path).__name__}; expected a file's path")
+        for name, given in (("columns", columns), ("where", where)):
+            if not isinstance(given, Mapping | None):
+                raise ConfigurationError(f"{name} is a {type(given).__name__}; expected a mapping")
+        if not isinstance(action, Action | None):
+            raise ConfigurationError(
+                f"action is {action!r}; expected Action.ENROLL, Action.UNENROLL or None"
+            )
         source = "standard input" if os.fspath(path) == "-" else os.fspath(path)
         if unknown := set(columns or {}) - set(FIELDS):
             raise ConfigurationError(

@@ -223,6 +223,8 @@ async def test_another_roster_or_option_is_refused(journal: Path) -> None:
             await client.apply(changed, journal=journal)
         with pytest.raises(ConfigurationError, match=": e-mail to learners was off, and is on; us"):
             await client.apply(ROSTER, journal=journal, email_students=True)
+        with pytest.raises(ConfigurationError, match=": it was no sync, and is one; use the same"):
+            await client.sync(ROSTER, journal=journal)
         with pytest.raises(ConfigurationError, match="registration was on, and is off; the reason"):
             await client.apply(ROSTER, journal=journal, auto_enroll=False, reason="why")
         async with site() as moved, client_of(moved) as stranger:
@@ -305,9 +307,9 @@ async def test_no_token_is_in_it(journal: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "there is no "),
+        (None, "there is no such file"),
         (b"", "a database, but no journal"),
-        (b"identifier,course_id\n" * 100, "file is not a database"),
+        (b"identifier,course_id\n" * 100, "is not the journal of a job"),
     ],
 )
 async def test_what_is_no_journal(journal: Path, content: bytes | None, words: str) -> None:

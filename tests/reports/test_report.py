@@ -161,6 +161,16 @@ def test_to_dict_has_the_platforms_shape() -> None:
     assert results[2]["error"] == "because"
 
 
+def test_to_dict_tells_that_there_was_no_cohort_before() -> None:
+    some = evolve(
+        result("jane", "c1", Outcome.ENROLLED),
+        before=EnrollmentState(user=True, enrollment=False, allowed=False, auto_enroll=False),
+        cohort="Group A",
+    )
+    (told,) = report(some).to_dict()["courses"]["c1"]["results"]
+    assert told["before"]["cohort"] is None
+
+
 def test_who_may_not_have_been_notified() -> None:
     some = [
         evolve(result("jane", "c1", Outcome.ENROLLED), notified=None),

@@ -219,6 +219,13 @@ def test_what_is_given_for_all_rows_is_checked(tmp_path: Path) -> None:
             read(tmp_path, f"email\n{JANE}\n", **options)
     url = f"https://x.org/courses/{KEY}/about"
     assert next(iter(read(tmp_path, f"email\n{JANE}\n", course_id=url))).course_id == KEY
+    for wrong, words in (
+        ({"action": "enroll"}, "action is 'enroll'; expected Action.ENROLL"),
+        ({"where": "status=active"}, "where is a str; expected a mapping"),
+        ({"columns": ["identifier"]}, "columns is a list; expected a mapping"),
+    ):
+        with pytest.raises(ConfigurationError, match=words):
+            read(tmp_path, f"email,course\n{JANE},{KEY}\n", **wrong)
     with pytest.raises(ConfigurationError, match="hidden_rows is 'maybe'"):
         read(tmp_path, f"email,course\n{JANE},{KEY}\n", hidden_rows="maybe")
     assert problems(tmp_path, f"email,course\n{JANE},{KEY}\n", sheet="A") == [
