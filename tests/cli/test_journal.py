@@ -404,3 +404,30 @@ async def test_only_those_are_mailed_whose_enrollment_changes(tmp_path: Path) ->
     assert sorted(ended.out.splitlines()) == sorted(
         f"learner{number} in {C0}: enrolled: may not have been notified" for number in range(10, 20)
     )
+
+
+async def test_no_report_is_written_over_a_journal(platform: Platform, tmp_path: Path) -> None:
+    roster = roster_file(tmp_path / "roster.csv", f"jane@example.org,{C0}")
+    journal = tmp_path / "job.csv"  # a name that a report may have, too
+    env = environment(platform)
+    for command in ("apply", "sync"):
+        ended = await run(
+            command, roster, "--yes", "--journal", journal, "--report", journal, env=env
+        )
+        assert ended.status == 2
+        assert f"--report {journal}: is the journal itself" in ended.err
+    assert platform.requests == []
+    ended = await run("apply", roster, "--yes", "--journal", journal, env=env)
+    assert ended.status == 0
+    before = journal.read_bytes()
+    for arguments in (
+        ("resume", journal, "--report", journal),
+        ("report", journal, "--output", journal),
+        ("report", journal, "--format", "jsonl", "--output", journal),
+        ("undo", journal, "--yes", "--report", journal),
+    ):
+        ended = await run(*arguments, env=env)
+        assert ended.status == 2
+        assert f"{journal}: is " in ended.err
+        assert ended.err.endswith(" itself; name another file\n")
+    assert journal.read_bytes() == before

@@ -112,7 +112,10 @@ async def test_the_journal_of_another_undo_is_left_alone(
     )
     ended = await run("undo", journal, "--yes", "--undo-journal", journal, env=env)
     assert ended.status == 2
-    assert ended.err == f"error: --undo-journal {journal}: is the journal of the job itself\n"
+    assert (
+        ended.err
+        == f"error: --undo-journal {journal}: is the journal of the job itself; name another file\n"
+    )
     assert enrolled(platform) == before - {"learner6"}
 
 

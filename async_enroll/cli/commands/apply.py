@@ -111,7 +111,9 @@ def apply(
     if journal:
         check_destination(journal, "--journal")
     for option, path in (("--report", report), ("--journal", journal)):
-        check_apart(path, option, roster)
+        check_apart(path, option, roster, "the roster")
+    if journal:
+        check_apart(report, "--report", journal, "the journal")
     if not yes and not _at_a_terminal(roster):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)

@@ -78,7 +78,7 @@ def diff(
     if output:
         check_suffix(output, "--output", (CHANGES, SYNC))
         check_destination(output, "--output")
-        check_apart(output, "--output", roster)
+        check_apart(output, "--output", roster, "the roster")
     rows = comparing.read(roster, reading)
     found = compared(connection.client_for(tuning), rows, comparing.arguments())
     if json:

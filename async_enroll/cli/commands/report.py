@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from async_enroll.cli.console import note
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import (
+    check_apart,
     check_destination,
     check_new,
     check_report,
@@ -116,6 +117,7 @@ def report(
             f"--as-roster writes {' or '.join(ROSTER_FORMS)}: omit --format, or use --output "
             f"FILE{ROSTER_FORMS[0]}"
         )
+    check_apart(output, "--output", journal, "the journal")
     if output and (format or as_roster):
         check_destination(output, "--output")
         if as_roster:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from async_enroll.cli.options.connection import Connection
-from async_enroll.cli.options.destination import check_report
+from async_enroll.cli.options.destination import check_apart, check_report
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.display import JobDisplay
@@ -47,6 +47,7 @@ def resume(
 
     """
     check_report(report, "--report")
+    check_apart(report, "--report", journal, "the journal")
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
 

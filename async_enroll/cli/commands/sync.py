@@ -105,7 +105,9 @@ def sync(
     if journal:
         check_destination(journal, "--journal")
     for option, path in (("--report", report), ("--journal", journal)):
-        check_apart(path, option, roster or str(plan))
+        check_apart(path, option, roster or str(plan), "the roster" if roster else "the plan")
+    if journal:
+        check_apart(report, "--report", journal, "the journal")
     begun = journal is not None and journal.exists()  # it was agreed to
     if not (yes or begun or _at_a_terminal(roster)):
         raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from async_enroll.cli.console import ERR, OUT, agreed, busy, note
 from async_enroll.cli.options.connection import Connection
-from async_enroll.cli.options.destination import check_destination, check_report
+from async_enroll.cli.options.destination import check_apart, check_destination, check_report
 from async_enroll.cli.options.flag import Flag
 from async_enroll.cli.options.mail import with_or_without
 from async_enroll.cli.options.tuning import Tuning
@@ -79,8 +79,9 @@ def undo(
     check_report(report, "--report")
     own = undo_journal or undo_journal_of(journal)
     check_destination(own, "--undo-journal")
-    if own.resolve() == journal.resolve():
-        raise ConfigurationError(f"--undo-journal {own}: is the journal of the job itself")
+    check_apart(own, "--undo-journal", journal, "the journal of the job")
+    for record in (journal, own):
+        check_apart(report, "--report", record, "a journal")
     begun = own.exists()  # it was agreed to
     if begun:
         _check_undoes(own, journal)

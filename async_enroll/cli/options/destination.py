@@ -102,15 +102,20 @@ def check_new(path: Path, option: str) -> None:
         )
 
 
-def check_apart(path: Path | None, option: str, roster: str) -> None:
-    """Check that `path`, the value of `option`, is not the roster.
+def check_apart(path: Path | None, option: str, other: str | Path, what: str) -> None:
+    """Check that `path`, the value of `option`, is another file than `other`, which is `what`.
 
     Raises:
-        ConfigurationError: It is the roster.
+        ConfigurationError: They are the same file.
 
     """
-    if path and path.exists() and Path(roster).exists() and path.samefile(roster):
-        raise ConfigurationError(f"{option} {path}: is the roster itself; name another file")
+    if path is None:
+        return
+    there = Path(other)
+    if path.resolve() == there.resolve() or (
+        path.exists() and there.exists() and path.samefile(there)
+    ):
+        raise ConfigurationError(f"{option} {path}: is {what} itself; name another file")
 
 
 def check_report(path: Path | None, option: str) -> None:
