@@ -334,8 +334,8 @@ async def open_journal(
                 )
             if job.undone and not undone:
                 raise ConfigurationError(
-                    f"journal {file}: this job was undone on {job.undone}; use a new journal to do "
-                    "it again"
+                    f"journal {file}: an undo of this job began on {job.undone}; use a new "
+                    "journal to do it again"
                 )
             journal = Journal(reader, writer, limits, work)
             async with journal.writing():

@@ -194,7 +194,7 @@ async def test_by_a_plan(platform: Platform, roster: Path, tmp_path: Path) -> No
         (("--plan", "p.json", "--yes", "--remove"), "--plan has what is compared"),
         (("--plan", "{missing}", "--yes"), "No such file"),
         (("--plan", "{roster}", "--yes"), "expected the file of a planned sync"),
-        (("{roster}",), "nobody is there to be asked: --yes goes ahead without"),
+        (("{roster}",), "there is no terminal to ask for confirmation at; --yes"),
         (("{roster}", "--yes", "--max-removals", "0.2"), "--max-removals 0.2: expected a number"),
         (("{roster}", "--yes", "--max-removals", "120%"), "--max-removals 120%: expected"),
         (("{roster}", "--yes", "--max-removals", "nan%"), "--max-removals nan%: expected"),

@@ -72,9 +72,9 @@ async def test_undone_and_its_undo_undone(platform: Platform, journal: Path) -> 
     assert stat.S_IMODE((await anyio.Path(undo).stat()).st_mode) == 0o600
     ended = await run("resume", journal, env=env)
     assert (ended.status, ended.out) == (2, "")
-    assert "this job was undone on " in ended.err
+    assert "an undo of this job began on " in ended.err
     ended = await run("report", journal, env=env)
-    assert ended.err.startswith("this job was undone on 20")
+    assert ended.err.startswith("an undo of this job began on 20")
     ended = await run("report", undo, env=env)
     assert ended.err.splitlines() == [
         "the undo leaves 1 enrollment alone: the job has not changed it",
@@ -87,7 +87,7 @@ async def test_undone_and_its_undo_undone(platform: Platform, journal: Path) -> 
     assert len(platform.requests) == calls
     ended = await run("undo", journal, "--dry-run", env=env)
     assert ended.status == 0
-    assert ended.err.startswith("this job was undone on 20")
+    assert ended.err.startswith("an undo of this job began on 20")
     assert ended.err.endswith("; another undo needs a new --undo-journal\n")
     ended = await run("undo", undo, "--yes", "--quiet", "--json", env=env)
     assert json.loads(ended.out)["counts"] == {"enrolled": 4, "allowed": 1}
@@ -194,7 +194,7 @@ async def test_an_undone_job_is_not_said_to_be_resumable(tmp_path: Path) -> None
         assert not enrolled(platform)
     ended = await run("report", journal, env=env)
     assert "have no result yet" in ended.err
-    assert "this job was undone on 20" in ended.err
+    assert "an undo of this job began on 20" in ended.err
     assert "resume" not in ended.err
 
 

@@ -280,7 +280,7 @@ async def test_an_unfinished_job_is_closed(unfinished: Platform, journal: Path) 
             left_alone = [(who, key) for who, key, _ in report.left_alone()]
         assert sorted(left_alone) == sorted((one.identifier, one.course_id) for one in found)
         assert enrolled(platform) == {(one.identifier, one.course_id) for one in found}
-        with pytest.raises(ConfigurationError, match="this job was undone on"):
+        with pytest.raises(ConfigurationError, match="an undo of this job began on"):
             [one async for one in client.resume(journal)]
         assert enrolled(platform) == {(one.identifier, one.course_id) for one in found}
     assert len(platform.outbox) - mails <= 2, "none but those of the call that was in flight"
@@ -294,7 +294,7 @@ async def test_a_job_that_sent_nothing_is_closed(journal: Path) -> None:
         async with client_of(platform) as client:
             report = await client.undo(journal)
             assert report.results == ()
-            with pytest.raises(ConfigurationError, match="this job was undone on"):
+            with pytest.raises(ConfigurationError, match="an undo of this job began on"):
                 [one async for one in client.resume(journal)]
         assert enrolled(platform) == set()
 
@@ -319,7 +319,9 @@ async def test_the_roster_of_an_undone_job_needs_a_new_journal(journal: Path) ->
         roster = [RosterEntry("learner0", C0)]
         await client.apply(roster, journal=journal)
         await client.undo(journal)
-        with pytest.raises(ConfigurationError, match=r"this job was undone on .* new journal"):
+        with pytest.raises(
+            ConfigurationError, match=r"an undo of this job began on .* new journal"
+        ):
             await client.apply(roster, journal=journal)
         assert enrolled(platform) == set()
 

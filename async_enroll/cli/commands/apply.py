@@ -115,7 +115,9 @@ def apply(
     if journal:
         check_apart(report, "--report", journal, "the journal")
     if not yes and not _at_a_terminal(roster):
-        raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
+        raise ConfigurationError(
+            "there is no terminal to ask for confirmation at; --yes goes ahead without"
+        )
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     with busy(f"reading {roster}", quiet=quiet):

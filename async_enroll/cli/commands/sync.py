@@ -110,7 +110,9 @@ def sync(
         check_apart(report, "--report", journal, "the journal")
     begun = journal is not None and journal.exists()  # it was agreed to
     if not (yes or begun or _at_a_terminal(roster)):
-        raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
+        raise ConfigurationError(
+            "there is no terminal to ask for confirmation at; --yes goes ahead without"
+        )
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     planned = _read(plan) if plan else None

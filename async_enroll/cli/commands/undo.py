@@ -18,7 +18,7 @@ from async_enroll.cli.options.mail import with_or_without
 from async_enroll.cli.options.tuning import Tuning
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
-from async_enroll.cli.output.left_alone import show_undo, undo_pieces
+from async_enroll.cli.output.left_alone import show_undo, undo_in_words, undo_pieces
 from async_enroll.cli.output.loop import run
 from async_enroll.cli.output.running import once_sent, run_with_journal
 from async_enroll.client import EnrollmentClient
@@ -86,7 +86,9 @@ def undo(
     if begun:
         _check_undoes(own, journal)
     if not (yes or dry_run or begun or (sys.stdin.isatty() and sys.stderr.isatty())):
-        raise ConfigurationError("nobody is there to be asked: --yes goes ahead without")
+        raise ConfigurationError(
+            "there is no terminal to ask for confirmation at; --yes goes ahead without"
+        )
     job = JobDisplay(tuning.window(), quiet=quiet, patience=tuning.patience, settle=tuning.settle)
     client = connection.client_for(tuning, on_event=job.tell)
     if dry_run or not begun:
@@ -97,7 +99,7 @@ def undo(
         elif dry_run or not quiet:
             show_undo(OUT if dry_run else ERR, made, tuning, email_students=mailed)
         if undone := _undone(journal):
-            note(f"this job was undone on {undone}; another undo needs a new --undo-journal")
+            note(f"{undo_in_words(undone)}; another undo needs a new --undo-journal")
         if dry_run:
             return ExitStatus.OK
         if not (made.plan.pairs or made.not_sent):

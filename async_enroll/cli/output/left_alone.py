@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import msgspec
 from rich.console import Console
@@ -50,10 +51,17 @@ def show_undo(
             say(console, Text(more, "dim"))
 
 
+def undo_in_words(since: str) -> str:
+    """That an undo of a job has begun. Whether it has ended, its own journal knows."""
+    return (
+        f"an undo of this job began on {datetime.fromisoformat(since).astimezone():%Y-%m-%d %H:%M}"
+    )
+
+
 def remarks(report: JournalReport) -> Iterator[str]:
     """Yield what is to be said of a job that was undone, or that undoes another."""
     if report.description.undone:
-        yield f"this job was undone on {report.description.undone}"
+        yield undo_in_words(report.description.undone)
     counts = Counter(why for _, _, why in report.left_alone())
     for why, count in counts.most_common():
         yield f"the undo leaves {counted(count, 'enrollment')} alone: {why}"
