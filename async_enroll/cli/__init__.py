@@ -39,7 +39,7 @@ def main() -> None:
         sys.exit(130)  # ExitStatus.INTERRUPTED, which may not be loaded
     # Output is UTF-8 whatever the locale, as in files.
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.exit(ending(command))
 
 

@@ -119,7 +119,9 @@ class Roster:
             raise ConfigurationError(
                 f"action is {action!r}; expected Action.ENROLL, Action.UNENROLL or None"
             )
-        source = "standard input" if os.fspath(path) == "-" else os.fspath(path)
+        # A file's name need not be text; a report that names it is.
+        name = os.fspath(path).encode(errors="backslashreplace").decode()
+        source = "standard input" if name == "-" else name
         if unknown := set(columns or {}) - set(FIELDS):
             raise ConfigurationError(
                 f"columns names {', '.join(sorted(unknown))}; expected {', '.join(FIELDS)}"

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -15,7 +16,7 @@ from async_enroll.events import BatchAnswered, BatchSent, Event, JobStarted
 from async_enroll.http.failures import FailureKind
 from async_enroll.models import Batch
 from async_enroll.sandbox import Platform
-from tests.cli.command import COMMAND, environment
+from tests.cli.command import C0, COMMAND, environment, roster_file, run
 
 BATCH = Batch(Action.ENROLL, ("c1",), ("jane",))
 STARTED = JobStarted(job=1, pairs=1)
@@ -95,3 +96,23 @@ async def test_standard_streams_that_are_closed(platform: Platform, closed: str)
     process = await anyio.run_process(["sh", "-c", command], check=False, env=environment(platform))
     assert process.returncode == ExitStatus.OK, process.stderr
     assert process.stderr == b""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text there")
+async def test_a_file_whose_name_is_no_text(platform: Platform, tmp_path: Path) -> None:
+    platform.add_user("jane", "jane@example.org")
+    roster = roster_file(tmp_path / "r\udcff.csv", f"jane@example.org,{C0}")
+    env = environment(platform)
+    for arguments in (
+        ("plan", roster, "--json"),
+        ("diff", roster, "--json"),
+        ("diff", roster, "--output", tmp_path / "plan.json"),
+        ("sync", "--plan", tmp_path / "plan.json", "--yes"),
+        ("apply", roster, "--yes", "--json", "--journal", tmp_path / "j\udcff.db"),
+        ("report", tmp_path / "j\udcff.db"),
+    ):
+        ended = await run(*arguments, env=env)
+        assert ended.status in (ExitStatus.OK, ExitStatus.FAILED_PAIRS), ended.err
+    roster_file(roster, f"nobody,{C0}")
+    ended = await run("apply", roster, "--yes", env=env)
+    assert (ended.status, r"async-enroll apply" in ended.out) == (ExitStatus.FAILED_PAIRS, True)
