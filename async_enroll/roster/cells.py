@@ -191,8 +191,8 @@ def _checked_identifier(text: str, cell: str, kind: Kind) -> Cell:
         return Unreadable(f"found {shown(cell)}, which is no e-mail address")
     if kind is Kind.ADDRESS:
         return Unreadable(
-            f"found {shown(cell)}, expected an e-mail address; are these usernames? Say so with "
-            "--columns identifier=… and the column's name"
+            f"found {shown(cell)}, expected an e-mail address; if these are usernames, say so "
+            "with --columns identifier=…"
         )
     if kind is Kind.ID:
         return Unreadable(

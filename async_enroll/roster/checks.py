@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from operator import itemgetter
+from shlex import quote
 
 from async_enroll.models import Action
 from async_enroll.planning.desired import Assignment, Desired, Lines
@@ -144,10 +145,11 @@ class Entries:
             if self.is_other_header(line, cells):
                 return
             self._headings.append((line, self._count, _first(cells)))
-        if words := _wrong(identifier, course_id, action, group):
-            for field, told in words.items():
+        if wrong := _wrong(identifier, course_id, action, group):
+            for field, told in wrong.items():
                 name = self._columns.names.get(field, field)
-                self._problems.add(line, f", column {name}: {told}")
+                words = told.replace("identifier=…", f"identifier={quote(name)}")
+                self._problems.add(line, f", column {name}: {words}")
             return
         course_id = self._courses.setdefault(str(course_id), str(course_id))
         self._courses[where] = course_id

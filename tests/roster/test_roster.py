@@ -76,7 +76,7 @@ def test_an_address_is_expected_in_a_column_of_addresses() -> None:
         RosterEntry("jane@example.org", C1)
     ]
     (told,) = problems(f"email,course_id\njane,{C1}\n")
-    assert told.startswith("line 2, column email: found 'jane', expected an e-mail address; are")
+    assert told.startswith("line 2, column email: found 'jane', expected an e-mail address; if")
 
 
 def test_the_source_is_the_file(tmp_path: Path) -> None:

@@ -213,6 +213,15 @@ def test_cells_that_are_missing_or_too_many(tmp_path: Path) -> None:
     assert people(read(tmp_path, content, skip_bad_rows=True)) == [JANE, JOE]
 
 
+def test_a_column_of_usernames_is_named_in_the_remedy(tmp_path: Path) -> None:
+    content = f"E-Mail address,course\njane,{KEY}\n"
+    assert problems(tmp_path, content) == [
+        "line 2, column E-Mail address: found 'jane', expected an e-mail address; if these are "
+        "usernames, say so with --columns identifier='E-Mail address'"
+    ]
+    assert people(read(tmp_path, content, columns={"identifier": "E-Mail address"})) == ["jane"]
+
+
 def test_what_is_given_for_all_rows_is_checked(tmp_path: Path) -> None:
     for options in ({"course_id": "Biology"}, {"cohort": "#N/A"}):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
