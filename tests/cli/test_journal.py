@@ -81,6 +81,22 @@ async def test_interrupted_and_gone_on_with(
     assert len(csv_rows((await run("report", journal, "--format", "csv", env={})).out)) == 11
 
 
+async def test_interrupted_in_its_last_call_a_job_is_done(tmp_path: Path) -> None:
+    roster, journal = roster_file(tmp_path / "r.csv", f"nobody,{C1}"), tmp_path / "job.db"
+    command = [*COMMAND, "apply", "--yes", "--quiet", str(roster), "--journal", str(journal)]
+    async with Platform(seconds_per_call=1) as platform:
+        platform.add_course(C1)
+        async with await anyio.open_process(command, env=environment(platform)) as process:
+            while len(platform.requests) < 2:  # the course is checked first
+                await anyio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            assert process.stderr is not None
+            err = b"".join([piece async for piece in process.stderr]).decode()
+            status = await process.wait()
+    assert status == 1
+    assert err == ("warning: finishing the calls in flight; press Ctrl-C again to cancel them\n")
+
+
 def csv_rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(text.splitlines()))
 

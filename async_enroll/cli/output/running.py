@@ -15,7 +15,7 @@ from shlex import quote
 import anyio
 
 from async_enroll.cli.console import note, warn
-from async_enroll.cli.output.account import hand_over, in_memory, journaled
+from async_enroll.cli.output.account import Account, hand_over, in_memory, journaled
 from async_enroll.cli.output.display import JobDisplay
 from async_enroll.cli.output.ending import ExitStatus
 from async_enroll.cli.output.loop import run
@@ -100,21 +100,23 @@ def run_with_journal(
     with once_sent(display, earlier=earlier):
         try:
             run_job(client, job, display.progress)
-        except (EnrollError, KeyboardInterrupt):
+        except (EnrollError, KeyboardInterrupt) as error:
             if display.begun:
-                _hand_over(journal, report, json=json)
+                account = _hand_over(journal, report, json=json)
+                if isinstance(error, KeyboardInterrupt) and not account.pending:
+                    return account.status  # the calls in flight were the last ones
                 note(f"to continue: async-enroll resume {quote(str(journal))}")
             raise
         if display.begun:
-            return _hand_over(journal, report, json=json)
+            return _hand_over(journal, report, json=json).status
         return _say_finished(journal, report, again, json=json)
 
 
-def _hand_over(journal: Path, path: Path | None, *, json: bool) -> ExitStatus:
+def _hand_over(journal: Path, path: Path | None, *, json: bool) -> Account:
     with JournalReport(journal) as report:
         account = journaled(journal, report)
         hand_over(account, path, json=json)
-        return account.status
+        return account
 
 
 def _say_finished(journal: Path, path: Path | None, again: str, *, json: bool) -> ExitStatus:
