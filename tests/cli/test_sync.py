@@ -154,6 +154,23 @@ async def test_a_sync_tells_what_it_has_done(
     assert count(platform, C1) == 30
 
 
+async def test_a_dry_run_sends_nothing(platform: Platform, roster: Path, tmp_path: Path) -> None:
+    dry = ("sync", *options(roster), "--dry-run", "--remove")
+    env = environment(platform)
+    ended = await run(*dry, "--journal", tmp_path / "job.db", env=env)
+    assert (ended.status, ended.err) == (0, "")
+    assert "  to enroll: new\n" in ended.out
+    assert "  enrollments            4   enroll 2 · unenroll 2\n" in ended.out
+    ended = await run(*dry, "--max-removals", "1", env=env)
+    assert ended.status == 2
+    listed = [f"learner{number:03},{C0}" for number in range(30)]
+    same = roster_file(tmp_path / "same.csv", *listed)
+    ended = await run("sync", same, "--dry-run", env=env)
+    assert (ended.status, ended.out.splitlines()[-1]) == (0, "in sync")
+    assert posts(platform) == []
+    assert not (tmp_path / "job.db").exists()
+
+
 async def test_from_cron_with_a_journal(platform: Platform, roster: Path, tmp_path: Path) -> None:
     journal = tmp_path / "sync.db"
     command = ("sync", *options(roster), "--remove", *QUIET, "--journal", journal)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from cyclopts import Parameter
 
 from async_enroll.cli.commands.diff import compared
-from async_enroll.cli.console import ERR, agreed, note
+from async_enroll.cli.console import ERR, OUT, agreed, note
 from async_enroll.cli.options.comparing import Comparing
 from async_enroll.cli.options.connection import Connection
 from async_enroll.cli.options.destination import check_apart, check_destination, check_report
@@ -66,6 +66,7 @@ def sync(
     journal: Path | None = None,
     report: Path | None = None,
     json: Flag = False,
+    dry_run: Flag = False,
     yes: Flag = False,
     quiet: Flag = False,
     comparing: Comparing = Comparing(),
@@ -88,6 +89,7 @@ def sync(
         journal: File that records the job, so that `resume` can continue it.
         report: Write all results to a .csv, .json, .jsonl, .parquet, .xlsx or .html file.
         json: Print the full report as JSON instead of a summary.
+        dry_run: Show what would be done, and send nothing.
         yes: Do not ask for confirmation.
         quiet: Show neither the differences nor progress.
         comparing: What to compare, and what may be removed.
@@ -100,6 +102,8 @@ def sync(
         raise ConfigurationError("expected either a roster or --plan")
     if plan and comparing != Comparing():
         raise ConfigurationError("--plan has what is compared; leave out the options for that")
+    if dry_run and json:
+        raise ConfigurationError("--dry-run does not take --json; use diff --json")
     reason = checked_reason(reason)
     check_report(report, "--report")
     if journal:
@@ -108,8 +112,8 @@ def sync(
         check_apart(path, option, roster or str(plan), "the roster" if roster else "the plan")
     if journal:
         check_apart(report, "--report", journal, "the journal")
-    begun = journal is not None and journal.exists()  # it was agreed to
-    if not (yes or begun or _at_a_terminal(roster)):
+    begun = journal is not None and journal.exists() and not dry_run  # it was agreed to
+    if not (yes or dry_run or begun or _at_a_terminal(roster)):
         raise ConfigurationError(
             "there is no terminal to ask for confirmation at; --yes goes ahead without"
         )
@@ -128,23 +132,25 @@ def sync(
         "reason": reason,
         "journal": journal,
     }
+    console = OUT if dry_run else ERR
     found: RosterDiff | None = None
     if not begun:
         with once_sent(job):
             found = compared(connection.client_for(tuning), rows, arguments, partial=True)
         if planned:
             planned.check(found)
-        if not quiet:
-            show_diff(ERR, found)
+        if dry_run or not quiet:
+            show_diff(console, found)
         if error := refused(found):
             raise error
     made = sync_plan(found, tuning.limits()) if found else Plan(rows.source, rows.desired, [])
-    if found and made.pairs:
-        if not quiet:
-            show_plan(ERR, made, tuning, email_students=mailed)
-        if not yes and not _agreed(made, connection.site(), **mail):
-            note("nothing was sent")
-            return ExitStatus.OK
+    if found and made.pairs and (dry_run or not quiet):
+        show_plan(console, made, tuning, email_students=mailed)
+    if dry_run:
+        return ExitStatus.OK
+    if found and made.pairs and not yes and not _agreed(made, connection.site(), **mail):
+        note("nothing was sent")
+        return ExitStatus.OK
 
     async def start(stop: Signal) -> EnrollmentReport:
         if found is None:
