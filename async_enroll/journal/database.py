@@ -230,7 +230,9 @@ class Database:
         if name.startswith("SQLITE_CORRUPT"):
             return self._damaged(kind, str(error))
         if name == "SQLITE_NOTADB":
-            return kind(f"journal {self.path}: is not the journal of a job ({error})")
+            return kind(
+                f"journal {self.path}: is not the journal of a job, or is damaged ({error})"
+            )
         if name == "SQLITE_READONLY_ROLLBACK":
             return kind(
                 f"journal {self.path}: was interrupted in a write, and is read-only; copy it and "
