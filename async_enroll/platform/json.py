@@ -433,20 +433,18 @@ def _pair_object(result: EnrollmentResult) -> dict[str, Any]:
     if result.outcome is Outcome.INVALID_IDENTIFIER:
         fields["invalidIdentifier"] = True
     elif result.after is not None:
-        fields["before"] = result.before and _state_object(result.before)
+        fields["before"] = result.before and _state_object(result.before, asked=result.cohort)
         fields["after"] = _state_object(result.after)
-        if result.cohort is not None and result.before:
-            fields["before"].setdefault("cohort", None)  # as a call with cohorts is answered
     if not result.outcome.ok:
         fields["error"] = result.error or True
     return {**fields, "outcome": result.outcome.value, "notified": result.notified}
 
 
-def _state_object(state: EnrollmentState) -> dict[str, Any]:
-    fields = {
+def _state_object(state: EnrollmentState, *, asked: str | None = None) -> dict[str, Any]:
+    fields: dict[str, Any] = {
         "user": state.user,
         "enrollment": state.enrollment,
         "allowed": state.allowed,
         "auto_enroll": state.auto_enroll,
     }
-    return fields if state.cohort is None else {**fields, "cohort": state.cohort}
+    return {**fields, "cohort": state.cohort} if asked or state.cohort is not None else fields
