@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from operator import truediv
 from typing import Any, TypeVar
 
@@ -26,8 +26,12 @@ CALLERS = (1, 10, 100, 1_000)
 """Tasks at once, each with a call of one pair at a time."""
 CALLS = 2_000
 """Calls of all callers together."""
-ROUNDS, SAME = 20, 50
-"""How often as many single calls are made by each who makes some, in turns."""
+TURNS = {1: 1_000, 50: 20}
+"""Calls in a row by each who makes some, in turns, and how many rounds of them.
+
+A program makes one call, then does something else: the bar is for calls that take turns. Those in
+a row find the processor's caches full of their own code.
+"""
 
 SINGLE = Bar(most=2)
 
@@ -148,9 +152,9 @@ LIKE = {"bulk_enroll": KEPT, "bulk_enroll with mail": NEW}
 """Ours, each with the POST on the same kind of connection."""
 
 
-async def single(url: str, rounds: int) -> dict[str, list[float]]:
+async def single(url: str, row: int, rounds: int) -> dict[str, list[float]]:
     """CPU seconds of a call of one pair on a warm client, by who makes it; one after the other."""
-    learners = identifiers(SAME)
+    learners = identifiers(row)
     async with (
         EnrollmentClient(url, "token", window=WINDOW) as client,
         new_connections() as session,
@@ -169,23 +173,23 @@ async def single(url: str, rounds: int) -> dict[str, list[float]]:
                 answers = [await call(learner) for learner in learners]
                 cpu = time.process_time() - since
                 if number:  # what is loaded but once is in the first
-                    took[name].append(cpu / SAME)
+                    took[name].append(cpu / row)
                 for answer in answers:
                     if isinstance(answer, EnrollmentReport):
                         check(answer, pairs=1)
     return took
 
 
-SHORT: dict[str, Any] = {"pairs": [100], "callers": [2], "calls": 10, "rounds": 1}
+SHORT: dict[str, Any] = {"pairs": [100], "callers": [2], "calls": 10, "turns": {1: 2, 2: 1}}
 
 
 async def run(
     pairs: Sequence[int] = PAIRS,
     callers: Sequence[int] = CALLERS,
     calls: int = CALLS,
-    rounds: int = ROUNDS,
+    turns: Mapping[int, int] = TURNS,
 ) -> AsyncIterator[Table]:
-    """Jobs, then callers, then a single call."""
+    """Jobs, then callers, then single calls."""
     async with serving("benchmarks.echo") as server:
         table = Table(
             "One job, from roster entries to its report",
@@ -217,14 +221,23 @@ async def run(
                 f"{shared.fairness:.2f}",
             )
         yield table
-        costs = await alone(single, server.greeting, rounds)
-        table = Table(
-            f"A call of one pair on a warm client, the median of {rounds} rounds of {SAME}",
-            ("call", "CPU µs", f"of {NEW}", f"of {KEPT}", "bar, on the same kind of connection"),
-        )
-        for name, each in costs.items():
-            of = {base: statistics.median(map(truediv, each, costs[base])) for base in (NEW, KEPT)}
-            bar = SINGLE.judge(of[LIKE[name]]) if name in LIKE else ""
-            cpu = statistics.median(each) * 1e6
-            table.add(name, f"{cpu:.0f}", f"{of[NEW]:.2f}", f"{of[KEPT]:.2f}", bar)
-        yield table
+        for row, rounds in turns.items():
+            costs = await alone(single, server.greeting, row, rounds)
+            table = Table(
+                f"A call of one pair on a warm client, {row} in a row: median of {rounds:,} rounds",
+                (
+                    "call",
+                    "CPU µs",
+                    f"of {NEW}",
+                    f"of {KEPT}",
+                    "bar, on the same kind of connection",
+                ),
+            )
+            for name, each in costs.items():
+                of = {
+                    base: statistics.median(map(truediv, each, costs[base])) for base in (NEW, KEPT)
+                }
+                bar = SINGLE.judge(of[LIKE[name]]) if name in LIKE and row == 1 else ""
+                cpu = statistics.median(each) * 1e6
+                table.add(name, f"{cpu:.0f}", f"{of[NEW]:.2f}", f"{of[KEPT]:.2f}", bar)
+            yield table
