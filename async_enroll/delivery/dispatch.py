@@ -175,9 +175,9 @@ class Dispatch:
     async def _permit(self) -> Permit | None:
         """Wait for a permit; return None if the job stops meanwhile."""
         await checkpoint_if_cancelled()
-        if not self.is_waiting and (permit := self._throttle.permit_at_once()):
-            return permit  # without the cost of a scope
-        permit = None
+        if not self.is_waiting and (at_once := self._throttle.permit_at_once()):
+            return at_once  # without the cost of a scope
+        permit: Permit | None = None
         # Only one call of a job waits for a permit at a time, so that a large job does not
         # keep the client's other jobs waiting.
         with self.until_stopped():
