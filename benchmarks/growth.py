@@ -77,15 +77,18 @@ Call = Callable[[str], Awaitable[T]]
 """Enrolls one learner."""
 
 
-async def share(call: Call[None], callers: int, calls: int) -> Sharing:
-    """Let so many tasks make the same number of calls each, one after the other."""
+async def share(call: Call[T], callers: int, calls: int) -> tuple[Sharing, list[T]]:
+    """Let so many tasks make the same number of calls each, one after the other.
+
+    Returns what they took, and their answers.
+    """
     learners = identifiers(calls)
     took: list[float] = []
+    answers: list[T] = []
 
     async def caller(some: list[str]) -> None:
         began = time.perf_counter()
-        for learner in some:
-            await call(learner)
+        answers.extend([await call(learner) for learner in some])
         took.append(time.perf_counter() - began)
 
     await call(learners[0])  # what is loaded but once
@@ -93,7 +96,7 @@ async def share(call: Call[None], callers: int, calls: int) -> Sharing:
     async with anyio.create_task_group() as group:
         for number in range(callers):
             group.start_soon(caller, learners[number::callers])
-    return Sharing(time.perf_counter() - since, time.process_time() - cpu, took)
+    return Sharing(time.perf_counter() - since, time.process_time() - cpu, took), answers
 
 
 def ours(client: EnrollmentClient, *, email_students: bool = False) -> Call[EnrollmentReport]:
@@ -126,12 +129,10 @@ def new_connections() -> aiohttp.ClientSession:
 async def sharing(url: str, callers: int, calls: int) -> Sharing:
     """Ours: one client for all."""
     async with EnrollmentClient(url, "token", window=WINDOW, concurrency=IN_FLIGHT) as client:
-        bulk_enroll = ours(client)
-
-        async def call(learner: str) -> None:
-            check(await bulk_enroll(learner), pairs=1)
-
-        return await share(call, callers, calls)
+        took, reports = await share(ours(client), callers, calls)
+        for report in reports:
+            check(report, pairs=1)
+        return took
 
 
 async def sharing_bare(url: str, callers: int, calls: int) -> Sharing:
@@ -144,7 +145,8 @@ async def sharing_bare(url: str, callers: int, calls: int) -> Sharing:
             async with in_flight:
                 await post(learner)
 
-        return await share(call, callers, calls)
+        took, _ = await share(call, callers, calls)
+        return took
 
 
 NEW, KEPT = "aiohttp, a new connection", "aiohttp, the same connection"
