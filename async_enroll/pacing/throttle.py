@@ -179,6 +179,7 @@ class Throttle:
         """Return a permit as `permit`, or None if one has to wait for it. Raises as `permit`."""
         if self._queue.locked() or self.pace.interval or self._wait(now := _now()):
             return None
+        self._limiter = None  # as in `_keep_pace`: it knows nothing of calls without an interval
         call = self.log.reserve_at_once(now)
         return None if call is None else Permit(self, call)
 

@@ -120,6 +120,34 @@ async def test_a_refusal_holds_all_calls_and_then_spreads_them() -> None:
 
 
 @simulated
+async def test_calls_are_spaced_anew_after_a_rest() -> None:
+    throttle = Throttle(RequestWindow(10, 1), concurrency=8, patience=300)
+
+    async def call(*, accepted: bool = True) -> float:
+        with throttle.permit_at_once() or await throttle.permit() as permit:
+            sent = anyio.current_time()
+            if accepted:
+                await anyio.sleep(0.01)
+                permit.completed(1)
+            else:  # too fast, as a proxy says without asking for a pause
+                permit.busy()
+            return sent
+
+    await call()
+    await call(accepted=False)
+    await call()
+    assert throttle.pace.interval == pytest.approx(0.1)
+    await anyio.sleep(2)
+    await call()
+    assert not throttle.pace.interval
+    await anyio.sleep(0.5)
+    await call()
+    refused = await call(accepted=False)
+    assert throttle.pace.interval == pytest.approx(0.1)
+    assert await call() >= refused + 0.1
+
+
+@simulated
 async def test_a_hold_holds_what_has_no_place_in_the_window() -> None:
     throttle = Throttle(RequestWindow(120, 60), concurrency=8, patience=300)
     throttle.hold(100)
