@@ -171,7 +171,7 @@ class _Exchange:
 
     def __exit__(self, *_: object) -> None:
         response = self._response
-        if not response.content.at_eof():  # else the connection is given back already
+        if response.connection is not None:  # else it was given back at the end of the answer
             response.close()
         if _log.isEnabledFor(logging.DEBUG):
             elapsed = time.monotonic() - self._started

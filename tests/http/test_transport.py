@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -143,6 +144,20 @@ async def test_no_whole_answer(said: bytes, words: str) -> None:
         with pytest.raises(TransportError, match=words) as raised:
             await get(url)
     assert raised.value.sent
+
+
+async def test_an_answer_that_goes_on_in_another_protocol() -> None:
+    async def conversation(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n")
+        writer.write(b"Upgrade: h2c\r\n\r\n")
+        await reader.read()  # until the client leaves
+
+    asyncio.get_running_loop().set_debug(True)  # then aiohttp warns of what is left open
+    with warnings.catch_warnings(record=True) as warned:
+        async with talking(conversation) as url:
+            assert await get(url) == b""
+    assert warned == []
 
 
 async def test_no_answer_in_time() -> None:
