@@ -98,7 +98,9 @@ def answered(attempt: Attempt, answer: BulkAnswer) -> AnswerResults:
             again = rolled_back or (pair.error and (tries_left or _is_erroneous(pair)))
             detail = None
             if not again:
-                detail = _detail(
+                # The platform's own words may name the learner: not for the cache.
+                make = _detail.__wrapped__ if pair.error_message else _detail
+                detail = make(
                     said, batch.action, attempt.lost, attempt.email, attempt.mails, attempt.attempts
                 )
             if detail is None:

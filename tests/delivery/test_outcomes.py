@@ -5,6 +5,7 @@ from itertools import chain, product
 from random import Random
 from typing import Any
 from unicodedata import normalize
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -320,6 +321,23 @@ def test_since_2026_an_error_is_told_in_the_platforms_words_when_it_comes_again(
     (result,) = told(sent(batch, failures=[FAILURE] * 2), error)
     assert (result.outcome, result.notified) == (Outcome.ERROR, None)
     assert result.error == "the platform failed on this identifier (ValueError: no)"
+
+
+def test_the_platforms_words_on_a_learner_are_not_kept_beyond_the_result() -> None:
+    class Words(str):
+        """Text that can be watched."""
+
+        __slots__ = ("__weakref__",)
+
+    words = Words("jane@example.org bounced")
+    kept = ref(words)
+    error = PairAnswer("jane", error=True, success=False, error_message=words)
+    batch = Batch(Action.ENROLL, ("c1",), ("jane",))
+    (result,) = told(sent(batch, failures=[FAILURE] * 2), error)
+    assert result.error is not None
+    assert words in result.error
+    del words, error, result
+    assert kept() is None
 
 
 def test_a_retired_address_has_words_of_its_own() -> None:
