@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -47,7 +48,7 @@ class Dispatch:
     _calls: Iterator[int] = field(kw_only=True)
     _auto_enroll: bool = field(kw_only=True)
     _reason: str | None = field(kw_only=True)
-    _queue: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _queue: anyio.Lock = field(factory=partial(anyio.Lock, fast_acquire=True), init=False)
     _waits: set[anyio.CancelScope] = field(factory=set, init=False)
 
     @property
