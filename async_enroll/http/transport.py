@@ -86,7 +86,7 @@ _HEADERS = {
     "Accept-Encoding": "gzip",
     "User-Agent": f"async-enroll/{__version__}",
 }
-"""Of all requests, but for the kind of a form."""
+"""The headers of every request; a form has another content type."""
 _ADDRESS = re.compile("[!-~]+")
 
 _log = logging.getLogger("async_enroll")
@@ -364,7 +364,7 @@ class Transport:
         if not _ADDRESS.fullmatch(url.raw_path_qs):
             raise UnexpectedResponse("expected an address, found characters that none has")
         # An application's session may add credentials of its own, such as those in ~/.netrc.
-        competes = bool(self._given) and (session.trust_env or session.auth is not None)
+        competes = self._given is not None and (session.trust_env or session.auth is not None)
         started = time.monotonic()
         # No local variable holds the token: some tools show these in tracebacks.
         response = await self.in_words(

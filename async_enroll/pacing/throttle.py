@@ -33,7 +33,8 @@ def _now() -> float:
 class Permit:
     """Permission to send one call now, in a `with` block that ends with the call.
 
-    The call is counted as answered then, unless a method says otherwise.
+    The call counts as answered when it was `completed`, else at the end of the block, unless a
+    method says otherwise.
     """
 
     def __init__(self, throttle: Throttle, call: Call) -> None:
@@ -103,7 +104,10 @@ class Permit:
         self._throttle.hold(retry_after)
 
     def answered(self) -> None:
-        """Record the answer: the call leaves the window `seconds` later, or a little earlier."""
+        """Record the answer, which came when the call was `completed`, else now.
+
+        The call leaves the window the window's `seconds` after it, or a little earlier.
+        """
         self.settled = True
         now = _now() if self._completed_at is None else self._completed_at
         self._throttle.log.answered(self._call, now, worked=self._seconds_of_work)
