@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -48,13 +47,14 @@ class Dispatch:
     _calls: Iterator[int] = field(kw_only=True)
     _auto_enroll: bool = field(kw_only=True)
     _reason: str | None = field(kw_only=True)
-    _queue: anyio.Lock = field(factory=partial(anyio.Lock, fast_acquire=True), init=False)
+    _queue: anyio.Lock | None = field(default=None, init=False)
+    """Held by the call that waits for its permit; None until one has to."""
     _waits: set[anyio.CancelScope] = field(factory=set, init=False)
 
     @property
     def is_waiting(self) -> bool:
         """Whether a call waits for its permit, and others would have to wait behind it."""
-        return self._queue.locked()
+        return self._queue is not None and self._queue.locked()
 
     def stop(self, why: EnrollError) -> None:
         """Send no further calls. Calls in flight finish; the first error given is kept."""
@@ -179,6 +179,7 @@ class Dispatch:
         if not self.is_waiting and (at_once := self._throttle.permit_at_once()):
             return at_once  # without the cost of a scope
         permit: Permit | None = None
+        self._queue = self._queue or anyio.Lock(fast_acquire=True)
         # Only one call of a job waits for a permit at a time, so that a large job does not
         # keep the client's other jobs waiting.
         with self.until_stopped():
